@@ -1,0 +1,78 @@
+/**
+ * Walking and comparing object content chunk by chunk, so that no object is ever held whole.
+ */
+import { KmsError } from '../common/errors.ts';
+
+/** Returns the source as a stream; bytes become a stream of one chunk. */
+export function toStream(source: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  return source instanceof Uint8Array ? single(source) : source;
+}
+
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/**
+ * Walks a stream until it ends or the signal fires, even while the stream is silent.
+ *
+ * @throws {@link KmsError} `CANCELLED` when the signal fires.
+ */
+export async function* abortable(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (!signal) {
+    yield* source;
+    return;
+  }
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => undefined); // observed by the race below; nobody may be waiting when it fires
+  const onAbort = () => reject(new KmsError('CANCELLED', 'the write was cancelled', {}, signal.reason));
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort, { once: true });
+  const iterator = source[Symbol.asyncIterator]();
+  let ended = false;
+  try {
+    while (true) {
+      const step = await Promise.race([aborted, iterator.next()]);
+      if (step.done) {
+        ended = true;
+        return;
+      }
+      yield step.value;
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    // A silent source may never answer `return`, so an abort does not wait for it.
+    if (!ended) void Promise.resolve(iterator.return?.()).catch(() => undefined);
+  }
+}
+
+/** Returns whether two streams hold the same bytes, however they are cut into chunks. Stops at the first difference. */
+export async function sameContent(a: AsyncIterable<Uint8Array>, b: AsyncIterable<Uint8Array>): Promise<boolean> {
+  const left = a[Symbol.asyncIterator]();
+  const right = b[Symbol.asyncIterator]();
+  let ours: Uint8Array | undefined = new Uint8Array(0);
+  let theirs: Uint8Array | undefined = new Uint8Array(0);
+  try {
+    while (true) {
+      if (ours?.byteLength === 0) ours = await nextChunk(left);
+      if (theirs?.byteLength === 0) theirs = await nextChunk(right);
+      if (!ours || !theirs) return ours === theirs;
+      const length = Math.min(ours.byteLength, theirs.byteLength);
+      if (Buffer.compare(ours.subarray(0, length), theirs.subarray(0, length)) !== 0) return false;
+      ours = ours.subarray(length);
+      theirs = theirs.subarray(length);
+    }
+  } finally {
+    await Promise.all([left.return?.(), right.return?.()]);
+  }
+}
+
+async function nextChunk(iterator: AsyncIterator<Uint8Array>): Promise<Uint8Array | undefined> {
+  while (true) {
+    const step = await iterator.next();
+    if (step.done) return undefined;
+    if (step.value.byteLength > 0) return step.value;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The few file system calls that the file back end makes, as one object, so that tests can make any of them
+ * fail or stop at any step.
+ */
+import { constants } from 'node:fs';
+import { chmod, link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
+import { KmsError, systemErrorCode } from '../common/errors.ts';
+
+/** An open file or folder. */
+export interface OpenFile {
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  write(buffer: Uint8Array, offset: number, length: number): Promise<{ bytesWritten: number }>;
+  stat(): Promise<{ size: number; isFile(): boolean }>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The calls themselves, with the meaning they have in `node:fs/promises`. */
+export interface FileOps {
+  open(path: string, flags: number, mode?: number): Promise<OpenFile>;
+  link(existing: string, path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  mkdir(path: string, mode: number): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  lstat(path: string): Promise<{ size: number; mode: number; isFile(): boolean; isDirectory(): boolean }>;
+  readdir(path: string): Promise<string[]>;
+  realpath(path: string): Promise<string>;
+}
+
+/** The calls of Node. */
+export const nodeFileOps: FileOps = {
+  open,
+  link,
+  rename,
+  unlink,
+  mkdir: (path, mode) => mkdir(path, { mode }),
+  chmod,
+  lstat,
+  readdir: (path) => readdir(path),
+  realpath: (path) => realpath(path),
+};
+
+/** Flags for reading a plain file; a symbolic link is not followed. */
+export const READ_FLAGS: number = constants.O_RDONLY | constants.O_NOFOLLOW;
+
+/** Flags for making a file that is not there yet. */
+export const CREATE_FLAGS: number = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** Runs a call and returns undefined where the file, or a folder on the way to it, does not exist. */
+export async function unlessAbsent<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Writes a folder's entries to the disk, so that a name in it survives a power cut. */
+export async function syncFolder(fs: FileOps, folder: string): Promise<void> {
+  const handle = await fs.open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Turns a failure of the file system into one of ours; messages of Node hold paths, so they stay in the cause. */
+export function storageError(error: unknown, facts: Readonly<Record<string, string | number>>): KmsError {
+  if (error instanceof KmsError) return error;
+  const code = systemErrorCode(error) ?? 'unknown';
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new KmsError(
+        'STORAGE_FULL',
+        'the disk is full: make room, then try again',
+        { ...facts, cause: code },
+        error,
+      );
+    case 'ELOOP':
+      return new KmsError('STATE_INVALID', 'a symbolic link lies where a plain file or folder should be', facts, error);
+    case 'ENOTDIR':
+    case 'EISDIR':
+      return new KmsError('STATE_INVALID', 'a folder and an object cannot have one name', facts, error);
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new KmsError(
+        'STATE_INVALID',
+        'the vault may not be read or written by this user',
+        { ...facts, cause: code },
+        error,
+      );
+    default:
+      return new KmsError('INTERNAL', 'the file system failed', { ...facts, cause: code }, error);
+  }
+}

@@ -1,0 +1,301 @@
+/**
+ * Objects as files: `<root>/<prefix>/<segment>/…/<segment>`.
+ *
+ * A write goes to a temporary file, is flushed, gets its name by a hard link (which cannot overwrite) or, to
+ * replace, by a rename, and then its folder is flushed. Temporary files lie in `<root>/<prefix>/.tmp`; what a
+ * crash left there is removed when the storage is opened. Symbolic links below the root are never followed.
+ */
+import { join } from 'node:path';
+import { toHex } from '../common/bytes.ts';
+import { isKmsError, KmsError, systemErrorCode } from '../common/errors.ts';
+import { type RandomSource, systemRandom } from '../common/random.ts';
+import { abortable, sameContent, toStream } from './content.ts';
+import {
+  CREATE_FLAGS,
+  type FileOps,
+  nodeFileOps,
+  type OpenFile,
+  READ_FLAGS,
+  storageError,
+  syncFolder,
+  unlessAbsent,
+} from './file-ops.ts';
+import { checkFolder, checkPath, type ObjectPath, resolveRange, type Storage } from './storage.ts';
+
+const TEMP_FOLDER = '.tmp';
+const READ_CHUNK_BYTES = 256 * 1024;
+
+/** Settings of {@link openFileStorage}. */
+export interface FileStorageOptions {
+  /** Folder that holds the vault; made if its parent exists. */
+  readonly root: string;
+  /** Folder below it: `PUB`, `PRIV`, `PUB-p1`. */
+  readonly prefix: string;
+  /** Permissions of folders; files get the same without the right to execute. `0o700` for a private vault. */
+  readonly folderMode: number;
+}
+
+/** What the back end takes from outside; tests pass their own. */
+export interface FileStorageDeps {
+  readonly fs?: FileOps;
+  readonly random?: RandomSource;
+}
+
+/**
+ * Opens a vault for the one process that writes it, making its folders and removing what a crash left behind.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` for a bad prefix; `STATE_INVALID` if something else lies there.
+ */
+export async function openFileStorage(options: FileStorageOptions, deps: FileStorageDeps = {}): Promise<Storage> {
+  const { fs = nodeFileOps, random = systemRandom } = deps;
+  const { folderMode } = options;
+  const [prefix] = checkPath([options.prefix]);
+  try {
+    // The root may be a link of the operator's own making; below it none is followed.
+    const root = await fs.realpath(options.root).catch(() => undefined);
+    if (root === undefined) await makeFolder(fs, options.root, folderMode);
+    const vault = join(await fs.realpath(options.root), prefix ?? '');
+    await makeFolder(fs, vault, folderMode);
+    const { mode } = await fs.lstat(vault);
+    if ((mode & 0o777 & ~folderMode) !== 0) await fs.chmod(vault, folderMode);
+    const temp = join(vault, TEMP_FOLDER);
+    await makeFolder(fs, temp, folderMode);
+    for (const name of await fs.readdir(temp)) await fs.unlink(join(temp, name));
+    return new FileStorage(vault, folderMode, fs, random);
+  } catch (error) {
+    throw storageError(error, { vault: options.prefix });
+  }
+}
+
+class FileStorage implements Storage {
+  readonly #vault: string;
+  readonly #folderMode: number;
+  readonly #fs: FileOps;
+  readonly #random: RandomSource;
+
+  constructor(vault: string, folderMode: number, fs: FileOps, random: RandomSource) {
+    this.#vault = vault;
+    this.#folderMode = folderMode;
+    this.#fs = fs;
+    this.#random = random;
+  }
+
+  put(...[path, source, options = {}]: Parameters<Storage['put']>): Promise<'stored' | 'already'> {
+    return this.#guard(path, async () => {
+      const stream = abortable(toStream(source), options.signal);
+      const there = options.replace ? undefined : await this.#find(path);
+      if (there !== undefined) return await this.#compare(path, stream);
+      const temp = join(this.#vault, TEMP_FOLDER, toHex(this.#random(16)));
+      try {
+        await this.#write(temp, stream);
+        return await this.#publish(temp, path, options.replace ?? false);
+      } catch (error) {
+        // The first failure is the one to report; what cannot be removed now goes at the next start.
+        await this.#fs.unlink(temp).catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#guard(path, async () => {
+      const handle = await this.#openFile(path);
+      try {
+        const { size } = await handle.stat();
+        const content = new Uint8Array(size);
+        await readFully(handle, content, 0);
+        return content;
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  open(...[path, range]: Parameters<Storage['open']>): ReturnType<Storage['open']> {
+    return this.#guard(path, async () => {
+      const sizeBytes = await this.#find(path);
+      if (sizeBytes === undefined) throw notFound(path);
+      const { start, end } = resolveRange(sizeBytes, range);
+      return { sizeBytes, stream: this.#read(path, sizeBytes, start, end) };
+    });
+  }
+
+  async has(path: ObjectPath): Promise<boolean> {
+    return (await this.size(path)) !== undefined;
+  }
+
+  size(path: ObjectPath): Promise<number | undefined> {
+    return this.#guard(path, () => this.#find(path));
+  }
+
+  list(folder: ObjectPath): Promise<string[]> {
+    return this.#guard(folder, () => this.#names(checkFolder(folder)));
+  }
+
+  delete(path: ObjectPath): Promise<boolean> {
+    return this.#guard(path, async () => {
+      if ((await this.#find(path)) === undefined) return false;
+      await this.#fs.unlink(this.#fileName(path));
+      await syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
+      return true;
+    });
+  }
+
+  /** Runs one operation; every failure that leaves it is one of ours and names the kind of object. */
+  async #guard<T>(path: ObjectPath, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      throw storageError(error, isKmsError(error) ? {} : { type: path[0] ?? '' });
+    }
+  }
+
+  #folderName(folder: ObjectPath): string {
+    return join(this.#vault, ...folder);
+  }
+
+  #fileName(path: ObjectPath): string {
+    return this.#folderName(checkPath(path));
+  }
+
+  /** Size of the object, or undefined where there is none. Refuses links and folders in its place. */
+  async #find(path: ObjectPath): Promise<number | undefined> {
+    const name = this.#fileName(path);
+    for (let depth = 1; depth < path.length; depth++) {
+      const folder = await unlessAbsent(this.#fs.lstat(this.#folderName(path.slice(0, depth))));
+      if (!folder) return undefined;
+      if (!folder.isDirectory()) throw notPlain(path, 'folder');
+    }
+    const found = await unlessAbsent(this.#fs.lstat(name));
+    if (!found) return undefined;
+    if (!found.isFile()) throw notPlain(path, 'file');
+    return found.size;
+  }
+
+  async #openFile(path: ObjectPath): Promise<OpenFile> {
+    if ((await this.#find(path)) === undefined) throw notFound(path);
+    return await this.#fs.open(this.#fileName(path), READ_FLAGS);
+  }
+
+  async *#read(path: ObjectPath, sizeBytes: number, start: number, end: number): AsyncGenerator<Uint8Array> {
+    const handle = await this.#openFile(path);
+    try {
+      const { size } = await handle.stat();
+      if (size !== sizeBytes) throw new KmsError('ABORTED', 'the object was replaced while it was read');
+      for (let at = start; at < end; at += READ_CHUNK_BYTES) {
+        const chunk = new Uint8Array(Math.min(READ_CHUNK_BYTES, end - at));
+        await readFully(handle, chunk, at);
+        yield chunk;
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #compare(path: ObjectPath, stream: AsyncIterable<Uint8Array>): Promise<'already'> {
+    const { sizeBytes } = await this.open(path);
+    if (!(await sameContent(this.#read(path, sizeBytes, 0, sizeBytes), stream))) {
+      throw new KmsError('ALREADY_EXISTS', 'an object of other content is already there', { type: path[0] ?? '' });
+    }
+    // The one who stored it may have died before its name was durable.
+    await syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
+    return 'already';
+  }
+
+  async #write(temp: string, stream: AsyncIterable<Uint8Array>): Promise<void> {
+    const handle = await this.#fs.open(temp, CREATE_FLAGS, this.#folderMode & 0o666);
+    try {
+      for await (const chunk of stream) {
+        for (let at = 0; at < chunk.byteLength; ) {
+          at += (await handle.write(chunk, at, chunk.byteLength - at)).bytesWritten;
+        }
+      }
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Gives the finished temporary file its name. Loses against another writer of the same name, never overwrites. */
+  async #publish(temp: string, path: ObjectPath, replace: boolean): Promise<'stored' | 'already'> {
+    const name = this.#fileName(path);
+    for (let depth = 1; depth < path.length; depth++) {
+      await makeFolder(this.#fs, this.#folderName(path.slice(0, depth)), this.#folderMode);
+    }
+    if (replace) {
+      await this.#find(path);
+      await this.#fs.rename(temp, name);
+    } else {
+      const taken = await this.#fs.link(temp, name).then(
+        () => false,
+        (error: unknown) => {
+          if (systemErrorCode(error) === 'EEXIST') return true;
+          throw error;
+        },
+      );
+      if (taken) {
+        const result = await this.#compare(path, this.#readTemp(temp));
+        await this.#fs.unlink(temp);
+        return result;
+      }
+      await this.#fs.unlink(temp);
+    }
+    await syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
+    return 'stored';
+  }
+
+  async *#readTemp(temp: string): AsyncGenerator<Uint8Array> {
+    const handle = await this.#fs.open(temp, READ_FLAGS);
+    try {
+      const { size } = await handle.stat();
+      for (let at = 0; at < size; at += READ_CHUNK_BYTES) {
+        const chunk = new Uint8Array(Math.min(READ_CHUNK_BYTES, size - at));
+        await readFully(handle, chunk, at);
+        yield chunk;
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #names(folder: ObjectPath): Promise<string[]> {
+    const entries = (await unlessAbsent(this.#fs.readdir(this.#folderName(folder)))) ?? [];
+    const names: string[] = [];
+    for (const name of entries.filter((entry) => !entry.startsWith('.')).sort()) {
+      const found = await unlessAbsent(this.#fs.lstat(join(this.#folderName(folder), name)));
+      const holdsObjects = found?.isDirectory() && (await this.#names([...folder, name])).length > 0;
+      if (found?.isFile() || holdsObjects) names.push(name);
+    }
+    return names;
+  }
+}
+
+async function readFully(handle: OpenFile, into: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < into.byteLength; ) {
+    const { bytesRead } = await handle.read(into, at, into.byteLength - at, position + at);
+    if (bytesRead === 0) throw new KmsError('STATE_INVALID', 'the object ends early: it was cut after it was stored');
+    at += bytesRead;
+  }
+}
+
+/** Makes a folder if there is none and makes its name durable. Its parent must exist. */
+async function makeFolder(fs: FileOps, folder: string, mode: number): Promise<void> {
+  try {
+    await fs.mkdir(folder, mode);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    if ((await fs.lstat(folder)).isDirectory()) return;
+    throw new KmsError('STATE_INVALID', 'a plain folder should lie there, not a link or anything else');
+  }
+  await syncFolder(fs, join(folder, '..'));
+}
+
+function notFound(path: ObjectPath): KmsError {
+  return new KmsError('NOT_FOUND', 'no such object', { type: path[0] ?? '' });
+}
+
+function notPlain(path: ObjectPath, wanted: 'file' | 'folder'): KmsError {
+  return new KmsError('STATE_INVALID', `a plain ${wanted} should lie there, not a link or anything else`, {
+    type: path[0] ?? '',
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * Objects by name, on whatever keeps them. Back ends see bytes only; what is secret in them is the caller's
+ * business (private objects will be sealed before they come here).
+ *
+ * Every back end passes one contract test suite: test/unit/storage/contract.ts.
+ */
+import { KmsError } from '../common/errors.ts';
+
+/** Where an object lies below its vault's prefix, outermost folder first: `['PublicKey', keyId]`. */
+export type ObjectPath = readonly string[];
+
+/** Part of an object: `length` bytes from `offset`, or all that follow when no length is given. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length?: number;
+}
+
+/** An object opened for reading. */
+export interface OpenedObject {
+  /** Size of the whole object, whatever range was asked for. */
+  readonly sizeBytes: number;
+  /** The bytes asked for. May be walked once; holds nothing open before the first chunk is asked for. */
+  readonly stream: AsyncIterable<Uint8Array>;
+}
+
+/** Settings of one write. */
+export interface PutOptions {
+  /** Take the place of an object with other content, at one instant. Off: other content is never overwritten. */
+  readonly replace?: boolean;
+  /** Gives up and leaves nothing behind. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A vault's back end. Writes are atomic and durable once they return: after a crash an object is there whole or
+ * not at all.
+ */
+export interface Storage {
+  /**
+   * Writes an object. A stream is not held in memory.
+   *
+   * @returns `already` if an object of equal content was there, which is then left untouched; never with `replace`.
+   * @throws {@link KmsError} `ALREADY_EXISTS` if other content is there; `STORAGE_FULL` if it does not fit (what was
+   *   written of it is removed); `CANCELLED` by the signal; `REQUEST_INVALID` for a bad path.
+   */
+  put(
+    path: ObjectPath,
+    source: Uint8Array | AsyncIterable<Uint8Array>,
+    options?: PutOptions,
+  ): Promise<'stored' | 'already'>;
+  /**
+   * Returns a whole object in an ArrayBuffer of its own, which the caller may wipe.
+   *
+   * @throws {@link KmsError} `NOT_FOUND`.
+   */
+  get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Opens an object for streaming.
+   *
+   * @throws {@link KmsError} `NOT_FOUND`; `REQUEST_INVALID` for a range outside of the object.
+   */
+  open(path: ObjectPath, range?: ByteRange): Promise<OpenedObject>;
+  /** Returns whether the object exists. */
+  has(path: ObjectPath): Promise<boolean>;
+  /** Returns the object's size, or undefined if there is none. */
+  size(path: ObjectPath): Promise<number | undefined>;
+  /** Returns the sorted names directly below a folder, objects and non-empty folders alike; none if it is absent. */
+  list(folder: ObjectPath): Promise<string[]>;
+  /** Removes an object. Returns whether there was one. */
+  delete(path: ObjectPath): Promise<boolean>;
+}
+
+/** Names of folders, objects and prefixes: no separators, no leading dot, so nothing climbs and nothing hides. */
+const SEGMENT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const MAX_DEPTH = 8;
+
+/**
+ * Checks every segment of an object's path and hands it back.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID`. The offending text is not repeated: it may come from a request.
+ */
+export function checkPath(path: ObjectPath): ObjectPath {
+  if (path.length === 0) throw new KmsError('REQUEST_INVALID', 'an object path needs at least one segment');
+  return checkFolder(path);
+}
+
+/** As {@link checkPath}, but the empty path is the vault itself. */
+export function checkFolder(path: ObjectPath): ObjectPath {
+  if (path.length > MAX_DEPTH) {
+    throw new KmsError('REQUEST_INVALID', `an object path has at most ${MAX_DEPTH} segments`, {
+      segments: path.length,
+    });
+  }
+  for (const [index, segment] of path.entries()) {
+    if (!SEGMENT.test(segment)) {
+      throw new KmsError(
+        'REQUEST_INVALID',
+        'a path segment needs 1 to 128 letters, digits, dots, dashes or underscores, the first a letter or digit',
+        { segment: index },
+      );
+    }
+  }
+  return path;
+}
+
+/**
+ * Resolves a range against an object's size.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` unless the whole range lies within the object.
+ */
+export function resolveRange(sizeBytes: number, range: ByteRange = { offset: 0 }): { start: number; end: number } {
+  const { offset, length = sizeBytes - offset } = range;
+  const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!whole || offset + length > sizeBytes) {
+    throw new KmsError('REQUEST_INVALID', 'the byte range lies outside of the object', { offset, length, sizeBytes });
+  }
+  return { start: offset, end: offset + length };
+}
