@@ -1,0 +1,49 @@
+/**
+ * The operator's window: `/metrics /health /live /ready /version /config` (spec 10). Shows nothing secret.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { MetricsRegistry } from '../../../common/metrics.ts';
+import type { Health } from '../health.ts';
+import { type ListenAt, type RunningHttpServer, sendText, startHttpServer } from './http-server.ts';
+import { redact } from './redact.ts';
+
+/** What the server needs. */
+export interface OpsDeps {
+  readonly registry: MetricsRegistry;
+  readonly health: Health;
+  readonly version: string;
+  /** The effective config; credentials in it are blotted out before it is shown. */
+  readonly config: unknown;
+}
+
+type Page = (response: ServerResponse, deps: OpsDeps) => Promise<void> | void;
+
+const PAGES: Readonly<Record<string, Page>> = {
+  '/metrics': async (response, { registry }) => sendText(response, 200, registry.contentType, await registry.metrics()),
+  '/live': (response) => sendText(response, 200, 'text/plain', 'alive'),
+  '/health': (response, deps) => sendHealth(response, deps, 'ok'),
+  '/ready': (response, deps) => sendHealth(response, deps, 'ready'),
+  '/version': (response, { version }) => sendText(response, 200, 'text/plain', version),
+  '/config': (response, { config }) =>
+    sendText(response, 200, 'application/json', JSON.stringify(redact(config), null, 2)),
+};
+
+/** Starts the operator's server. */
+export function serveOps(at: ListenAt, deps: OpsDeps): Promise<RunningHttpServer> {
+  return startHttpServer(at, { maxConnections: 64, idleMs: 30_000 }, (request, response) =>
+    show(request, response, deps),
+  );
+}
+
+async function show(request: IncomingMessage, response: ServerResponse, deps: OpsDeps): Promise<void> {
+  const [path = ''] = (request.url ?? '').split('?');
+  const page = Object.hasOwn(PAGES, path) ? PAGES[path] : undefined;
+  if (page) await page(response, deps);
+  else sendText(response, 404, 'text/plain', 'not found\n');
+}
+
+function sendHealth(response: ServerResponse, { health }: OpsDeps, well: string): void {
+  const reasons = health.reasons();
+  if (reasons.length === 0) sendText(response, 200, 'text/plain', well);
+  else sendText(response, 503, 'text/plain', `${reasons.join('\n')}\n`);
+}
