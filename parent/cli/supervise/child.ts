@@ -1,0 +1,98 @@
+/**
+ * One child process of the supervisor: engine or core, run by the same Node as the supervisor.
+ *
+ * The child's descriptor 3 is a pipe whose other end only the supervisor holds, so a child learns of the
+ * supervisor's death, SIGKILL included, and exits. It stands in a process group of its own: Ctrl-C reaches the
+ * supervisor alone, which then stops the children in order.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+
+/** What to run, and how it says that it is ready. */
+export interface ChildProgram {
+  readonly name: string;
+  /** Path of the main module. */
+  readonly file: string;
+  readonly args: readonly string[];
+  /** The log event (`{"event": …}` on standard output) that means ready. */
+  readonly readyEvent: string;
+}
+
+/** How a child ended. */
+export interface ChildExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** A child that was started. */
+export interface RunningChild {
+  readonly pid: number;
+  /** Resolves with the facts of the ready line; never rejects (see `exited`). */
+  readonly ready: Promise<Readonly<Record<string, unknown>>>;
+  readonly exited: Promise<ChildExit>;
+  /** Its last lines, for the report of a failed start. */
+  lastLines(): readonly string[];
+  signal(signal: NodeJS.Signals): void;
+}
+
+const KEPT_LINES = 12;
+
+/** Starts a child; `onLine` gets every line of its standard output and error. */
+export function startChild(program: ChildProgram, onLine: (line: string) => void): RunningChild {
+  const child = spawn(process.execPath, [...process.execArgv, program.file, ...program.args], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    detached: true,
+  });
+  const lines: string[] = [];
+  let setReady: (facts: Record<string, unknown>) => void = () => {};
+  const ready = new Promise<Record<string, unknown>>((resolve) => {
+    setReady = resolve;
+  });
+  const keep = (line: string) => {
+    lines.push(line);
+    if (lines.length > KEPT_LINES) lines.shift();
+    onLine(line);
+  };
+  // The ready line is recognized on standard output alone: that is the child's log.
+  readLines(child.stdout, (line) => {
+    keep(line);
+    const facts = parseLogLine(line);
+    if (facts?.event === program.readyEvent) setReady(facts);
+  });
+  readLines(child.stderr, keep);
+  // Held open, never written: its closing is the message. An error on it means the child is gone, which `exited` tells.
+  child.stdio[3]?.on('error', () => {});
+  return {
+    pid: child.pid ?? 0,
+    ready,
+    exited: exitOf(child, keep),
+    lastLines: () => lines,
+    signal: (signal) => void child.kill(signal),
+  };
+}
+
+/** Returns the facts of a JSON log line, `undefined` for any other line. */
+export function parseLogLine(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    const value: unknown = JSON.parse(line);
+    return value !== null && typeof value === 'object' ? { ...value } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function readLines(stream: Readable | null, onLine: (line: string) => void): void {
+  if (stream) createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', onLine);
+}
+
+function exitOf(child: ChildProcess, onLine: (line: string) => void): Promise<ChildExit> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => {
+      onLine(error.message);
+      resolve({ code: null, signal: null });
+    });
+    child.once('close', (code, signal) => resolve({ code, signal }));
+  });
+}

@@ -1,0 +1,53 @@
+/**
+ * The configuration that `arca dev` gives its two processes, written to `node.toml` of the state folder.
+ */
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'smol-toml';
+import type { LogLevel } from '../../../common/log.ts';
+import { STATE_FILES } from './state-folder.ts';
+
+/** What of a developer node's configuration varies. */
+export interface DeveloperSettings {
+  /** Absolute path of the state folder. */
+  readonly dir: string;
+  readonly socketPath: string;
+  readonly clientPort: number;
+  readonly publicPort: number;
+  readonly opsPort: number;
+  readonly logLevel: LogLevel;
+  readonly treatV0ExtraDataAsEmpty: boolean;
+}
+
+const HEADER = `# Written by 'arca dev' at each start: edits are lost.
+# To run a node of your own making, copy this file and start it with 'arca node --config FILE'.
+# Every key: 'arca config explain'.
+
+`;
+
+/** Returns the TOML text of a developer node's configuration. */
+export function developerConfig(settings: DeveloperSettings): string {
+  const { dir } = settings;
+  const config = {
+    developer_mode: true,
+    service: { listen_address: '127.0.0.1', listen_port: settings.clientPort },
+    engine: {
+      socket_path: settings.socketPath,
+      treat_v0_extra_data_as_empty: settings.treatV0ExtraDataAsEmpty,
+    },
+    public_vault: { storage: { file: { path: join(dir, STATE_FILES.publicVault), prefix: 'PUB' } } },
+    private_vault: { storage: { file: { path: join(dir, STATE_FILES.privateVault), prefix: 'PRIV' } } },
+    public_http: { listen_address: '127.0.0.1', listen_port: settings.publicPort, bucket: 'kms' },
+    state: { path: join(dir, STATE_FILES.core) },
+    telemetry: { metrics_bind_address: `127.0.0.1:${settings.opsPort}`, log_level: settings.logLevel },
+  };
+  return `${HEADER}${stringify(config)}\n`;
+}
+
+/** Writes `node.toml` in one step and returns its path. */
+export async function writeDeveloperConfig(settings: DeveloperSettings): Promise<string> {
+  const path = join(settings.dir, STATE_FILES.config);
+  await writeFile(`${path}.new`, developerConfig(settings), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+  return path;
+}

@@ -1,0 +1,206 @@
+/**
+ * A whole node under one supervisor: state folder, lock, ports, configuration, engine and core.
+ */
+import { dirname, resolve } from 'node:path';
+import { systemClock } from '../../../common/clock.ts';
+import { loadConfig } from '../../../common/config.ts';
+import type { LogLevel } from '../../../common/log.ts';
+import { NodeConfig } from '../../../common/node-config.ts';
+import { failure } from '../failure.ts';
+import type { Output } from '../output.ts';
+import { modulePath } from '../package-files.ts';
+import { formatMs } from '../progress.ts';
+import { type ChildProgram, parseLogLine } from './child.ts';
+import { acquireFolderLock, type FolderLock } from './folder-lock.ts';
+import { type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
+import { openNodeLog } from './node-log.ts';
+import { writeDeveloperConfig } from './node-toml.ts';
+import { choosePorts } from './ports.ts';
+import { prepareSocketPath } from './socket-path.ts';
+import { createStateFolder, requireUsableStateFolder, resetStateFolder, writeFormat } from './state-folder.ts';
+import { describeExit, describeLogLine, type Supervisor, type SupervisorEvent, supervise } from './supervisor.ts';
+
+/** The FHE parameter sets that keys are made for. */
+export type Params = NodeFile['params'];
+
+/** What `arca dev` was asked for. Ports: 0 = any free one. */
+export interface DeveloperNodeOptions {
+  readonly dir: string;
+  readonly params: Params;
+  readonly reset: boolean;
+  readonly clientPort: number;
+  readonly publicPort: number;
+  readonly opsPort: number;
+  /** Takes free ports where the wanted ones are taken. */
+  readonly anyPorts: boolean;
+  readonly logLevel: LogLevel;
+  readonly treatV0ExtraDataAsEmpty: boolean;
+}
+
+/** A node that is ready. */
+export interface RunningNode {
+  /** Absolute path of the state folder. */
+  readonly dir: string;
+  readonly node: NodeFile;
+  readonly readyMs: number;
+  pids(): Readonly<Record<string, number>>;
+  stop(): Promise<void>;
+  kill(): void;
+}
+
+/**
+ * Starts a developer node and returns when it is ready.
+ *
+ * @throws {@link KmsError} `STATE_INVALID` (folder), `PRECONDITION_FAILED` (in use, port taken), `UNAVAILABLE` (a process died).
+ */
+export async function startDeveloperNode(options: DeveloperNodeOptions, output: Output): Promise<RunningNode> {
+  const startedAt = systemClock.monotonicMs();
+  const dir = resolve(options.dir);
+  const lock = await takeStateFolder(dir, options.reset, output);
+  try {
+    const anyPort = { address: '127.0.0.1', fallback: options.anyPorts };
+    const [clientPort = 0, publicPort = 0, opsPort = 0] = await choosePorts([
+      { purpose: 'clients', option: '--port', port: options.clientPort, ...anyPort },
+      { purpose: 'public material', option: '--public-port', port: options.publicPort, ...anyPort },
+      { purpose: 'metrics and health', option: '--ops-port', port: options.opsPort, ...anyPort },
+    ]);
+    const socketPath = await prepareSocketPath(dir);
+    const config = await writeDeveloperConfig({ ...options, dir, socketPath, clientPort, publicPort, opsPort });
+    const describe = () => nodeFile(loadConfig(NodeConfig, { file: config, env: process.env }), options.params);
+    return await startProcesses({ dir, config, developerMode: true, describe, lock, startedAt }, output);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** Starts the node that a configuration file describes; its state folder is that of `[state] path`. */
+export async function startConfiguredNode(file: string, params: Params, output: Output): Promise<RunningNode> {
+  const startedAt = systemClock.monotonicMs();
+  const config = resolve(file);
+  const parsed = loadConfig(NodeConfig, { file: config, env: process.env });
+  const dir = dirname(parsed.state.path);
+  const lock = await takeStateFolder(dir, false, output);
+  try {
+    const describe = () => nodeFile(parsed, params);
+    const { developer_mode: developerMode } = parsed;
+    return await startProcesses({ dir, config, developerMode, describe, lock, startedAt }, output);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function takeStateFolder(dir: string, reset: boolean, output: Output): Promise<FolderLock> {
+  await requireUsableStateFolder(dir);
+  await createStateFolder(dir);
+  const lock = acquireFolderLock(dir);
+  try {
+    // Looked at again under the lock: another process may have made or cleared it meanwhile.
+    const found = await requireUsableStateFolder(dir);
+    if (found.kind !== 'ours') await writeFormat(dir);
+    else if (reset) {
+      await resetStateFolder(dir);
+      output.note(`cleared ${dir}`);
+    }
+    await removeNodeFile(dir);
+    return lock;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+interface ProcessOptions {
+  readonly dir: string;
+  readonly config: string;
+  readonly developerMode: boolean;
+  readonly describe: () => NodeFile;
+  readonly lock: FolderLock;
+  readonly startedAt: number;
+}
+
+async function startProcesses(options: ProcessOptions, output: Output): Promise<RunningNode> {
+  const { dir, config, lock, startedAt } = options;
+  const node = options.describe();
+  const log = await openNodeLog(dir);
+  const main = options.developerMode ? 'main-dev' : 'main';
+  const args = ['--config', config];
+  const programs: ChildProgram[] = [
+    { name: 'engine', file: modulePath(`enclave/${main}`), args, readyEvent: 'engine.ready' },
+    { name: 'core', file: modulePath(`parent/core/${main}`), args, readyEvent: 'core.ready' },
+  ];
+  let started = false;
+  const supervisor: Supervisor = supervise(programs, {
+    onEvent: (event) => {
+      if (event.kind === 'line') log.write(event.line);
+      if (started) report(event, output);
+    },
+  });
+  const release = async () => {
+    await log.close();
+    lock.release();
+  };
+  try {
+    await supervisor.ready;
+    await writeNodeFile(dir, node);
+  } catch (error) {
+    await supervisor.stop();
+    await release();
+    throw error;
+  }
+  started = true;
+  return {
+    dir,
+    node,
+    readyMs: systemClock.monotonicMs() - startedAt,
+    pids: supervisor.pids,
+    stop: async () => {
+      await removeNodeFile(dir);
+      await supervisor.stop();
+      await release();
+    },
+    kill: supervisor.kill,
+  };
+}
+
+function report(event: SupervisorEvent, output: Output): void {
+  switch (event.kind) {
+    case 'crashed':
+      output.warn(
+        `the ${event.name} ended (${describeExit(event.exit)}); started again in ${formatMs(event.retryInMs)}`,
+      );
+      return;
+    case 'ready':
+      output.note(`the ${event.name} is ready again after ${formatMs(event.ms)}`);
+      return;
+    case 'line': {
+      const facts = parseLogLine(event.line);
+      const level = facts?.level;
+      if (facts === undefined || level === 'warn' || level === 'error' || level === 'fatal') {
+        output.warn(`${event.name}: ${describeLogLine(event.line)}`);
+      }
+    }
+  }
+}
+
+function nodeFile(config: NodeConfig, params: Params): NodeFile {
+  const { service, public_http: publicHttp, telemetry } = config;
+  const file = config.public_vault.storage.file;
+  if (file === undefined) throw failure('CONFIG_INVALID', 'public_vault.storage.file is missing', 'add it');
+  return {
+    pid: process.pid,
+    clientUrl: `http://${hostPort(service.listen_address, service.listen_port)}`,
+    publicUrl: `http://${hostPort(publicHttp.listen_address, publicHttp.listen_port)}/${publicHttp.bucket}/${file.prefix}`,
+    opsUrl: `http://${telemetry.metrics_bind_address}`,
+    params,
+    engineSocket: config.engine.socket_path,
+    startedAt: new Date(systemClock.nowMs()).toISOString(),
+  };
+}
+
+/** A wildcard address is no address to call: the node's own machine answers on loopback. */
+function hostPort(address: string, port: number): string {
+  const host = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

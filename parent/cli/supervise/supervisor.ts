@@ -1,0 +1,162 @@
+/**
+ * Keeps the processes of a node running: starts them at once, starts a crashed one again with back-off, stops them
+ * in order. A child that dies before the node was ever ready fails the start instead: trying again would not help.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Clock, systemClock } from '../../../common/clock.ts';
+import { failure } from '../failure.ts';
+import { type ChildExit, type ChildProgram, parseLogLine, type RunningChild, startChild } from './child.ts';
+
+/** What happens to the children. */
+export type SupervisorEvent =
+  | { readonly kind: 'line'; readonly name: string; readonly line: string }
+  | { readonly kind: 'ready'; readonly name: string; readonly ms: number }
+  | { readonly kind: 'crashed'; readonly name: string; readonly exit: ChildExit; readonly retryInMs: number };
+
+/** Settings of {@link supervise}. */
+export interface SupervisorOptions {
+  readonly onEvent?: (event: SupervisorEvent) => void;
+  readonly clock?: Clock;
+  readonly backOff?: BackOff;
+  /** How long a child may take to end after SIGTERM before it is killed. */
+  readonly stopGraceMs?: number;
+  /** How long all children together may take until they are ready. */
+  readonly startLimitMs?: number;
+}
+
+/** Waits between a crash and the next start: doubled each time, back to the first after a good run. */
+export interface BackOff {
+  readonly firstMs: number;
+  readonly maxMs: number;
+  readonly goodRunMs: number;
+}
+
+/** Running children. */
+export interface Supervisor {
+  /** Resolves when every child was ready once; rejects, with all children stopped, if one ended before. */
+  readonly ready: Promise<void>;
+  /** Process ids by name, of those running now. */
+  pids(): Readonly<Record<string, number>>;
+  /** Stops all, last started first; resolves when none is left. May be called twice. */
+  stop(): Promise<void>;
+  /** Kills all at once. */
+  kill(): void;
+}
+
+const DEFAULT_BACK_OFF: BackOff = { firstMs: 250, maxMs: 10_000, goodRunMs: 30_000 };
+
+/** Starts the programs, all at once. */
+export function supervise(programs: readonly ChildProgram[], options: SupervisorOptions = {}): Supervisor {
+  const { onEvent = () => {}, clock = systemClock, backOff = DEFAULT_BACK_OFF, stopGraceMs = 5000 } = options;
+  const stopping = new AbortController();
+  const running = new Map<string, RunningChild>();
+
+  async function run(program: ChildProgram, onFirstReady: () => void): Promise<void> {
+    let waitMs = backOff.firstMs;
+    let everReady = false;
+    while (!stopping.signal.aborted) {
+      const startedAt = clock.monotonicMs();
+      const child = startChild(program, (line) => onEvent({ kind: 'line', name: program.name, line }));
+      running.set(program.name, child);
+      void child.ready.then(() => {
+        everReady = true;
+        onEvent({ kind: 'ready', name: program.name, ms: clock.monotonicMs() - startedAt });
+        onFirstReady();
+      });
+      const exit = await child.exited;
+      running.delete(program.name);
+      if (stopping.signal.aborted) return;
+      if (!everReady) throw startFailure(program, exit, child.lastLines());
+      const ranMs = clock.monotonicMs() - startedAt;
+      if (ranMs >= backOff.goodRunMs) waitMs = backOff.firstMs;
+      onEvent({ kind: 'crashed', name: program.name, exit, retryInMs: waitMs });
+      await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {});
+      waitMs = Math.min(waitMs * 2, backOff.maxMs);
+    }
+  }
+
+  const runs: Promise<void>[] = [];
+  const firstReadies = programs.map(
+    (program) =>
+      new Promise<void>((resolve, reject) => {
+        runs.push(run(program, resolve).catch(reject));
+      }),
+  );
+
+  async function stop(): Promise<void> {
+    stopping.abort();
+    for (const { name } of [...programs].reverse()) {
+      const child = running.get(name);
+      if (!child) continue;
+      child.signal('SIGTERM');
+      const killer = setTimeout(() => child.signal('SIGKILL'), stopGraceMs);
+      await child.exited;
+      clearTimeout(killer);
+    }
+    await Promise.all(runs);
+  }
+
+  const kill = () => {
+    stopping.abort();
+    for (const child of running.values()) child.signal('SIGKILL');
+  };
+
+  const ready = withLimit(Promise.all(firstReadies), options.startLimitMs ?? 60_000, () =>
+    failure('DEADLINE_EXCEEDED', 'the node did not become ready in time', "see 'arca doctor' and node.log"),
+  ).catch(async (error: unknown) => {
+    await stop();
+    throw error;
+  });
+  ready.catch(() => {}); // the caller awaits it; a stop before that must not end the process
+
+  return {
+    ready,
+    pids: () => Object.fromEntries([...running].map(([name, child]) => [name, child.pid])),
+    stop,
+    kill,
+  };
+}
+
+async function withLimit(all: Promise<unknown>, limitMs: number, late: () => Error): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs);
+  });
+  try {
+    await Promise.race([all, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Returns `exit code 1` or `SIGSEGV`. */
+export function describeExit({ code, signal }: ChildExit): string {
+  return signal ?? (code === null ? 'it could not be started' : `exit code ${code}`);
+}
+
+/** The child's own last words are the cause: its error lines, else all it said. */
+function startFailure(program: ChildProgram, exit: ChildExit, lines: readonly string[]): Error {
+  const errors = lines.flatMap((line) => {
+    const facts = parseLogLine(line);
+    const isError = facts?.level === 'error' || facts?.level === 'fatal';
+    return facts === undefined || isError ? [describeLogLine(line)] : [];
+  });
+  const cause = new Error((errors.length > 0 ? errors : lines).join('\n'));
+  return failure(
+    'UNAVAILABLE',
+    `the ${program.name} did not start: ${describeExit(exit)}`,
+    "correct the cause above, or let 'arca doctor' check the parts in order",
+    { child: program.name },
+    cause.message === '' ? undefined : cause,
+  );
+}
+
+/** Returns a log line of a child as a person wants to read it: event, message and facts. */
+export function describeLogLine(line: string): string {
+  const facts = parseLogLine(line);
+  if (!facts) return line;
+  const { event, msg, err, level: _level, time: _time, name: _name, pid: _pid, ...rest } = facts;
+  const shown = { ...rest, ...(err !== null && typeof err === 'object' ? err : {}) };
+  const details = Object.entries(shown).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  return [event, msg, ...details].filter((part) => part !== undefined).join(' ');
+}

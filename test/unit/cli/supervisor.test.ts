@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { isRunning } from '../../../parent/cli/supervise/node-file.ts';
+import { choosePorts } from '../../../parent/cli/supervise/ports.ts';
+import { type SupervisorEvent, supervise } from '../../../parent/cli/supervise/supervisor.ts';
+
+const file = fileURLToPath(new URL('../../helpers/fake-child.ts', import.meta.url));
+const program = (name: string, ...args: string[]) => ({ name, file, args, readyEvent: 'fake.ready' });
+const QUICK = { firstMs: 5, maxMs: 20, goodRunMs: 60_000 };
+
+const freePorts = (count: number) =>
+  choosePorts(Array.from({ length: count }, () => ({ purpose: 'test', option: '', address: '127.0.0.1', port: 0 })));
+
+/** Resolves once the port refuses connections. */
+async function portIsFree(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port });
+  const free = await new Promise<boolean>((resolve) => {
+    socket.once('connect', () => resolve(false));
+    socket.once('error', () => resolve(true));
+  });
+  socket.destroy();
+  return free;
+}
+
+/** Looks again and again, without a fixed sleep, until `check` holds; the test's own time limit ends it. */
+async function until(check: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+t.test('children are started at once, are ready, and are gone after stop', async (t) => {
+  const supervisor = supervise([program('a', 'serve', '0'), program('b', 'serve', '0')]);
+  await supervisor.ready;
+  const pids = Object.values(supervisor.pids());
+  t.equal(pids.length, 2, 'two children run');
+  await supervisor.stop();
+  for (const pid of pids) t.notOk(isRunning(pid), `${pid} is gone`);
+  await supervisor.stop();
+});
+
+t.test('a crashed child is started again with back-off, the other goes on', async (t) => {
+  const events: SupervisorEvent[] = [];
+  const supervisor = supervise([program('a', 'serve', '0'), program('b', 'serve', '0')], {
+    backOff: QUICK,
+    onEvent: (event) => events.push(event),
+  });
+  await supervisor.ready;
+  const before = supervisor.pids();
+  for (const round of [1, 2]) {
+    process.kill(supervisor.pids().a ?? 0, 'SIGKILL');
+    await until(() => events.filter(({ kind, name }) => kind === 'ready' && name === 'a').length === round + 1);
+  }
+  t.not(supervisor.pids().a, before.a, 'a is another process');
+  t.equal(supervisor.pids().b, before.b, 'b was left alone');
+  const crashes = events.filter((event) => event.kind === 'crashed');
+  t.match(crashes, [
+    { name: 'a', exit: { signal: 'SIGKILL' }, retryInMs: 5 },
+    { name: 'a', exit: { signal: 'SIGKILL' }, retryInMs: 10 },
+  ]);
+  await supervisor.stop();
+});
+
+t.test('a child that ends before it is ready fails the start with its own words and stops the others', async (t) => {
+  const supervisor = supervise([program('a', 'serve', '0'), program('b', 'die')]);
+  const error = await supervisor.ready.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  t.match(error, { code: 'UNAVAILABLE', message: 'the b did not start: exit code 3' });
+  t.match(error, { cause: { message: /the disk is on fire/ }, facts: { cure: String } });
+  t.same(supervisor.pids(), {}, 'no child is left');
+});
+
+t.test('a node that is not ready within its limit is stopped', async (t) => {
+  const supervisor = supervise([program('a', 'silent')], { startLimitMs: 300 });
+  await t.rejects(supervisor.ready, { code: 'DEADLINE_EXCEEDED' });
+  t.same(supervisor.pids(), {}, 'no child is left');
+});
+
+t.test('a child that ignores SIGTERM is killed after the grace time', async (t) => {
+  const supervisor = supervise([program('a', 'stubborn', '0')], { stopGraceMs: 50 });
+  await supervisor.ready;
+  const pid = supervisor.pids().a ?? 0;
+  await supervisor.stop();
+  t.notOk(isRunning(pid), 'it is gone');
+});
+
+t.test('SIGKILL of the supervisor leaves no orphan and no held port', async (t) => {
+  const ports = await freePorts(2);
+  const script = fileURLToPath(new URL('../../helpers/fake-supervisor.ts', import.meta.url));
+  const supervisor = spawn(process.execPath, [script, ...ports.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [line] = await once(createInterface({ input: supervisor.stdout }), 'line');
+  const pids: number[] = Object.values(JSON.parse(String(line)));
+  t.equal(pids.length, 2, 'two children run');
+  for (const port of ports) t.notOk(await portIsFree(port), `port ${port} is held`);
+  supervisor.kill('SIGKILL');
+  await once(supervisor, 'close');
+  for (const pid of pids) await until(() => !isRunning(pid));
+  for (const port of ports) t.ok(await portIsFree(port), `port ${port} is free again`);
+});
