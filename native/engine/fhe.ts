@@ -1,0 +1,163 @@
+/**
+ * Whole FHE keys: generation, storage form, decryption.
+ *
+ * Secret face. Key bits stay in native memory behind {@link FheKey}; plaintexts of public decryptions come out in
+ * buffers of their own. Formats: docs/formats/private-objects.md; ciphertexts: kms-service §3.5.
+ */
+import { inspect } from 'node:util';
+import { attempt, attemptAsync, native } from './load.ts';
+import { NativeBytes, type RawBytes } from './native-bytes.ts';
+
+/** A parameter set: `test` is tiny and insecure, `default` is production. */
+export type ParamsName = 'test' | 'default';
+
+/** How the server-side key is published: one seeded key set, or one expanded server key. */
+export type KeyLayout = 'compressed' | 'uncompressed';
+
+/** Public objects of a key generation, named as kms-service §6.1 names them. */
+export type KeyObjectType = 'PublicKey' | 'ServerKey' | 'CompressedXofKeySet';
+
+/** One ciphertext of a request. The bytes are borrowed: leave them alone until the promise settles. */
+export interface CiphertextItem {
+  readonly ciphertext: Uint8Array;
+  /** Type number, 0 (Bool) to 11 (Uint2048). */
+  readonly fheType: number;
+  /** 0 SmallCompressed, 1 SmallExpanded, 2 BigCompressed, 3 BigExpanded. */
+  readonly format: number;
+}
+
+interface RawKey {
+  readonly params: ParamsName;
+  readonly tag: Uint8Array;
+  dispose(): void;
+}
+
+interface RawKeySet {
+  readonly key: RawKey;
+  readonly objects: readonly { readonly kind: KeyObjectType; readonly bytes: RawBytes }[];
+}
+
+interface FheBinding {
+  generateKeySet(params: string, tag: Uint8Array, layout: string, existing?: RawKey): Promise<RawKeySet>;
+  generateDecompressionKey(from: RawKey, to: RawKey): Promise<RawBytes>;
+  generateCrs(params: string, maxNumBits: number): Promise<RawBytes>;
+  publicDecrypt(key: RawKey, items: readonly CiphertextItem[]): Promise<Uint8Array[]>;
+  publicDecryptSync(key: RawKey, items: readonly CiphertextItem[]): Uint8Array[];
+}
+
+const lib = native<FheBinding>([
+  'generateKeySet',
+  'generateDecompressionKey',
+  'generateCrs',
+  'publicDecrypt',
+  'publicDecryptSync',
+]);
+
+let rawOf: (key: FheKey) => RawKey;
+
+/** A whole FHE secret key. Its bits are wiped when it is disposed of and no decryption uses it any more. */
+export class FheKey {
+  readonly #raw: RawKey;
+
+  static {
+    rawOf = (key) => key.#raw;
+  }
+
+  /** Wraps a native handle; keys come from {@link generateKeySet} and {@link FheKey.fromBytes}. */
+  constructor(raw: RawKey) {
+    this.#raw = raw;
+  }
+
+  /** The parameter set. */
+  get params(): ParamsName {
+    return attempt(() => this.#raw.params);
+  }
+
+  /** The tag that all public objects of the key bear: the 32-byte id of the key. */
+  get tag(): Uint8Array {
+    return attempt(() => this.#raw.tag);
+  }
+
+  /** Forgets and wipes the key. Repeating it does nothing. */
+  dispose(): void {
+    this.#raw.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toJSON(): string {
+    return '[FheKey]';
+  }
+
+  [inspect.custom](): string {
+    return '[FheKey]';
+  }
+}
+
+/** What {@link generateKeySet} gives. The caller disposes of everything in it. */
+export interface KeySet {
+  readonly key: FheKey;
+  readonly objects: readonly { readonly type: KeyObjectType; readonly bytes: NativeBytes }[];
+}
+
+/**
+ * Makes a key set, or new public objects for an existing secret key.
+ *
+ * One call of a minute at production size, without hooks: it cannot be stopped, so a caller that gives up disposes of
+ * the result when it comes. A second generation meanwhile is refused.
+ *
+ * @param tag - The 32-byte key id.
+ * @throws {@link KmsError} `PRECONDITION_FAILED` while another generation runs.
+ */
+export async function generateKeySet(options: {
+  readonly params: ParamsName;
+  readonly tag: Uint8Array;
+  readonly layout: KeyLayout;
+  readonly existing?: FheKey;
+}): Promise<KeySet> {
+  const { params, tag, layout, existing } = options;
+  const made = await attemptAsync(() =>
+    existing ? lib.generateKeySet(params, tag, layout, rawOf(existing)) : lib.generateKeySet(params, tag, layout),
+  );
+  return {
+    key: new FheKey(made.key),
+    objects: made.objects.map(({ kind, bytes }) => ({ type: kind, bytes: new NativeBytes(bytes) })),
+  };
+}
+
+/** Makes the key that opens lists compressed under `from` to ciphertexts under `to`. */
+export async function generateDecompressionKey(options: {
+  readonly from: FheKey;
+  readonly to: FheKey;
+}): Promise<NativeBytes> {
+  return new NativeBytes(
+    await attemptAsync(() => lib.generateDecompressionKey(rawOf(options.from), rawOf(options.to))),
+  );
+}
+
+/** Makes a CRS for proofs over at most `maxNumBits` encrypted bits. */
+export async function generateCrs(options: {
+  readonly params: ParamsName;
+  readonly maxNumBits: number;
+}): Promise<{ readonly bytes: NativeBytes; readonly maxNumBits: number }> {
+  const { params, maxNumBits } = options;
+  return { bytes: new NativeBytes(await attemptAsync(() => lib.generateCrs(params, maxNumBits))), maxNumBits };
+}
+
+/**
+ * Decrypts on the native thread pool, in the order given.
+ *
+ * @returns Plaintexts, little endian, of exactly the width of their type.
+ * @throws {@link KmsError} `CIPHERTEXT_INVALID` for bytes that are not one well-formed ciphertext of the stated type
+ * and format under the key's parameters, `REQUEST_INVALID` for a type or format that does not exist.
+ */
+export function publicDecrypt(key: FheKey, items: readonly CiphertextItem[]): Promise<Uint8Array[]> {
+  return attemptAsync(() => lib.publicDecrypt(rawOf(key), items));
+}
+
+/** {@link publicDecrypt} on the calling thread: for a single small ciphertext the way to the pool costs as much. */
+export function publicDecryptSync(key: FheKey, items: readonly CiphertextItem[]): Uint8Array[] {
+  return attempt(() => lib.publicDecryptSync(rawOf(key), items));
+}

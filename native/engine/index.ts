@@ -1,0 +1,18 @@
+/**
+ * The secret face of the native engine: whole keys and what is done with them. Only the engine process and tests load
+ * it; an import-direction test sees to that.
+ */
+export {
+  type CiphertextItem,
+  FheKey,
+  generateCrs,
+  generateDecompressionKey,
+  generateKeySet,
+  type KeyLayout,
+  type KeyObjectType,
+  type KeySet,
+  type ParamsName,
+  publicDecrypt,
+  publicDecryptSync,
+} from './fhe.ts';
+export { NativeBytes } from './native-bytes.ts';

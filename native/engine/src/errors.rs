@@ -1,0 +1,80 @@
+//! Failures of the native engine, and the wall that keeps panics inside it.
+//!
+//! A failure crosses to JavaScript as `CODE: message`; `load.ts` turns that into a `KmsError`. Messages name what is
+//! wrong with the input; they never hold key bytes, plaintexts or text that a peer supplied.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
+use std::sync::Once;
+
+/// The codes of `common/errors.ts` that this library gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    CiphertextInvalid,
+    KeyInvalid,
+    RequestInvalid,
+    NotFound,
+    PreconditionFailed,
+    Internal,
+}
+
+impl Code {
+    fn name(self) -> &'static str {
+        match self {
+            Code::CiphertextInvalid => "CIPHERTEXT_INVALID",
+            Code::KeyInvalid => "KEY_INVALID",
+            Code::RequestInvalid => "REQUEST_INVALID",
+            Code::NotFound => "NOT_FOUND",
+            Code::PreconditionFailed => "PRECONDITION_FAILED",
+            Code::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// A failure that a caller can act on.
+#[derive(Debug)]
+pub struct EngineError {
+    pub code: Code,
+    pub message: String,
+}
+
+/// What every fallible function here returns.
+pub type Result<T> = std::result::Result<T, EngineError>;
+
+impl EngineError {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub fn ciphertext(message: impl Into<String>) -> Self {
+        Self::new(Code::CiphertextInvalid, message)
+    }
+
+    pub fn key(message: impl Into<String>) -> Self {
+        Self::new(Code::KeyInvalid, message)
+    }
+
+    pub fn request(message: impl Into<String>) -> Self {
+        Self::new(Code::RequestInvalid, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+}
+
+impl From<EngineError> for napi::Error {
+    fn from(error: EngineError) -> Self {
+        napi::Error::new(napi::Status::GenericFailure, format!("{}: {}", error.code.name(), error.message))
+    }
+}
+
+static QUIET: Once = Once::new();
+
+/// Runs `work` and turns a panic into an `INTERNAL` failure without its text, which could quote a secret.
+pub fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    QUIET.call_once(|| set_hook(Box::new(|_| {})));
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(_) => Err(EngineError::internal(format!("{what} stopped on an internal fault"))),
+    }
+}

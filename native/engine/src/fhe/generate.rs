@@ -1,0 +1,176 @@
+//! Generation of key sets, decryption-side helper keys and CRSs.
+//!
+//! Randomness is the operating system's: a 256-bit private seed, from which the crate draws the 128-bit public seed.
+//! One generation runs at a time; each uses all cores.
+
+use std::sync::Mutex;
+
+use tfhe::core_crypto::commons::math::random::RandomGenerator;
+use tfhe::core_crypto::prelude::DefaultRandomGenerator;
+use tfhe::integer::compression_keys::DecompressionKey;
+use tfhe::named::Named;
+use tfhe::prelude::Tagged;
+use tfhe::shortint::client_key::atomic_pattern::AtomicPatternClientKey;
+use tfhe::xof_key_set::CompressedXofKeySet;
+use tfhe::zk::CompactPkeCrs;
+use tfhe::{CompactPublicKey, SerializationConfig, Tag, Versionize, XofSeed};
+use zeroize::Zeroizing;
+
+use super::key::{FheSecretKey, wipe};
+use super::object::downgrade_public_key;
+use super::params::Params;
+use crate::errors::{Code, EngineError, Result};
+
+/// Security level of the public seed, in bits.
+const SECURITY_BITS: u32 = 128;
+
+/// Public objects of one generation: type names of kms-service §6.1 and stored bytes.
+pub type Objects = Vec<(&'static str, Vec<u8>)>;
+
+/// How the server-side key is published.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One `CompressedXofKeySet`.
+    Compressed,
+    /// One expanded `ServerKey`.
+    Uncompressed,
+}
+
+impl Layout {
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "compressed" => Ok(Self::Compressed),
+            "uncompressed" => Ok(Self::Uncompressed),
+            _ => Err(EngineError::request("the layout is 'compressed' or 'uncompressed'")),
+        }
+    }
+}
+
+static GENERATION: Mutex<()> = Mutex::new(());
+
+/// Runs one generation alone; a second one is refused at once.
+fn alone<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _turn = match GENERATION.try_lock() {
+        Ok(turn) => turn,
+        Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(std::sync::TryLockError::WouldBlock) => {
+            return Err(EngineError::new(Code::PreconditionFailed, "another generation is running"));
+        }
+    };
+    work()
+}
+
+fn private_seed() -> Result<Vec<u8>> {
+    let mut seed = vec![0u8; 32];
+    getrandom::fill(&mut seed).map_err(|_| EngineError::internal("the operating system gives no randomness"))?;
+    Ok(seed)
+}
+
+/// Serializes a public object as the crate does, into a vector of exactly its size.
+pub fn serialize<T: serde::Serialize + Versionize + Named>(object: &T) -> Result<Vec<u8>> {
+    let config = SerializationConfig::new_with_unlimited_size();
+    let failed = |_| EngineError::internal("an object cannot be serialized");
+    let size = config.serialized_size(object).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(size as usize);
+    config.serialize_into(object, &mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// A public key as clients from tfhe 1.4.0-alpha.3 on read it.
+pub fn serialize_public_key(key: &CompactPublicKey) -> Result<Vec<u8>> {
+    let mut bytes = serialize(key)?;
+    downgrade_public_key(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes a key set: a new secret key, or new public objects for `existing`.
+pub fn key_set(
+    params: Params,
+    tag: Vec<u8>,
+    layout: Layout,
+    existing: Option<&FheSecretKey>,
+) -> Result<(FheSecretKey, Objects)> {
+    alone(|| {
+        let mut named = Tag::default();
+        named.set_data(&tag);
+        let (client_key, set) = match existing {
+            None => CompressedXofKeySet::generate(
+                params.config(),
+                private_seed()?,
+                SECURITY_BITS,
+                params.hamming_bound(),
+                named,
+            ),
+            Some(key) => {
+                if key.params != params {
+                    return Err(EngineError::request("the existing key has other parameters"));
+                }
+                let mut client_key = key.client_key()?;
+                *client_key.tag_mut() = named;
+                let mut public_seed = vec![0u8; SECURITY_BITS as usize / 8];
+                getrandom::fill(&mut public_seed)
+                    .map_err(|_| EngineError::internal("the operating system gives no randomness"))?;
+                let private =
+                    RandomGenerator::<DefaultRandomGenerator>::new(XofSeed::new(private_seed()?, *b"TFHEKGen"));
+                let public = XofSeed::new(public_seed, *b"TFHE_GEN");
+                CompressedXofKeySet::generate_with_pre_seeded_generator(public, &client_key, private)
+                    .map(|set| (client_key, set))
+            }
+        }
+        .map_err(|_| EngineError::internal("key generation failed"))?;
+        let objects = publish(set, layout);
+        let key = FheSecretKey::from_client_key(params, client_key)?;
+        Ok((key, objects?))
+    })
+}
+
+fn publish(set: CompressedXofKeySet, layout: Layout) -> Result<Objects> {
+    match layout {
+        Layout::Compressed => {
+            // The public key is the first in the key set's stream, so it can be expanded on its own.
+            let (seed, public_key, server_key) = set.into_raw_parts();
+            let expanded = serialize_public_key(&public_key.decompress())?;
+            let set = CompressedXofKeySet::from_raw_parts(seed, public_key, server_key);
+            Ok(vec![("PublicKey", expanded), ("CompressedXofKeySet", serialize(&set)?)])
+        }
+        Layout::Uncompressed => {
+            let expanded = set.decompress();
+            drop(set);
+            let (public_key, server_key) = expanded.into_raw_parts();
+            Ok(vec![("PublicKey", serialize_public_key(&public_key)?), ("ServerKey", serialize(&server_key)?)])
+        }
+    }
+}
+
+/// Makes the key that opens lists compressed under `from` to ciphertexts under `to`.
+pub fn decompression_key(from: &FheSecretKey, to: &FheSecretKey) -> Result<Vec<u8>> {
+    alone(|| {
+        let (source, target) = (from.client_key()?, to.client_key()?);
+        let key = switch(&source, &target);
+        wipe(source);
+        wipe(target);
+        serialize(&key?)
+    })
+}
+
+fn switch(source: &tfhe::ClientKey, target: &tfhe::ClientKey) -> Result<DecompressionKey> {
+    let (_, _, compression, ..) = source.clone().into_raw_parts();
+    let compression = compression.ok_or_else(|| EngineError::key("the key has no compression key"))?.into_raw_parts();
+    let target: &tfhe::integer::ClientKey = target.as_ref();
+    let target: &tfhe::shortint::ClientKey = target.as_ref();
+    let AtomicPatternClientKey::Standard(pattern) = &target.atomic_pattern else {
+        return Err(EngineError::key("the key has another atomic pattern than the parameters"));
+    };
+    let key = DecompressionKey::from_raw_parts(pattern.new_decompression_key(&compression));
+    let _wiped = Zeroizing::new(compression.post_packing_ks_key.into_container());
+    Ok(key)
+}
+
+/// Makes a CRS for proofs over at most `max_bits` encrypted bits. The trapdoor never leaves this call.
+pub fn crs(params: Params, max_bits: u32) -> Result<Vec<u8>> {
+    alone(|| {
+        let crs = CompactPkeCrs::from_config(params.config(), max_bits as usize)
+            .map_err(|_| EngineError::request("no CRS can be made for so many bits"))?;
+        serialize(&crs)
+    })
+}

@@ -1,0 +1,15 @@
+//! TFHE: keys, ciphertexts, decryption. `bind_*` are the Node-API faces; the rest knows nothing of JavaScript.
+
+pub mod bind_public;
+pub mod bind_secret;
+pub mod decrypt;
+pub mod encrypt;
+pub mod evaluation;
+pub mod generate;
+pub mod key;
+pub mod object;
+pub mod params;
+pub mod parse;
+pub mod reader;
+pub mod secret;
+pub mod types;
