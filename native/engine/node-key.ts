@@ -1,0 +1,130 @@
+/**
+ * The node's signing key, in native memory.
+ *
+ * Secret face. The scalar stays on the native side behind {@link NodeKey}; only `secretBytes` brings it over, for the
+ * vault. Spec: kms-service 4.1 to 4.3, 4.7.
+ */
+import { inspect } from 'node:util';
+import { attempt, native } from './load.ts';
+
+/** The native handle of a {@link NodeKey}; for this folder only. */
+export interface RawNodeKey {
+  publicKey(): Uint8Array;
+  publicKeyUncompressed(): Uint8Array;
+  address(): Uint8Array;
+  secretBytes(): Uint8Array;
+  signDigest(digest: Uint8Array): Uint8Array;
+  signSha256(data: Uint8Array): Uint8Array;
+  signDer(digest: Uint8Array): Uint8Array;
+  derivedPublicKey(scheme: number): Uint8Array;
+  signScheme(scheme: number, data: Uint8Array): Uint8Array;
+  signcryptPublic(
+    plaintext: Uint8Array,
+    fheType: number,
+    link: Uint8Array,
+    clientAddress: Uint8Array,
+    encKey: Uint8Array,
+  ): Uint8Array;
+  dispose(): void;
+}
+
+interface NodeKeyBinding {
+  readonly NativeNodeKey: { generate(): RawNodeKey; fromBytes(bytes: Uint8Array): RawNodeKey };
+}
+
+const lib = native<NodeKeyBinding>(['NativeNodeKey']);
+
+let rawOf: (key: NodeKey) => RawNodeKey;
+
+/**
+ * The node's secp256k1 signing key. Has no printable content; `dispose` erases the scalar.
+ *
+ * All signatures are deterministic (RFC 6979, FIPS 204 deterministic) and low-s.
+ */
+export class NodeKey {
+  /** 33 bytes, compressed. */
+  readonly publicKey: Uint8Array;
+  /** 65 bytes, uncompressed with its prefix. */
+  readonly publicKeyUncompressed: Uint8Array;
+  /** Ethereum address, 20 bytes. */
+  readonly address: Uint8Array;
+
+  readonly #raw: RawNodeKey;
+
+  static {
+    rawOf = (key) => key.#raw;
+  }
+
+  private constructor(handle: RawNodeKey) {
+    this.#raw = handle;
+    this.publicKey = handle.publicKey();
+    this.publicKeyUncompressed = handle.publicKeyUncompressed();
+    this.address = handle.address();
+  }
+
+  /** Makes a fresh key from the operating system's generator. */
+  static generate(): NodeKey {
+    return new NodeKey(attempt(() => lib.NativeNodeKey.generate()));
+  }
+
+  /**
+   * Reads a 32-byte big-endian scalar. The caller wipes `bytes`.
+   *
+   * @throws {@link KmsError} `KEY_INVALID` unless it is between 1 and n - 1.
+   */
+  static fromBytes(bytes: Uint8Array): NodeKey {
+    return new NodeKey(attempt(() => lib.NativeNodeKey.fromBytes(bytes)));
+  }
+
+  /** Copies the scalar out, for the vault; the array has a buffer of its own, which the caller wipes. */
+  secretBytes(): Uint8Array {
+    return attempt(() => this.#raw.secretBytes());
+  }
+
+  /** Signs a 32-byte digest as Ethereum does: `r ‖ s ‖ v`, v 27 or 28. */
+  signDigest(digest: Uint8Array): Uint8Array {
+    return attempt(() => this.#raw.signDigest(digest));
+  }
+
+  /** Signs SHA-256(`data`): `r ‖ s`, 64 bytes. */
+  signSha256(data: Uint8Array): Uint8Array {
+    return attempt(() => this.#raw.signSha256(data));
+  }
+
+  /** Signs a 32-byte digest; ASN.1 DER, for certificates. */
+  signDer(digest: Uint8Array): Uint8Array {
+    return attempt(() => this.#raw.signDer(digest));
+  }
+
+  /** Derives the public key of another scheme (spec 4.7): 32, 1312, 1952 or 2592 bytes. */
+  derivedPublicKey(scheme: number): Uint8Array {
+    return attempt(() => this.#raw.derivedPublicKey(scheme));
+  }
+
+  /** Signs `data` itself with a derived key: 64, 2420, 3309 or 4627 bytes. */
+  signScheme(scheme: number, data: Uint8Array): Uint8Array {
+    return attempt(() => this.#raw.signScheme(scheme, data));
+  }
+
+  /** Erases the scalar once calls that still use it end. Further use throws `KEY_INVALID`. */
+  dispose(): void {
+    this.#raw.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  toJSON(): string {
+    return '[NodeKey]';
+  }
+
+  [inspect.custom](): string {
+    return '[NodeKey]';
+  }
+}
+
+/** Returns the native handle behind a key, for this folder's other native calls. */
+export function rawNodeKey(key: NodeKey): RawNodeKey {
+  return rawOf(key);
+}
