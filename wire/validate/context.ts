@@ -66,7 +66,7 @@ export interface NewMpcEpoch {
 }
 
 const VERSION = /^(?:v\.?)?(\d{1,9})(?:\.(\d{1,9})(?:\.(\d{1,9}))?)?(?:[-+]([0-9A-Za-z.+-]{1,128}))?$/;
-const PEM = /^\s*-----BEGIN CERTIFICATE-----\s+[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*$/;
+const PEM = /^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*$/;
 const EXPLICIT_PORT = /^[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@]*@)?(?:\[[^\]]+\]|[^/?#:]+):\d+(?:[/?#]|$)/i;
 
 /** Checks a new context. Throws `REQUEST_INVALID` naming the field. */
