@@ -2,6 +2,7 @@
  * The secret face of the native engine: whole keys and what is done with them. Only the engine process and tests load
  * it; an import-direction test sees to that.
  */
+export { checkEncKey, keccak256, sha256 } from './crypto.ts';
 export {
   type CiphertextItem,
   FheKey,
@@ -16,3 +17,4 @@ export {
   publicDecryptSync,
 } from './fhe.ts';
 export { NativeBytes } from './native-bytes.ts';
+export { NodeKey } from './node-key.ts';
