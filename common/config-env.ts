@@ -51,10 +51,11 @@ function withValue(table: ConfigTable, path: readonly string[], value: unknown):
   return Object.fromEntries([...Object.entries(table).filter(([name]) => name !== first), [first, inner]]);
 }
 
-/** Returns the value at a path, or undefined if it, or a table on the way to it, is absent. */
+/** Returns the value at a path through tables and lists, or undefined if anything on the way is absent. */
 export function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((inner, part) => {
     const name = String(part);
+    if (Array.isArray(inner)) return inner[Number(name)];
     return isTable(inner) && Object.hasOwn(inner, name) ? inner[name] : undefined;
   }, value);
 }

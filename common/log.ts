@@ -39,6 +39,8 @@ const SECRET_FIELDS = [
 
 const REDACTED_PATHS = SECRET_FIELDS.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]);
 
+const UNUSED_ERROR_KEY = 'unused error key';
+
 /** Settings of {@link createLogger}. */
 export interface LoggerOptions {
   /** Process or part that speaks: `engine`, `core`, `cli`. */
@@ -64,6 +66,14 @@ export function createLogger({ name, level, destination }: LoggerOptions): Logge
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
+      // pino would copy an error's message to the line; messages that are not ours may quote a request.
+      errorKey: UNUSED_ERROR_KEY,
+      hooks: {
+        logMethod([first, ...rest], method) {
+          if (first instanceof Error) method.call(this, { err: first });
+          else method.call(this, first, ...rest);
+        },
+      },
       serializers: { err: (value: unknown) => describeError(value, withStack) },
     },
     destination ?? openDestination({ fd: 1, sync: true }),
