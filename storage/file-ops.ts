@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { chmod, link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
-import { KmsError, systemErrorCode } from '../common/errors.ts';
+import { isKmsError, KmsError, systemErrorCode } from '../common/errors.ts';
 
 /** An open file or folder. */
 export interface OpenFile {
@@ -67,10 +67,13 @@ export async function syncFolder(fs: FileOps, folder: string): Promise<void> {
   }
 }
 
-/** Turns a failure of the file system into one of ours; messages of Node hold paths, so they stay in the cause. */
-export function storageError(error: unknown, facts: Readonly<Record<string, string | number>>): KmsError {
-  if (error instanceof KmsError) return error;
-  const code = systemErrorCode(error) ?? 'unknown';
+/**
+ * Turns a failure of the file system into one of ours; messages of Node hold paths, so they stay in the cause.
+ * Anything else, such as a failure of the source that is written, comes back as it is.
+ */
+export function storageError(error: unknown, facts: Readonly<Record<string, string | number>>): unknown {
+  const code = systemErrorCode(error);
+  if (code === undefined || isKmsError(error)) return error;
   switch (code) {
     case 'ENOSPC':
     case 'EDQUOT':

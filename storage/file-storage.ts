@@ -7,7 +7,7 @@
  */
 import { join } from 'node:path';
 import { toHex } from '../common/bytes.ts';
-import { isKmsError, KmsError, systemErrorCode } from '../common/errors.ts';
+import { KmsError, systemErrorCode } from '../common/errors.ts';
 import { type RandomSource, systemRandom } from '../common/random.ts';
 import { abortable, sameContent, toStream } from './content.ts';
 import {
@@ -146,7 +146,7 @@ class FileStorage implements Storage {
     try {
       return await run();
     } catch (error) {
-      throw storageError(error, isKmsError(error) ? {} : { type: path[0] ?? '' });
+      throw storageError(error, { type: path[0] ?? '' });
     }
   }
 
