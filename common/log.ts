@@ -5,6 +5,7 @@
  * logger; redaction by field name below is the second fence, not the first.
  */
 import { type DestinationStream, destination as openDestination, type Logger as PinoLogger, pino } from 'pino';
+import { systemClock } from './clock.ts';
 import { isKmsError } from './errors.ts';
 
 /** A logger with the usual levels; `child` adds facts to every line. */
@@ -63,7 +64,7 @@ export function createLogger({ name, level, destination }: LoggerOptions): Logge
       name,
       level,
       base: { name, pid: process.pid },
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp: () => `,"time":"${new Date(systemClock.nowMs()).toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
       // pino would copy an error's message to the line; messages that are not ours may quote a request.

@@ -4,12 +4,13 @@
 import { readdirSync } from 'node:fs';
 import { availableParallelism, freemem, loadavg, totalmem } from 'node:os';
 import { Gauge } from 'prom-client';
+import { systemClock } from '../../../common/clock.ts';
 import type { MetricsRegistry } from '../../../common/metrics.ts';
 
 /** Registers the process gauges of spec 10; `version` becomes the label of `kms_version`. */
 export function registerProcessMetrics(registry: MetricsRegistry, version: string): void {
   let cpu = process.cpuUsage();
-  let cpuAt = performance.now();
+  let cpuAt = systemClock.monotonicMs();
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name,
@@ -29,7 +30,7 @@ export function registerProcessMetrics(registry: MetricsRegistry, version: strin
     return (loadavg()[0] ?? 0) / availableParallelism();
   });
   gauge('kms_process_cpu_usage', 'Processors in use by this process since the last scrape', () => {
-    const now = performance.now();
+    const now = systemClock.monotonicMs();
     const used = process.cpuUsage(cpu);
     const share = (used.user + used.system) / 1000 / Math.max(now - cpuAt, 1);
     cpu = process.cpuUsage();
