@@ -66,19 +66,28 @@ export function parseVerificationKeyField(field: Uint8Array): Uint8Array {
 }
 
 /**
- * Requires that a plaintext has exactly the width of its type.
+ * Returns whether a plaintext has exactly the width of its type.
  *
  * The rule also keeps two signatures apart that share the tag USER_DEC. One preimage starts with the plaintext's
  * length, the other with that of `verification_key` (41; 33 where it is sent bare): no width is either number.
- *
- * @throws {@link KmsError} `INTERNAL` if it is not so: no such bytes may be signed.
  */
-export function assertPlaintextWidth({ bytes, fheType: number }: TypedPlaintextData): void {
+export function hasPlaintextWidth({ bytes, fheType: number }: TypedPlaintextData): boolean {
   const sizeBytes = bytes.byteLength;
-  const collides = sizeBytes === COMPRESSED_KEY_BYTES || sizeBytes === VERIFICATION_KEY_BYTES;
-  if (collides || fheType(number)?.sizeBytes !== sizeBytes) {
-    throw new KmsError('INTERNAL', 'a plaintext must be as wide as its type', { fheType: number, sizeBytes });
-  }
+  if (sizeBytes === COMPRESSED_KEY_BYTES || sizeBytes === VERIFICATION_KEY_BYTES) return false;
+  return fheType(number)?.sizeBytes === sizeBytes;
+}
+
+/**
+ * Requires {@link hasPlaintextWidth} before anything is signed.
+ *
+ * @throws {@link KmsError} `INTERNAL` if it is not so: a decryption never gives such bytes.
+ */
+export function assertPlaintextWidth(plaintext: TypedPlaintextData): void {
+  if (hasPlaintextWidth(plaintext)) return;
+  throw new KmsError('INTERNAL', 'a plaintext must be as wide as its type', {
+    fheType: plaintext.fheType,
+    sizeBytes: plaintext.bytes.byteLength,
+  });
 }
 
 /** Encodes the answer of a public decryption for signing. */
