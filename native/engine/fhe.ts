@@ -7,6 +7,7 @@
 import { inspect } from 'node:util';
 import { attempt, attemptAsync, native } from './load.ts';
 import { NativeBytes, type RawBytes } from './native-bytes.ts';
+import { type NodeKey, type RawNodeKey, rawNodeKey } from './node-key.ts';
 
 /** A parameter set: `test` is tiny and insecure, `default` is production. */
 export type ParamsName = 'test' | 'default';
@@ -26,9 +27,28 @@ export interface CiphertextItem {
   readonly format: number;
 }
 
+/**
+ * Where a key comes from; stored with it. `developer`: made whole by a node in developer mode (production refuses it);
+ * `whole`: made whole by a centralized node; `imported`: brought from another system.
+ */
+export type Provenance = 'developer' | 'whole' | 'imported';
+
+/** Who a user decryption is for. */
+export interface Recipient {
+  /** `enc_key` of the request: 869 bytes, ML-KEM-512. */
+  readonly encKey: Uint8Array;
+  /** 20 bytes. */
+  readonly clientAddress: Uint8Array;
+  /** The link of the request, 32 bytes (kms-service §5.2). */
+  readonly link: Uint8Array;
+}
+
 interface RawKey {
   readonly params: ParamsName;
   readonly tag: Uint8Array;
+  readonly provenance: Provenance;
+  readonly metadata: Uint8Array;
+  encode(metadata: Uint8Array): Uint8Array;
   dispose(): void;
 }
 
@@ -38,19 +58,34 @@ interface RawKeySet {
 }
 
 interface FheBinding {
-  generateKeySet(params: string, tag: Uint8Array, layout: string, existing?: RawKey): Promise<RawKeySet>;
+  generateKeySet(
+    params: string,
+    tag: Uint8Array,
+    layout: string,
+    provenance: string,
+    existing?: RawKey,
+  ): Promise<RawKeySet>;
+  decodeFheKey(bytes: Uint8Array): RawKey;
   generateDecompressionKey(from: RawKey, to: RawKey): Promise<RawBytes>;
   generateCrs(params: string, maxNumBits: number): Promise<RawBytes>;
   publicDecrypt(key: RawKey, items: readonly CiphertextItem[]): Promise<Uint8Array[]>;
   publicDecryptSync(key: RawKey, items: readonly CiphertextItem[]): Uint8Array[];
+  userDecrypt(
+    key: RawKey,
+    nodeKey: RawNodeKey,
+    items: readonly CiphertextItem[],
+    recipient: Recipient,
+  ): Promise<Uint8Array[]>;
 }
 
 const lib = native<FheBinding>([
   'generateKeySet',
+  'decodeFheKey',
   'generateDecompressionKey',
   'generateCrs',
   'publicDecrypt',
   'publicDecryptSync',
+  'userDecrypt',
 ]);
 
 let rawOf: (key: FheKey) => RawKey;
@@ -68,6 +103,24 @@ export class FheKey {
     this.#raw = raw;
   }
 
+  /**
+   * Reads the stored form of a key (docs/formats/private-objects.md). The caller wipes `bytes`.
+   *
+   * @throws {@link KmsError} `KEY_INVALID` saying what is wrong.
+   */
+  static fromBytes(bytes: Uint8Array): FheKey {
+    return new FheKey(attempt(() => lib.decodeFheKey(bytes)));
+  }
+
+  /**
+   * Writes the stored form: the whole secret, with opaque metadata of up to 1 MiB beside it.
+   *
+   * @returns Bytes in an ArrayBuffer of their own; the caller wipes them.
+   */
+  encode(metadata: Uint8Array): Uint8Array {
+    return attempt(() => this.#raw.encode(metadata));
+  }
+
   /** The parameter set. */
   get params(): ParamsName {
     return attempt(() => this.#raw.params);
@@ -76,6 +129,16 @@ export class FheKey {
   /** The tag that all public objects of the key bear: the 32-byte id of the key. */
   get tag(): Uint8Array {
     return attempt(() => this.#raw.tag);
+  }
+
+  /** Where the key comes from. */
+  get provenance(): Provenance {
+    return attempt(() => this.#raw.provenance);
+  }
+
+  /** The metadata it was stored with; empty for a key just made. */
+  get metadata(): Uint8Array {
+    return attempt(() => this.#raw.metadata);
   }
 
   /** Forgets and wipes the key. Repeating it does nothing. */
@@ -108,18 +171,21 @@ export interface KeySet {
  * One call of a minute at production size, without hooks: it cannot be stopped, so a caller that gives up disposes of
  * the result when it comes. A second generation meanwhile is refused.
  *
- * @param tag - The 32-byte key id.
+ * @param options - `tag` is the 32-byte key id; `provenance` is `developer` unless said otherwise.
  * @throws {@link KmsError} `PRECONDITION_FAILED` while another generation runs.
  */
 export async function generateKeySet(options: {
   readonly params: ParamsName;
   readonly tag: Uint8Array;
   readonly layout: KeyLayout;
+  readonly provenance?: Provenance;
   readonly existing?: FheKey;
 }): Promise<KeySet> {
-  const { params, tag, layout, existing } = options;
+  const { params, tag, layout, existing, provenance = 'developer' } = options;
   const made = await attemptAsync(() =>
-    existing ? lib.generateKeySet(params, tag, layout, rawOf(existing)) : lib.generateKeySet(params, tag, layout),
+    existing
+      ? lib.generateKeySet(params, tag, layout, provenance, rawOf(existing))
+      : lib.generateKeySet(params, tag, layout, provenance),
   );
   return {
     key: new FheKey(made.key),
@@ -160,4 +226,19 @@ export function publicDecrypt(key: FheKey, items: readonly CiphertextItem[]): Pr
 /** {@link publicDecrypt} on the calling thread: for a single small ciphertext the way to the pool costs as much. */
 export function publicDecryptSync(key: FheKey, items: readonly CiphertextItem[]): Uint8Array[] {
   return attempt(() => lib.publicDecryptSync(rawOf(key), items));
+}
+
+/**
+ * Decrypts for one user on the native thread pool, in the order given. Plaintexts never leave native memory.
+ *
+ * @returns Signed and encrypted bytes (kms-service §5.3, §5.4), one per ciphertext.
+ * @throws {@link KmsError} as {@link publicDecrypt}; `KEY_INVALID` for an `encKey` that is not canonical.
+ */
+export function userDecrypt(
+  key: FheKey,
+  nodeKey: NodeKey,
+  items: readonly CiphertextItem[],
+  recipient: Recipient,
+): Promise<Uint8Array[]> {
+  return attemptAsync(() => lib.userDecrypt(rawOf(key), rawNodeKey(nodeKey), items, recipient));
 }

@@ -13,8 +13,11 @@ export {
   type KeyObjectType,
   type KeySet,
   type ParamsName,
+  type Provenance,
   publicDecrypt,
   publicDecryptSync,
+  type Recipient,
+  userDecrypt,
 } from './fhe.ts';
 export { NativeBytes } from './native-bytes.ts';
 export { NodeKey } from './node-key.ts';

@@ -3,5 +3,15 @@
  * through anything here.
  */
 export { addressOf, checkEncKey, DomainDigest, keccak256, recoverSigner, sha256, verifySignature } from './crypto.ts';
-export { type EvaluationKeySource, EvaluationKeys, loadEvaluationKeys, plaintextBytes } from './evaluation.ts';
+export {
+  Crs,
+  type EvaluationKeySource,
+  EvaluationKeys,
+  type ExpandedInput,
+  loadCrs,
+  loadEvaluationKeys,
+  plaintextBytes,
+  proveInput,
+  verifyAndExpand,
+} from './evaluation.ts';
 export { NativeBytes } from './native-bytes.ts';

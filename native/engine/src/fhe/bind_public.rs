@@ -1,10 +1,15 @@
 //! The public face: evaluation keys, encryption. Anyone may load it; nothing here knows a secret key.
 
+use std::io::Cursor;
+use std::sync::Arc;
+
 use napi::bindgen_prelude::{AsyncTask, Uint8Array};
 use napi_derive::napi;
+use tfhe::CompactPublicKey;
+use tfhe::zk::CompactPkeCrs;
 
-use super::encrypt;
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, read, read_file};
+use super::{encrypt, input};
 use super::types::{FheType, Format};
 use crate::errors::{EngineError, Result};
 use crate::task::{Job, spawn};
@@ -32,10 +37,92 @@ impl EvaluationKeysHandle {
         Ok(spawn("encryption", move || Ok(Uint8Array::new(encrypt::encrypt(&keys, &value, fhe_type, format)?))))
     }
 
+    /// Verifies a proven list and expands its elements.
+    #[napi]
+    pub fn verify_and_expand(
+        &self,
+        crs: &CrsHandle,
+        list: Uint8Array,
+        metadata: Uint8Array,
+    ) -> napi::Result<AsyncTask<Job<Vec<ExpandedInput>>>> {
+        let (keys, crs) = (self.get()?.clone(), crs.get()?.clone());
+        let metadata = metadata.to_vec();
+        Ok(spawn("input verification", move || {
+            let elements = input::verify_and_expand(&keys, &crs, &list, &metadata)?;
+            Ok(elements
+                .into_iter()
+                .map(|(fhe_type, bytes)| ExpandedInput {
+                    fhe_type: fhe_type.number(),
+                    ciphertext: Uint8Array::new(bytes),
+                })
+                .collect())
+        }))
+    }
+
     #[napi]
     pub fn dispose(&mut self) {
         self.keys = None;
     }
+}
+
+/// One element of a verified list, in the `SmallExpanded` form.
+#[napi(object, object_from_js = false)]
+pub struct ExpandedInput {
+    pub fhe_type: i32,
+    pub ciphertext: Uint8Array,
+}
+
+/// A common reference string.
+#[napi]
+pub struct CrsHandle {
+    crs: Option<Arc<CompactPkeCrs>>,
+}
+
+impl CrsHandle {
+    fn get(&self) -> Result<&Arc<CompactPkeCrs>> {
+        self.crs.as_ref().ok_or_else(|| EngineError::internal("this CRS was disposed of"))
+    }
+}
+
+#[napi]
+impl CrsHandle {
+    #[napi]
+    pub fn dispose(&mut self) {
+        self.crs = None;
+    }
+}
+
+/// Loads a CRS file.
+#[napi]
+pub fn load_crs(path: String) -> AsyncTask<Job<CrsHandle>> {
+    spawn("reading a CRS", move || Ok(CrsHandle { crs: Some(Arc::new(read_file(&path)?)) }))
+}
+
+/// A value to encrypt: little-endian bytes of the type's width.
+#[napi(object, object_to_js = false)]
+pub struct InputValue {
+    pub value: Uint8Array,
+    pub fhe_type: i32,
+}
+
+/// Encrypts and proves a list under the serialized public key.
+#[napi]
+pub fn prove_input(
+    public_key: Uint8Array,
+    crs: &CrsHandle,
+    values: Vec<InputValue>,
+    metadata: Uint8Array,
+) -> napi::Result<AsyncTask<Job<Uint8Array>>> {
+    let crs = crs.get()?.clone();
+    let values = values
+        .iter()
+        .map(|item| Ok((item.value.to_vec(), FheType::parse(item.fhe_type)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let (public_key, metadata) = (public_key.to_vec(), metadata.to_vec());
+    Ok(spawn("proving", move || {
+        let public_key: CompactPublicKey = read(Cursor::new(public_key))?;
+        Ok(Uint8Array::new(input::prove(&public_key, &crs, &values, &metadata)?))
+    }))
 }
 
 /// Loads and decompresses a `CompressedXofKeySet` file.

@@ -9,7 +9,7 @@ pub struct Reader<'a> {
 }
 
 /// `str "0.5" · u32 0 · str "0.1"`: what stands before the type name of every versioned object.
-const HEADER: &[u8] = b"\x03\0\0\0\0\0\0\x000.5\0\0\0\0\x03\0\0\0\0\0\0\x000.1";
+pub const HEADER: &[u8] = b"\x03\0\0\0\0\0\0\x000.5\0\0\0\0\x03\0\0\0\0\0\0\x000.1";
 
 fn malformed(what: &str) -> EngineError {
     EngineError::ciphertext(what)
