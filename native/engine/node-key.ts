@@ -18,13 +18,6 @@ export interface RawNodeKey {
   signDer(digest: Uint8Array): Uint8Array;
   derivedPublicKey(scheme: number): Uint8Array;
   signScheme(scheme: number, data: Uint8Array): Uint8Array;
-  signcryptPublic(
-    plaintext: Uint8Array,
-    fheType: number,
-    link: Uint8Array,
-    clientAddress: Uint8Array,
-    encKey: Uint8Array,
-  ): Uint8Array;
   dispose(): void;
 }
 

@@ -13,7 +13,6 @@ use super::enc_key::EncKey;
 use super::hash::{self, SharedDigest};
 use super::node_key::NodeKeyInner;
 use super::secp;
-use super::signcrypt::signcrypt;
 use crate::errors::{EngineError, Result as Checked};
 use crate::task::{Job, spawn};
 
@@ -90,23 +89,6 @@ impl NativeNodeKey {
     #[napi(catch_unwind)]
     pub fn sign_scheme<'e>(&self, env: &'e Env, scheme: u32, data: &[u8]) -> Result<Uint8ArraySlice<'e>> {
         Uint8ArraySlice::copy_from(env, derived::sign(self.inner()?, Scheme::from_number(scheme)?, data)?)
-    }
-
-    /// Signcrypts bytes that are public anyway: the tests' way into the code that user decryption runs.
-    #[napi(catch_unwind)]
-    pub fn signcrypt_public<'e>(
-        &self,
-        env: &'e Env,
-        plaintext: &[u8],
-        fhe_type: i32,
-        link: &[u8],
-        client_address: &[u8],
-        enc_key: &[u8],
-    ) -> Result<Uint8ArraySlice<'e>> {
-        let link = fixed(link, "a link")?;
-        let client_address = fixed(client_address, "a client address")?;
-        let out = signcrypt(self.inner()?, plaintext, fhe_type, &link, &client_address, &EncKey::parse(enc_key)?)?;
-        Uint8ArraySlice::copy_from(env, out)
     }
 
     /// Lets go of the scalar; it is erased when the last call that uses it ends.
