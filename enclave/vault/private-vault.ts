@@ -1,0 +1,126 @@
+/**
+ * The engine's private objects: which kinds there are, where they lie, and that each is what its name says.
+ *
+ * `SigningKey/<id>`, `CACert/<id>`, `FhePrivateKey/<epoch>/<id>`, `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
+ * Contents are secret. Formats: docs/formats/private-objects.md; paths: kms-service.md section 6.3.
+ */
+import { isKmsError, KmsError } from '../../common/errors.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { parseRequestId, type RequestId } from '../../wire/ids.ts';
+import type { Keychain } from './keychain.ts';
+
+/** Kinds of private objects that belong to the node. */
+const NODE_TYPES = ['SigningKey', 'CACert'] as const;
+/** Kinds of private objects that belong to an epoch. */
+const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'DecompressionKeyInfo', 'CrsInfo'] as const;
+const KNOWN_TYPES: ReadonlySet<string> = new Set([...NODE_TYPES, ...EPOCH_SCOPED_TYPES]);
+
+/** A kind of private object that belongs to an epoch. */
+export type EpochScopedType = (typeof EPOCH_SCOPED_TYPES)[number];
+
+/** Where an object of an epoch lies. */
+export type EpochScopedPath = readonly [EpochScopedType, epochId: RequestId, id: RequestId];
+
+/** Where a private object lies. */
+export type PrivatePath = readonly [(typeof NODE_TYPES)[number], RequestId] | EpochScopedPath;
+
+/** Private objects over a storage back end and a keychain. */
+export class PrivateVault {
+  readonly #storage: Storage;
+  readonly #keychain: Keychain;
+
+  constructor(storage: Storage, keychain: Keychain) {
+    this.#storage = storage;
+    this.#keychain = keychain;
+  }
+
+  /** Name of the keychain in use. */
+  get keychainName(): string {
+    return this.#keychain.name;
+  }
+
+  /**
+   * Writes an object, whole and durable once this returns. The caller still owns, and wipes, the content.
+   *
+   * @param replace - Take the place of another object of that name; off, other content is never overwritten.
+   * @throws KmsError `ALREADY_EXISTS`, `STORAGE_FULL`.
+   */
+  async put(path: PrivatePath, content: Uint8Array, { replace = false } = {}): Promise<void> {
+    const sealed = await this.#keychain.seal(path, content);
+    try {
+      await this.#storage.put(path, sealed, { replace });
+    } finally {
+      sealed.fill(0);
+    }
+  }
+
+  /** Returns whether an object of that name is there. */
+  async has(path: PrivatePath): Promise<boolean> {
+    return await this.#storage.has(path);
+  }
+
+  /**
+   * Reads an object and hands its content to `use`, then wipes it.
+   *
+   * @throws KmsError `NOT_FOUND`; `STATE_INVALID` naming the object if it is damaged or if `use` finds it malformed.
+   */
+  async read<T>(path: PrivatePath, use: (content: Uint8Array) => T | Promise<T>): Promise<T> {
+    const sealed = await this.#storage.get(path);
+    let content: Uint8Array | undefined;
+    try {
+      content = await this.#keychain.open(path, sealed);
+      return await use(content);
+    } catch (error) {
+      throw damaged(path, error);
+    } finally {
+      content?.fill(0);
+      sealed.fill(0);
+    }
+  }
+
+  /**
+   * Lists all objects of a kind.
+   *
+   * @throws KmsError `STATE_INVALID` naming what does not belong there.
+   */
+  async list(type: EpochScopedType): Promise<EpochScopedPath[]> {
+    const found: EpochScopedPath[] = [];
+    for (const epoch of await this.#storage.list([type])) {
+      for (const id of await this.#storage.list([type, epoch])) {
+        found.push([type, parseName(epoch, [type, epoch]), parseName(id, [type, epoch, id])]);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Checks that the vault holds nothing but the kinds that this release knows.
+   *
+   * @throws KmsError `STATE_INVALID` naming every folder that it does not know.
+   */
+  async checkKinds(): Promise<void> {
+    const unknown = (await this.#storage.list([])).filter((name) => !KNOWN_TYPES.has(name));
+    if (unknown.length === 0) return;
+    throw new KmsError(
+      'STATE_INVALID',
+      `the private vault holds what this release does not know: ${unknown.join(', ')}; use the release that wrote it`,
+    );
+  }
+}
+
+/** Ids are stored in their canonical form; anything else was not written by an engine. */
+function parseName(name: string, path: readonly string[]): RequestId {
+  try {
+    const id = parseRequestId(name);
+    if (id === name) return id;
+  } catch (error) {
+    if (!isKmsError(error)) throw error;
+  }
+  throw new KmsError('STATE_INVALID', `private object ${path.join('/')} does not bear an id: move it away`);
+}
+
+function damaged(path: PrivatePath, error: unknown): unknown {
+  if (!isKmsError(error)) return error;
+  const message = `private object ${path.join('/')} is damaged: ${error.message}; restore it from a backup`;
+  return new KmsError('STATE_INVALID', message, {}, error);
+}
