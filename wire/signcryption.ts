@@ -46,6 +46,7 @@ export interface SigncryptionBinding {
 /** Length of a KEM ciphertext. */
 export const KEM_CIPHERTEXT_BYTES = 768;
 const SEED_BYTES = 64;
+const EXPANDED_KEY_BYTES = 1632;
 const NONCE_BYTES = 12;
 const GCM_TAG_BYTES = 16;
 const KEY_DIGEST_BYTES = 32;
@@ -68,6 +69,18 @@ export function generateUserKeyPair(): UserKeyPair {
  */
 export function encKeyOfSeed(seed: Uint8Array): Uint8Array {
   return encodeEncKey(createPublicKey(privateKeyOf(seed)).export({ format: 'raw-public' }));
+}
+
+/**
+ * Returns the key in the form of published clients: length and 1,632 expanded bytes of FIPS 203. SECRET, in an
+ * ArrayBuffer of its own.
+ */
+export function expandedPrivateKey(seed: Uint8Array): Uint8Array {
+  // The expanded key is the tail of the PKCS #8 form.
+  const pkcs8 = privateKeyOf(seed).export({ format: 'der', type: 'pkcs8' });
+  const encoded = new BincodeWriter(8 + EXPANDED_KEY_BYTES).vec(pkcs8.subarray(-EXPANDED_KEY_BYTES)).finish();
+  pkcs8.fill(0);
+  return encoded;
 }
 
 /** Returns the digest of the user's key that the node signs. */
