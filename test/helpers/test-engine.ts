@@ -1,0 +1,163 @@
+/**
+ * A whole engine in the test's own process, with the real native library and test parameters, behind a real Unix
+ * socket; and what a test needs to talk to it.
+ */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { systemClock } from '../../common/clock.ts';
+import { createLogger } from '../../common/log.ts';
+import { operatorTrusted } from '../../enclave/authorization.ts';
+import { type Engine, type EngineOptions, startEngine } from '../../enclave/engine.ts';
+import { unixListener } from '../../enclave/service/unix-listener.ts';
+import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { type EvaluationKeys, loadEvaluationKeys } from '../../native/engine/public.ts';
+import { CrsGenCallSchema, type EngineInfo, EngineInfoSchema, KeyGenCallSchema } from '../../proto/gen/engine_pb.js';
+import {
+  CrsGenRequestSchema,
+  FheParameter,
+  KeyGenPreprocRequestSchema,
+  KeyGenRequestSchema,
+  type KeyGenResult,
+  KeyGenResultSchema,
+} from '../../proto/gen/kms_pb.js';
+import { openFileStorage } from '../../storage/file-storage.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { ENGINE_METHOD } from '../../wire/frames.ts';
+import { EngineTestLink, type ReceivedObject, type TestCallOptions } from './engine-link.ts';
+import { D0, idOf } from './requests.ts';
+import { type Teardown, tempDir } from './temp-dir.ts';
+
+/** A running engine and where to find it. */
+export interface TestEngine {
+  readonly engine: Engine;
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly storage: Storage;
+  /** Opens a link that is closed when the test ends. */
+  link(): Promise<EngineTestLink>;
+  /** Stops the engine before the test ends. */
+  stop(): Promise<void>;
+}
+
+/** Opens the private vault of a folder as main-dev.ts does. */
+export function privateStorage(folder: string): Promise<Storage> {
+  return openFileStorage({ root: join(folder, 'private'), prefix: 'PRIV', folderMode: 0o700 });
+}
+
+/** Starts an engine on a folder (a fresh one unless given) and stops it when the test ends. */
+export async function testEngine(
+  t: Teardown,
+  { folder = tempDir(t), ...overrides }: Partial<EngineOptions> & { folder?: string } = {},
+): Promise<TestEngine> {
+  const socketPath = join(folder, 'run', 'engine.sock');
+  const storage = overrides.storage ?? (await privateStorage(folder));
+  const engine = await startEngine({
+    developerMode: true,
+    insecureOperations: true,
+    testParameters: true,
+    keychain: clearKeychain,
+    policy: operatorTrusted,
+    listener: unixListener(socketPath),
+    treatV0ExtraDataAsEmpty: false,
+    clock: systemClock,
+    log: createLogger({ name: 'engine', level: 'silent' }),
+    ...overrides,
+    storage,
+  });
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= engine.close(1_000);
+    return stopped;
+  };
+  t.teardown(stop);
+  const link = async () => {
+    const opened = await EngineTestLink.open(socketPath);
+    t.teardown(() => opened.close());
+    return opened;
+  };
+  return { engine, folder, socketPath, storage, link, stop };
+}
+
+/** Encodes a KEYGEN call with test parameters; the preprocessing is the one that the request names. */
+export function keyGenCall(
+  overrides: MessageInitShape<typeof KeyGenRequestSchema> = {},
+  { insecure = false }: { insecure?: boolean } = {},
+): Uint8Array {
+  const preproc = create(KeyGenPreprocRequestSchema, {
+    requestId: { requestId: idOf(900) },
+    params: FheParameter.test,
+    domain: D0,
+  });
+  const request = create(KeyGenRequestSchema, {
+    requestId: { requestId: idOf(2) },
+    preprocId: { requestId: idOf(900) },
+    domain: D0,
+    ...overrides,
+  });
+  return toBinary(
+    KeyGenCallSchema,
+    create(KeyGenCallSchema, {
+      request: toBinary(KeyGenRequestSchema, request),
+      preprocRequest: toBinary(KeyGenPreprocRequestSchema, preproc),
+      insecure,
+    }),
+  );
+}
+
+/** Encodes a CRSGEN call with test parameters. */
+export function crsGenCall(overrides: MessageInitShape<typeof CrsGenRequestSchema> = {}): Uint8Array {
+  const request = create(CrsGenRequestSchema, {
+    requestId: { requestId: idOf(3) },
+    params: FheParameter.test,
+    maxNumBits: 64,
+    domain: D0,
+    ...overrides,
+  });
+  return toBinary(
+    CrsGenCallSchema,
+    create(CrsGenCallSchema, { request: toBinary(CrsGenRequestSchema, request), insecure: false }),
+  );
+}
+
+/** A key that an engine made, and what to encrypt under it with. */
+export interface MadeKey {
+  readonly keyId: string;
+  readonly result: KeyGenResult;
+  readonly objects: readonly ReceivedObject[];
+  readonly evaluation: EvaluationKeys;
+}
+
+/** Generates a key over a link and loads its public objects for encryption. */
+export async function makeKey(
+  t: Teardown,
+  link: EngineTestLink,
+  overrides: MessageInitShape<typeof KeyGenRequestSchema> = {},
+  options: TestCallOptions = {},
+): Promise<MadeKey> {
+  const before = link.objects.length;
+  const result = fromBinary(KeyGenResultSchema, await link.call(ENGINE_METHOD.keyGen, keyGenCall(overrides), options));
+  const keyId = result.requestId?.requestId ?? '';
+  const objects = link.objects.slice(before).filter(({ id }) => id === keyId);
+  const evaluation = await loadObjects(t, objects);
+  return { keyId, result, objects, evaluation };
+}
+
+/** Loads the evaluation keys of received objects; they are disposed of when the test ends. */
+export async function loadObjects(t: Teardown, objects: readonly ReceivedObject[]): Promise<EvaluationKeys> {
+  const folder = tempDir(t);
+  for (const { type, bytes } of objects) writeFileSync(join(folder, type), bytes);
+  const compressed = objects.some(({ type }) => type === 'CompressedXofKeySet');
+  const evaluation = await loadEvaluationKeys(
+    compressed
+      ? { compressedXofKeySetPath: join(folder, 'CompressedXofKeySet') }
+      : { serverKeyPath: join(folder, 'ServerKey'), publicKeyPath: join(folder, 'PublicKey') },
+  );
+  t.teardown(() => evaluation.dispose());
+  return evaluation;
+}
+
+/** Asks the engine to describe itself. */
+export async function describe(link: EngineTestLink): Promise<EngineInfo> {
+  return fromBinary(EngineInfoSchema, await link.call(ENGINE_METHOD.describe));
+}
