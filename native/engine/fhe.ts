@@ -76,6 +76,12 @@ interface FheBinding {
     items: readonly CiphertextItem[],
     recipient: Recipient,
   ): Promise<Uint8Array[]>;
+  userDecryptSync(
+    key: RawKey,
+    nodeKey: RawNodeKey,
+    items: readonly CiphertextItem[],
+    recipient: Recipient,
+  ): Uint8Array[];
 }
 
 const lib = native<FheBinding>([
@@ -86,6 +92,7 @@ const lib = native<FheBinding>([
   'publicDecrypt',
   'publicDecryptSync',
   'userDecrypt',
+  'userDecryptSync',
 ]);
 
 let rawOf: (key: FheKey) => RawKey;
@@ -241,4 +248,14 @@ export function userDecrypt(
   recipient: Recipient,
 ): Promise<Uint8Array[]> {
   return attemptAsync(() => lib.userDecrypt(rawOf(key), rawNodeKey(nodeKey), items, recipient));
+}
+
+/** {@link userDecrypt} on the calling thread. */
+export function userDecryptSync(
+  key: FheKey,
+  nodeKey: NodeKey,
+  items: readonly CiphertextItem[],
+  recipient: Recipient,
+): Uint8Array[] {
+  return attempt(() => lib.userDecryptSync(rawOf(key), rawNodeKey(nodeKey), items, recipient));
 }

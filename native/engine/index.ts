@@ -18,6 +18,7 @@ export {
   publicDecryptSync,
   type Recipient,
   userDecrypt,
+  userDecryptSync,
 } from './fhe.ts';
 export { NativeBytes } from './native-bytes.ts';
 export { NodeKey } from './node-key.ts';

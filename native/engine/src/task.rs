@@ -1,6 +1,7 @@
-//! Work off the event loop: one generic task that runs a closure on the thread pool behind the panic wall.
+//! Work off the event loop: generic tasks that run a closure on the thread pool behind the panic wall.
 
-use napi::bindgen_prelude::{AsyncTask, Env, Task, ToNapiValue, TypeName};
+use napi::bindgen_prelude::{AsyncTask, Env, Task, ToNapiValue, TypeName, Uint8ArraySlice};
+use napi::ScopedTask;
 
 use crate::errors::{EngineError, Result, guarded};
 
@@ -33,4 +34,32 @@ where
     F: FnOnce() -> Result<T> + Send + 'static,
 {
     AsyncTask::new(Job { what, work: Some(Box::new(work)) })
+}
+
+/// A closure whose bytes are copied into an ArrayBuffer that the JavaScript engine owns and accounts for.
+pub struct BytesJob {
+    what: &'static str,
+    work: Option<Work<Vec<u8>>>,
+}
+
+impl<'task> ScopedTask<'task> for BytesJob {
+    type Output = Vec<u8>;
+    type JsValue = Uint8ArraySlice<'task>;
+
+    fn compute(&mut self) -> napi::Result<Vec<u8>> {
+        let work = self.work.take().ok_or_else(|| EngineError::internal("a task ran twice"))?;
+        Ok(guarded(self.what, work)?)
+    }
+
+    fn resolve(&mut self, env: &'task Env, output: Vec<u8>) -> napi::Result<Uint8ArraySlice<'task>> {
+        Uint8ArraySlice::copy_from(env, &output)
+    }
+}
+
+/// [`spawn`] for work that gives bytes.
+pub fn spawn_bytes(
+    what: &'static str,
+    work: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
+) -> AsyncTask<BytesJob> {
+    AsyncTask::new(BytesJob { what, work: Some(Box::new(work)) })
 }

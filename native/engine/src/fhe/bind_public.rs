@@ -1,5 +1,6 @@
 //! The public face: evaluation keys, encryption. Anyone may load it; nothing here knows a secret key.
 
+use std::cell::RefCell;
 use std::io::Cursor;
 use std::sync::Arc;
 
@@ -12,17 +13,17 @@ use super::evaluation::{Evaluation, read, read_file};
 use super::{encrypt, input};
 use super::types::{FheType, Format};
 use crate::errors::{EngineError, Result};
-use crate::task::{Job, spawn};
+use crate::task::{BytesJob, Job, spawn, spawn_bytes};
 
 /// Public key and server key of one key set.
 #[napi]
 pub struct EvaluationKeysHandle {
-    keys: Option<Evaluation>,
+    keys: RefCell<Option<Evaluation>>,
 }
 
 impl EvaluationKeysHandle {
-    pub fn get(&self) -> Result<&Evaluation> {
-        self.keys.as_ref().ok_or_else(|| EngineError::internal("these keys were disposed of"))
+    fn get(&self) -> Result<Evaluation> {
+        self.keys.borrow().clone().ok_or_else(|| EngineError::internal("these keys were disposed of"))
     }
 }
 
@@ -30,11 +31,11 @@ impl EvaluationKeysHandle {
 impl EvaluationKeysHandle {
     /// Encrypts a little-endian value of the type's width.
     #[napi]
-    pub fn encrypt(&self, value: Uint8Array, fhe_type: i32, format: i32) -> napi::Result<AsyncTask<Job<Uint8Array>>> {
-        let keys = self.get()?.clone();
+    pub fn encrypt(&self, value: Uint8Array, fhe_type: i32, format: i32) -> napi::Result<AsyncTask<BytesJob>> {
+        let keys = self.get()?;
         let (fhe_type, format) = (FheType::parse(fhe_type)?, Format::parse(format)?);
         let value = value.to_vec();
-        Ok(spawn("encryption", move || Ok(Uint8Array::new(encrypt::encrypt(&keys, &value, fhe_type, format)?))))
+        Ok(spawn_bytes("encryption", move || encrypt::encrypt(&keys, &value, fhe_type, format)))
     }
 
     /// Verifies a proven list and expands its elements.
@@ -45,8 +46,8 @@ impl EvaluationKeysHandle {
         list: Uint8Array,
         metadata: Uint8Array,
     ) -> napi::Result<AsyncTask<Job<Vec<ExpandedInput>>>> {
-        let (keys, crs) = (self.get()?.clone(), crs.get()?.clone());
-        let metadata = metadata.to_vec();
+        let (keys, crs) = (self.get()?, crs.get()?);
+        let (list, metadata) = (list.to_vec(), metadata.to_vec());
         Ok(spawn("input verification", move || {
             let elements = input::verify_and_expand(&keys, &crs, &list, &metadata)?;
             Ok(elements
@@ -60,8 +61,8 @@ impl EvaluationKeysHandle {
     }
 
     #[napi]
-    pub fn dispose(&mut self) {
-        self.keys = None;
+    pub fn dispose(&self) {
+        self.keys.replace(None);
     }
 }
 
@@ -75,27 +76,27 @@ pub struct ExpandedInput {
 /// A common reference string.
 #[napi]
 pub struct CrsHandle {
-    crs: Option<Arc<CompactPkeCrs>>,
+    crs: RefCell<Option<Arc<CompactPkeCrs>>>,
 }
 
 impl CrsHandle {
-    fn get(&self) -> Result<&Arc<CompactPkeCrs>> {
-        self.crs.as_ref().ok_or_else(|| EngineError::internal("this CRS was disposed of"))
+    fn get(&self) -> Result<Arc<CompactPkeCrs>> {
+        self.crs.borrow().clone().ok_or_else(|| EngineError::internal("this CRS was disposed of"))
     }
 }
 
 #[napi]
 impl CrsHandle {
     #[napi]
-    pub fn dispose(&mut self) {
-        self.crs = None;
+    pub fn dispose(&self) {
+        self.crs.replace(None);
     }
 }
 
 /// Loads a CRS file.
 #[napi]
 pub fn load_crs(path: String) -> AsyncTask<Job<CrsHandle>> {
-    spawn("reading a CRS", move || Ok(CrsHandle { crs: Some(Arc::new(read_file(&path)?)) }))
+    spawn("reading a CRS", move || Ok(CrsHandle { crs: RefCell::new(Some(Arc::new(read_file(&path)?))) }))
 }
 
 /// A value to encrypt: little-endian bytes of the type's width.
@@ -112,29 +113,30 @@ pub fn prove_input(
     crs: &CrsHandle,
     values: Vec<InputValue>,
     metadata: Uint8Array,
-) -> napi::Result<AsyncTask<Job<Uint8Array>>> {
-    let crs = crs.get()?.clone();
+) -> napi::Result<AsyncTask<BytesJob>> {
+    let crs = crs.get()?;
     let values = values
         .iter()
         .map(|item| Ok((item.value.to_vec(), FheType::parse(item.fhe_type)?)))
         .collect::<Result<Vec<_>>>()?;
     let (public_key, metadata) = (public_key.to_vec(), metadata.to_vec());
-    Ok(spawn("proving", move || {
+    Ok(spawn_bytes("proving", move || {
         let public_key: CompactPublicKey = read(Cursor::new(public_key))?;
-        Ok(Uint8Array::new(input::prove(&public_key, &crs, &values, &metadata)?))
+        input::prove(&public_key, &crs, &values, &metadata)
     }))
 }
 
 /// Loads and decompresses a `CompressedXofKeySet` file.
 #[napi]
 pub fn load_key_set(path: String) -> AsyncTask<Job<EvaluationKeysHandle>> {
-    spawn("reading a key set", move || Ok(EvaluationKeysHandle { keys: Some(Evaluation::from_key_set(&path)?) }))
+    spawn("reading a key set", move || Ok(EvaluationKeysHandle { keys: RefCell::new(Some(Evaluation::from_key_set(&path)?)) }))
 }
 
 /// Loads a `ServerKey` and a `CompactPublicKey` file.
 #[napi]
 pub fn load_server_key(server_key_path: String, public_key_path: String) -> AsyncTask<Job<EvaluationKeysHandle>> {
     spawn("reading a server key", move || {
-        Ok(EvaluationKeysHandle { keys: Some(Evaluation::from_keys(&server_key_path, &public_key_path)?) })
+        let keys = Evaluation::from_keys(&server_key_path, &public_key_path)?;
+        Ok(EvaluationKeysHandle { keys: RefCell::new(Some(keys)) })
     })
 }

@@ -1,35 +1,35 @@
 //! The secret face: handles to whole keys, generation, decryption. Only the engine process loads it.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, Uint8Array};
+use napi::Env;
+use napi::bindgen_prelude::{AsyncTask, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
 
 use super::generate::{self, Layout, Objects};
 use super::key::FheSecretKey;
 use super::params::Params;
 use super::private_object::{self, Provenance};
-use super::types::{FheType, Format};
 use crate::bytes::NativeBytes;
-use crate::crypto::bindings::NativeNodeKey;
-use crate::crypto::enc_key::EncKey;
-use crate::crypto::node_key::NodeKeyInner;
-use crate::crypto::signcrypt::signcrypt;
 use crate::errors::{EngineError, Result, guarded};
 use crate::task::{Job, spawn};
 
 /// A whole FHE secret key. JavaScript sees its parameters and tag, never its bits.
 #[napi]
 pub struct FheKeyHandle {
-    key: Option<Arc<FheSecretKey>>,
+    key: RefCell<Option<Arc<FheSecretKey>>>,
     provenance: Provenance,
     metadata: Vec<u8>,
 }
 
 impl FheKeyHandle {
+    fn new(key: FheSecretKey, provenance: Provenance, metadata: Vec<u8>) -> Self {
+        Self { key: RefCell::new(Some(Arc::new(key))), provenance, metadata }
+    }
 
-    pub fn get(&self) -> Result<&Arc<FheSecretKey>> {
-        self.key.as_ref().ok_or_else(|| EngineError::internal("this key was disposed of"))
+    pub fn get(&self) -> Result<Arc<FheSecretKey>> {
+        self.key.borrow().clone().ok_or_else(|| EngineError::internal("this key was disposed of"))
     }
 }
 
@@ -41,8 +41,8 @@ impl FheKeyHandle {
     }
 
     #[napi(getter)]
-    pub fn tag(&self) -> napi::Result<Uint8Array> {
-        Ok(Uint8Array::with_data_copied(&self.get()?.tag))
+    pub fn tag<'e>(&self, env: &'e Env) -> napi::Result<Uint8ArraySlice<'e>> {
+        Uint8ArraySlice::copy_from(env, &self.get()?.tag)
     }
 
     #[napi(getter)]
@@ -51,21 +51,22 @@ impl FheKeyHandle {
     }
 
     #[napi(getter)]
-    pub fn metadata(&self) -> Uint8Array {
-        Uint8Array::with_data_copied(&self.metadata)
+    pub fn metadata<'e>(&self, env: &'e Env) -> napi::Result<Uint8ArraySlice<'e>> {
+        Uint8ArraySlice::copy_from(env, &self.metadata)
     }
 
     /// The stored form, secret bits included, in a buffer of its own that the caller wipes.
     #[napi]
-    pub fn encode(&self, metadata: Uint8Array) -> napi::Result<Uint8Array> {
-        let object = private_object::encode(self.get()?, self.provenance, &metadata)?;
-        Ok(Uint8Array::with_data_copied(&*object))
+    pub fn encode<'e>(&self, env: &'e Env, metadata: Uint8Array) -> napi::Result<Uint8ArraySlice<'e>> {
+        let key = self.get()?;
+        let object = guarded("writing a key", || private_object::encode(&key, self.provenance, &metadata))?;
+        Uint8ArraySlice::copy_from(env, &*object)
     }
 
     /// Forgets the key. It is wiped as soon as no running decryption uses it.
     #[napi]
-    pub fn dispose(&mut self) {
-        self.key = None;
+    pub fn dispose(&self) {
+        self.key.replace(None);
     }
 }
 
@@ -73,7 +74,7 @@ impl FheKeyHandle {
 #[napi]
 pub fn decode_fhe_key(bytes: Uint8Array) -> napi::Result<FheKeyHandle> {
     let object = guarded("reading a key", || private_object::decode(&bytes))?;
-    Ok(FheKeyHandle { key: Some(Arc::new(object.key)), provenance: object.provenance, metadata: object.metadata })
+    Ok(FheKeyHandle::new(object.key, object.provenance, object.metadata))
 }
 
 /// One public object of a generation.
@@ -108,11 +109,11 @@ pub fn generate_key_set(
 ) -> napi::Result<AsyncTask<Job<GeneratedKeySet>>> {
     let (params, layout, provenance) =
         (Params::parse(&params)?, Layout::parse(&layout)?, Provenance::parse(&provenance)?);
-    let existing = existing.map(|handle| handle.get().cloned()).transpose()?;
+    let existing = existing.map(|handle| handle.get()).transpose()?;
     let tag = tag.to_vec();
     Ok(spawn("key generation", move || {
         let (key, objects) = generate::key_set(params, tag, layout, existing.as_deref())?;
-        let key = FheKeyHandle { key: Some(Arc::new(key)), provenance, metadata: Vec::new() };
+        let key = FheKeyHandle::new(key, provenance, Vec::new());
         Ok(GeneratedKeySet { key, objects: wrap(objects) })
     }))
 }
@@ -123,7 +124,7 @@ pub fn generate_decompression_key(
     from: &FheKeyHandle,
     to: &FheKeyHandle,
 ) -> napi::Result<AsyncTask<Job<NativeBytes>>> {
-    let (from, to) = (from.get()?.clone(), to.get()?.clone());
+    let (from, to) = (from.get()?, to.get()?);
     Ok(spawn("key generation", move || Ok(NativeBytes::from_vec(generate::decompression_key(&from, &to)?))))
 }
 
@@ -132,99 +133,4 @@ pub fn generate_decompression_key(
 pub fn generate_crs(params: String, max_num_bits: u32) -> napi::Result<AsyncTask<Job<NativeBytes>>> {
     let params = Params::parse(&params)?;
     Ok(spawn("CRS generation", move || Ok(NativeBytes::from_vec(generate::crs(params, max_num_bits)?))))
-}
-
-/// One ciphertext of a request. The bytes are borrowed until the promise settles.
-#[napi(object, object_to_js = false)]
-pub struct CiphertextItem {
-    pub ciphertext: Uint8Array,
-    pub fhe_type: i32,
-    pub format: i32,
-}
-
-fn decrypt_all(key: &FheSecretKey, items: &[CiphertextItem]) -> Result<Vec<Uint8Array>> {
-    items
-        .iter()
-        .map(|item| {
-            let (fhe_type, format) = (FheType::parse(item.fhe_type)?, Format::parse(item.format)?);
-            let plaintext = key.decryption.decrypt(&item.ciphertext, fhe_type, format)?;
-            Ok(Uint8Array::with_data_copied(&*plaintext))
-        })
-        .collect()
-}
-
-/// Decrypts on the thread pool.
-#[napi]
-pub fn public_decrypt(
-    key: &FheKeyHandle,
-    items: Vec<CiphertextItem>,
-) -> napi::Result<AsyncTask<Job<Vec<Uint8Array>>>> {
-    let key = key.get()?.clone();
-    Ok(spawn("decryption", move || decrypt_all(&key, &items)))
-}
-
-/// Decrypts on the calling thread.
-#[napi]
-pub fn public_decrypt_sync(key: &FheKeyHandle, items: Vec<CiphertextItem>) -> napi::Result<Vec<Uint8Array>> {
-    let key = key.get()?;
-    Ok(guarded("decryption", || decrypt_all(key, &items))?)
-}
-
-/// Who a user decryption is for.
-#[napi(object, object_to_js = false)]
-pub struct Recipient {
-    pub enc_key: Uint8Array,
-    pub client_address: Uint8Array,
-    pub link: Uint8Array,
-}
-
-/// [`Recipient`], checked.
-struct Receiver {
-    enc_key: EncKey,
-    client_address: [u8; 20],
-    link: [u8; 32],
-}
-
-fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N]> {
-    bytes.try_into().map_err(|_| EngineError::request(format!("{what} has {} bytes and should have {N}", bytes.len())))
-}
-
-impl Receiver {
-    fn parse(recipient: &Recipient) -> Result<Self> {
-        Ok(Self {
-            enc_key: EncKey::parse(&recipient.enc_key)?,
-            client_address: fixed(&recipient.client_address, "the client address")?,
-            link: fixed(&recipient.link, "the link")?,
-        })
-    }
-}
-
-fn signcrypt_all(
-    key: &FheSecretKey,
-    node_key: &NodeKeyInner,
-    items: &[CiphertextItem],
-    receiver: &Receiver,
-) -> Result<Vec<Uint8Array>> {
-    items
-        .iter()
-        .map(|item| {
-            let (fhe_type, format) = (FheType::parse(item.fhe_type)?, Format::parse(item.format)?);
-            let plaintext = key.decryption.decrypt(&item.ciphertext, fhe_type, format)?;
-            let Receiver { enc_key, client_address, link } = receiver;
-            let bytes = signcrypt(node_key, &plaintext, fhe_type.number(), link, client_address, enc_key)?;
-            Ok(Uint8Array::new(bytes))
-        })
-        .collect()
-}
-
-/// Decrypts for one user on the thread pool: plaintexts leave signed and encrypted, never in clear.
-#[napi]
-pub fn user_decrypt(
-    key: &FheKeyHandle,
-    node_key: &NativeNodeKey,
-    items: Vec<CiphertextItem>,
-    recipient: Recipient,
-) -> napi::Result<AsyncTask<Job<Vec<Uint8Array>>>> {
-    let (key, node_key) = (key.get()?.clone(), node_key.inner()?.clone());
-    Ok(spawn("decryption", move || signcrypt_all(&key, &node_key, &items, &Receiver::parse(&recipient)?)))
 }

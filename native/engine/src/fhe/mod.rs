@@ -1,5 +1,6 @@
 //! TFHE: keys, ciphertexts, decryption. `bind_*` are the Node-API faces; the rest knows nothing of JavaScript.
 
+pub mod bind_decrypt;
 pub mod bind_public;
 pub mod bind_secret;
 pub mod decrypt;
