@@ -5,6 +5,7 @@
  * public material. `socket-engine-client.ts` implements it over Unix sockets; the mesh will replace that file only.
  */
 import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
+import type { EngineMethod } from '../../../wire/frames.ts';
 
 /** How far a generation is; `estimated` when the engine has no hook into the work and counts time instead. */
 export interface EngineProgress {
@@ -71,7 +72,7 @@ export interface EngineClient {
    * @throws KmsError with the engine's code; UNAVAILABLE when the engine is down or goes away (facts.reason is
    * `engine stopped` when the call was already on its way, so that its outcome is unknown).
    */
-  call(method: number, body: Uint8Array, options?: EngineCallOptions): Promise<Uint8Array>;
+  call(method: EngineMethod, body: Uint8Array, options?: EngineCallOptions): Promise<Uint8Array>;
   /** Calls `listener` at each change of state until the returned function is called. */
   onState(listener: (state: 'connected' | 'disconnected') => void): () => void;
   /** Resolves when connected. Rejects when the signal aborts or the client is closed. */

@@ -5,11 +5,12 @@
  * engine means nothing was committed and what this call stored is removed; a lost engine means nobody knows, so the
  * run waits until the engine is back and asks it.
  */
+import type { EngineMethod } from '../../../wire/frames.ts';
 
 /** One generation, as the request handlers start it. */
 export interface GenerationRun {
   /** A number of `ENGINE_METHOD` in wire/frames.ts: KEYGEN or CRSGEN. */
-  readonly method: number;
+  readonly method: EngineMethod;
   /** Key or CRS id (64 lower-case hex characters), under which its objects are stored. */
   readonly id: string;
   readonly epochId: string;

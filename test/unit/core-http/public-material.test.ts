@@ -5,7 +5,7 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { toHex } from '../../../common/bytes.ts';
 import { servePublicMaterial } from '../../../parent/core/http/public-material.ts';
 import { openDigestCache } from '../../../parent/core/objects/digest-cache.ts';
@@ -15,8 +15,6 @@ import { openFileStorage } from '../../../storage/file-storage.ts';
 
 const ID = 'ab'.repeat(32);
 const CONTENT = Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 31) % 251));
-
-type Test = typeof t;
 
 async function start(t: Test, limits?: { maxConnections: number; idleMs: number }) {
   const root = t.testdir({});
