@@ -16,7 +16,8 @@ export class BincodeWriter {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#claim(1), value);
+    const at = this.#claim(1);
+    this.#view.setUint8(at, value);
     return this;
   }
 
@@ -25,12 +26,14 @@ export class BincodeWriter {
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#claim(4), value, true);
+    const at = this.#claim(4);
+    this.#view.setUint32(at, value, true);
     return this;
   }
 
   i32(value: number): this {
-    this.#view.setInt32(this.#claim(4), value, true);
+    const at = this.#claim(4);
+    this.#view.setInt32(at, value, true);
     return this;
   }
 
