@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { KmsError } from '../../../common/errors.ts';
-import { failure } from '../failure.ts';
+import { failure } from '../framework/failure.ts';
 import { STATE_FILES } from './state-folder.ts';
 
 /** A lock that is held until released or until the process ends. */

@@ -5,7 +5,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { failure, hasCode } from '../failure.ts';
+import { failure, hasCode } from '../framework/failure.ts';
 import { STATE_FILES } from './state-folder.ts';
 
 const NodeFileSchema = z.strictObject({

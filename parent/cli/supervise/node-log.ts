@@ -5,7 +5,7 @@
 import { createWriteStream } from 'node:fs';
 import { rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { hasCode } from '../failure.ts';
+import { hasCode } from '../framework/failure.ts';
 import { STATE_FILES } from './state-folder.ts';
 
 /** An open log file. */

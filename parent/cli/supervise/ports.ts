@@ -3,7 +3,7 @@
  * named at once and stays the same when a crashed Core is started again.
  */
 import { createServer, type Server } from 'node:net';
-import { failure, hasCode } from '../failure.ts';
+import { failure, hasCode } from '../framework/failure.ts';
 
 /** A port that a node wants to listen on. */
 export interface WantedPort {

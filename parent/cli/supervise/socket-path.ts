@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failure, hasCode } from '../failure.ts';
+import { failure, hasCode } from '../framework/failure.ts';
 import { STATE_FILES } from './state-folder.ts';
 
 /** Longest path of a Unix socket, in bytes (`sun_path` without its final zero). */

@@ -6,7 +6,7 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { failure, hasCode } from '../failure.ts';
+import { failure, hasCode } from '../framework/failure.ts';
 
 /** The version of the folder's layout that this program writes. */
 export const STATE_VERSION = 1;
@@ -113,7 +113,7 @@ export async function createStateFolder(dir: string): Promise<void> {
   }
 }
 
-/** Marks an empty folder as ours, durably and in one step. The caller holds the lock. */
+/** Marks an empty folder as ours, durably and in one step. */
 export async function writeFormat(dir: string): Promise<void> {
   const temp = join(dir, FORMAT_TEMP);
   const file = await open(temp, 'w', 0o600);
@@ -130,6 +130,14 @@ export async function writeFormat(dir: string): Promise<void> {
   } finally {
     await folder.close();
   }
+}
+
+/** Makes the folder ours unless it is: for commands that only keep caches and user keys of a node elsewhere. */
+export async function ensureStateFolder(dir: string): Promise<void> {
+  const found = await requireUsableStateFolder(dir);
+  if (found.kind === 'ours') return;
+  await createStateFolder(dir);
+  await writeFormat(dir);
 }
 
 /** Removes all state but the format and the lock from a folder that is ours. The caller holds the lock. */

@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../../common/clock.ts';
-import { failure } from '../failure.ts';
+import { failure } from '../framework/failure.ts';
 import { type ChildExit, type ChildProgram, parseLogLine, type RunningChild, startChild } from './child.ts';
 
 /** What happens to the children. */

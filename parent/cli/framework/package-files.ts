@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
 /** Folder of the modules: the clone, or `dist` of the installed package. */
-const MODULES = new URL('../../', import.meta.url);
+const MODULES = new URL('../../../', import.meta.url);
 /** Folder of the package itself. */
 const PACKAGE = existsSync(new URL('package.json', MODULES)) ? MODULES : new URL('../', MODULES);
 

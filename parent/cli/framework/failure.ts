@@ -3,7 +3,7 @@
  *
  * Every failure is a `KmsError`; the cure travels in `facts.cure`. Exit codes: 0 ok, 1 failed, 2 usage.
  */
-import { type ErrorCode, type Fact, isKmsError, KmsError, systemErrorCode } from '../../common/errors.ts';
+import { type ErrorCode, type Fact, isKmsError, KmsError, systemErrorCode } from '../../../common/errors.ts';
 
 /** The process exit codes of every command. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

@@ -3,7 +3,7 @@
  *
  * An estimate is labelled as one: some steps (key generation) give no real progress to show.
  */
-import { systemClock } from '../../common/clock.ts';
+import { systemClock } from '../../../common/clock.ts';
 import type { TextSink } from './output.ts';
 
 /** A step that is going on. */

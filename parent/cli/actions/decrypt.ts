@@ -1,0 +1,47 @@
+/**
+ * What `arca decrypt` does.
+ */
+import { writeFile } from 'node:fs/promises';
+import { readCiphertextFile } from '../client/ciphertext-file.ts';
+import { decryptPublicly } from '../client/decrypt.ts';
+import { decryptForUser } from '../client/decrypt-for-user.ts';
+import { readDomain, readHex } from '../client/domain.ts';
+import type { DomainOptions } from '../client/domain-options.ts';
+import { type NodeSelection, withNode } from '../client/session.ts';
+import { fetchNodeAddress } from '../client/signer.ts';
+import { openUser } from '../client/users.ts';
+import type { Output } from '../framework/output.ts';
+
+interface DecryptOptions extends NodeSelection, DomainOptions {
+  readonly forUser?: true | undefined;
+  readonly user: string;
+  readonly signer?: string | undefined;
+  readonly out?: string | undefined;
+  readonly extraData: string;
+}
+
+/** `arca decrypt`. */
+export async function runDecrypt(files: readonly string[], options: DecryptOptions, output: Output): Promise<void> {
+  const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  const items = await Promise.all(files.map(readCiphertextFile));
+  await withNode(options, async (session) => {
+    const signer = options.signer ?? (await fetchNodeAddress(session.publicUrl));
+    const ask = { ...context, items, signer };
+    const label = options.forUser ? `decrypt for user ${options.user}` : 'decrypt publicly';
+    const progress = output.progress(label);
+    try {
+      const answer = options.forUser
+        ? await decryptForUser(session, ask, await openUser(session.dir, options.user))
+        : await decryptPublicly(session, ask);
+      progress.done(`signed by ${signer}`);
+      if (options.out !== undefined) {
+        await writeFile(options.out, `${JSON.stringify(answer, null, 2)}\n`, { mode: 0o600 });
+        output.note(`the answer is in ${options.out}; verify it with 'arca verify ${options.out}'`);
+      }
+      output.result(answer, answer.plaintexts.map(({ type, value }) => `${type} ${value}`).join('\n'));
+    } catch (error) {
+      progress.failed();
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,94 @@
+/**
+ * What `arca dev` and `arca node` do: start, say so, run until told to stop.
+ */
+import type { LogLevel } from '../../../common/log.ts';
+import { fetchVersion } from '../client/ops.ts';
+import type { Output } from '../framework/output.ts';
+import { banner, nodeWarnings } from '../supervise/banner.ts';
+import { type Params, type RunningNode, startConfiguredNode, startDeveloperNode } from '../supervise/run-node.ts';
+
+/** Options that `arca dev` and `arca start` share. */
+export interface DevOptions {
+  readonly dir: string;
+  readonly params: Params;
+  readonly reset?: true | undefined;
+  readonly port: number;
+  readonly publicPort: number;
+  readonly opsPort: number;
+  readonly logLevel: LogLevel;
+  readonly v0ExtraDataAsEmpty?: true | undefined;
+}
+
+/** Starts the node of `arca dev`; `anyPorts` takes free ports where the wanted ones are taken. */
+export function startDevNode(options: DevOptions, anyPorts: boolean, output: Output): Promise<RunningNode> {
+  return startDeveloperNode(
+    {
+      dir: options.dir,
+      params: options.params,
+      reset: options.reset === true,
+      clientPort: options.port,
+      publicPort: options.publicPort,
+      opsPort: options.opsPort,
+      anyPorts,
+      logLevel: options.logLevel,
+      treatV0ExtraDataAsEmpty: options.v0ExtraDataAsEmpty === true,
+    },
+    output,
+  );
+}
+
+/** `arca dev`. */
+export async function runDev(options: DevOptions, output: Output): Promise<void> {
+  await serve(await startDevNode(options, false, output), output);
+}
+
+/** `arca node --config FILE`. */
+export async function runConfigured(
+  options: { readonly config: string; readonly params: Params },
+  output: Output,
+): Promise<void> {
+  await serve(await startConfiguredNode(options.config, options.params, output), output);
+}
+
+/** Announces a node that is ready and runs it until a signal. */
+async function serve(running: RunningNode, output: Output): Promise<void> {
+  const stopped = stopOnSignal(running, output);
+  try {
+    await announce(running, output);
+  } catch (error) {
+    await running.stop();
+    throw error;
+  }
+  await stopped;
+}
+
+/** Prints banner and warnings, or under `--json` the one object that describes the node. */
+async function announce(running: RunningNode, output: Output): Promise<void> {
+  const version = await fetchVersion(running.node.opsUrl);
+  for (const warning of nodeWarnings(running, version)) output.warn(warning);
+  const readyMs = Math.round(running.readyMs);
+  output.result(
+    { ready: true, readyMs, dir: running.dir, ...running.node, pids: running.pids(), ...version },
+    `${banner(running, version)}\n  Ctrl-C stops the node. 'arca status' shows it, 'arca key generate' makes a key.\n`,
+  );
+}
+
+/** Resolves when a signal has stopped the node. A second signal kills it. */
+export function stopOnSignal(running: RunningNode, output: Output): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let stopping = false;
+    const stop = (signal: NodeJS.Signals) => {
+      if (stopping) {
+        running.kill();
+        return;
+      }
+      stopping = true;
+      output.note(`${signal}: stopping the node (again to kill it)`);
+      running.stop().then(() => {
+        output.note('stopped');
+        resolve();
+      }, reject);
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+  });
+}

@@ -1,0 +1,68 @@
+/**
+ * What `arca status` does.
+ */
+import { NodeType } from '../../../proto/gen/kms_pb.js';
+import { MetaStoreType } from '../../../proto/gen/metastore-status_pb.js';
+import { listItems } from '../client/keys.ts';
+import { fetchVersion } from '../client/ops.ts';
+import { type NodeSelection, withNode } from '../client/session.ts';
+import { fetchNodeAddress } from '../client/signer.ts';
+import type { Output } from '../framework/output.ts';
+
+const SERVING = 1;
+
+/** `arca status`. */
+export async function runStatus(selection: NodeSelection, output: Output): Promise<void> {
+  await withNode(selection, async (session) => {
+    const { local, client } = session;
+    const health = await session.call('GetHealthStatus', {});
+    const [serving, stores, keys, crs, address, version] = await Promise.all([
+      client.health(),
+      client.metaStore('GetMetaStoreInfo', {}),
+      listItems(session, 'key'),
+      listItems(session, 'crs'),
+      fetchNodeAddress(session.publicUrl),
+      local === undefined ? undefined : fetchVersion(local.opsUrl),
+    ]);
+    const requests = stores.metaStores.map(({ type, currentCount, capacity }) => ({
+      kind: MetaStoreType[type] ?? String(type),
+      count: currentCount,
+      capacity,
+    }));
+    const value = {
+      healthy: Number(serving) === SERVING,
+      ...(version === undefined ? {} : version),
+      address,
+      nodeType: NodeType[health.nodeType],
+      storageInfo: health.myStorageInfo,
+      clientUrl: session.clientUrl,
+      publicUrl: session.publicUrl,
+      ...(local === undefined
+        ? {}
+        : { dir: session.dir, pid: local.pid, startedAt: local.startedAt, params: local.params }),
+      keys,
+      crs,
+      requests,
+    };
+    const lines = [
+      `node           ${address}${version === undefined ? '' : ` (arca ${version.version})`}`,
+      `health         ${value.healthy ? 'serving' : 'NOT serving'}`,
+      `mode           ${modeOf(version?.developer_mode)}`,
+      `policy         ${version?.authorization_policy ?? health.myStorageInfo}`,
+      `clients        ${session.clientUrl}`,
+      `public         ${session.publicUrl}`,
+      ...(local === undefined ? [] : [`state          ${session.dir} (process ${local.pid})`]),
+      ...keys.map(({ id, params }) => `key            ${id} ${params}${params === 'test' ? ' (NOT secure)' : ''}`),
+      ...crs.map(({ id, params }) => `CRS            ${id} ${params}`),
+      ...requests.map(
+        ({ kind, count, capacity }) => `requests       ${kind}: ${count}${capacity < 0 ? '' : ` of ${capacity}`}`,
+      ),
+    ];
+    output.result(value, lines.join('\n'));
+  });
+}
+
+function modeOf(developerMode: boolean | undefined): string {
+  if (developerMode === undefined) return 'unknown (ask on the node itself)';
+  return developerMode ? 'developer: clear files, nothing attested' : 'production';
+}

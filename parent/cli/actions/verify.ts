@@ -1,0 +1,85 @@
+/**
+ * What `arca verify` does.
+ */
+import { readFile } from 'node:fs/promises';
+import { toHex } from '../../../common/bytes.ts';
+import { parseAddress } from '../../../wire/addresses.ts';
+import { Answer, verifyAnswer } from '../client/answer.ts';
+import { readStdin } from '../client/ciphertext-file.ts';
+import { readDomain, readHex } from '../client/domain.ts';
+import type { DomainOptions } from '../client/domain-options.ts';
+import { formatBytes } from '../client/encrypt.ts';
+import { getCrs, getKey, verifyCrsSignature, verifyKeySignature } from '../client/keys.ts';
+import { checkObject, type SignedObject } from '../client/public-material.ts';
+import { locateNode, type NodeSelection, type Session, withNode } from '../client/session.ts';
+import { fetchNodeAddress } from '../client/signer.ts';
+import { failure, usageFailure } from '../framework/failure.ts';
+import type { Output } from '../framework/output.ts';
+
+interface VerifyOptions extends NodeSelection, DomainOptions {
+  readonly key?: string | undefined;
+  readonly crs?: string | undefined;
+  readonly signer?: string | undefined;
+  readonly extraData: string;
+}
+
+/** `arca verify`. */
+export async function runVerify(file: string | undefined, options: VerifyOptions, output: Output): Promise<void> {
+  const asked = [file, options.key, options.crs].filter((what) => what !== undefined);
+  if (asked.length !== 1) {
+    throw usageFailure('needs one thing to verify', 'name an answer file, or --key ID, or --crs ID');
+  }
+  if (options.signer !== undefined) parseAddress(options.signer, '--signer');
+  if (file !== undefined) await verifyFile(file, options, output);
+  else await withNode(options, (session) => verifyMaterial(session, options, output));
+}
+
+async function verifyFile(file: string, options: VerifyOptions, output: Output): Promise<void> {
+  const answer = await readAnswer(file);
+  const signer = options.signer ?? (await fetchNodeAddress((await locateNode(options)).publicUrl));
+  verifyAnswer(answer, signer);
+  const { kind, requestId, keyId, plaintexts } = answer;
+  const values = plaintexts.map(({ type, value }) => `${type} ${value}`).join(', ');
+  const note = kind === 'user-decryption' ? ' (the value itself can only be checked with the user key)' : '';
+  output.result(
+    { verified: true, kind, requestId, keyId, signer },
+    `ok: ${kind} of ${values}${note}, signed by ${signer}`,
+  );
+}
+
+async function verifyMaterial(session: Session, options: VerifyOptions, output: Output): Promise<void> {
+  const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  const signer = options.signer ?? (await fetchNodeAddress(session.publicUrl));
+  let objects: readonly SignedObject[];
+  if (options.key !== undefined) {
+    const key = await getKey(session, options.key);
+    verifyKeySignature(key, signer, context);
+    objects = key.objects;
+  } else {
+    const crs = await getCrs(session, options.crs ?? '');
+    verifyCrsSignature(crs, signer, context);
+    objects = [crs.object];
+  }
+  const checked: { type: string; id: string; digest: string; sizeBytes: number }[] = [];
+  for (const object of objects) {
+    const progress = output.progress(`check ${object.type}`);
+    const sizeBytes = await checkObject(session.publicUrl, object);
+    progress.done(formatBytes(sizeBytes));
+    checked.push({ type: object.type, id: object.id, digest: toHex(object.digest), sizeBytes });
+  }
+  const lines = checked.map(({ type, digest }) => `ok: ${type} ${digest}`);
+  output.result({ verified: true, signer, objects: checked }, [...lines, `ok: signed by ${signer}`].join('\n'));
+}
+
+async function readAnswer(file: string): Promise<Answer> {
+  const cure = "give a file that 'arca decrypt --out FILE' wrote";
+  let value: unknown;
+  try {
+    value = JSON.parse(file === '-' ? await readStdin() : await readFile(file, 'utf8'));
+  } catch (error) {
+    throw failure('REQUEST_INVALID', `cannot read the answer ${file}`, cure, {}, error);
+  }
+  const parsed = Answer.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw failure('REQUEST_INVALID', `${file} is no answer of a decryption`, cure, {}, parsed.error);
+}

@@ -1,0 +1,129 @@
+/**
+ * A command's connection to a node: where it is, its gRPC client, and failures that name their cure.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ErrorCode, isKmsError } from '../../../common/errors.ts';
+import {
+  type KmsClient,
+  type KmsRequest,
+  type KmsResponse,
+  type KmsRpcName,
+  openKmsClient,
+} from '../../grpc/client.ts';
+import { GrpcError, STATUS } from '../../grpc/status.ts';
+import { absoluteDir } from '../framework/command.ts';
+import { failure } from '../framework/failure.ts';
+import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
+import { ensureStateFolder } from '../supervise/state-folder.ts';
+
+/** How a command line names a node. */
+export interface NodeSelection {
+  readonly dir: string;
+  readonly url?: string | undefined;
+  readonly publicUrl?: string | undefined;
+}
+
+/** Where a node is reached. */
+export interface NodeAddresses {
+  /** State folder: caches and user keys stand there even when the node runs elsewhere. */
+  readonly dir: string;
+  readonly clientUrl: string;
+  readonly publicUrl: string;
+  /** Absent when the node was named by `--url`. */
+  readonly local?: NodeFile;
+}
+
+/** An open connection to a node. */
+export interface Session extends NodeAddresses {
+  readonly client: KmsClient;
+  call<N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>>;
+  /** Calls a result RPC again and again until the result is there. */
+  poll<N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>>;
+}
+
+/** Longest wait for one answer: a node gives 360 s and 300 more. */
+const CALL_TIMEOUT_MS = 660_000;
+const POLL_EVERY_MS = 200;
+/** A node that restarts is waited for; one that is gone is not. */
+const LOST_POLLS_LIMIT = 50;
+
+/**
+ * Returns where the selected node is: `--url` as given, else what `node.json` of the state folder says.
+ *
+ * @throws {@link KmsError} `UNAVAILABLE` if no node runs there.
+ */
+export async function locateNode(selection: NodeSelection): Promise<NodeAddresses> {
+  const dir = absoluteDir(selection.dir);
+  if (selection.url !== undefined) {
+    const clientUrl = normalizeUrl(selection.url);
+    const publicUrl = selection.publicUrl ?? `http://${new URL(clientUrl).hostname}:9000/kms/PUB`;
+    return { dir, clientUrl, publicUrl };
+  }
+  const local = await readNodeFile(dir);
+  return { dir, clientUrl: local.clientUrl, publicUrl: selection.publicUrl ?? local.publicUrl, local };
+}
+
+/** Runs `body` with a connection to the selected node, and closes it. */
+export async function withNode<T>(selection: NodeSelection, body: (session: Session) => Promise<T>): Promise<T> {
+  const addresses = await locateNode(selection);
+  if (addresses.local === undefined) await ensureStateFolder(addresses.dir);
+  const client = openKmsClient(addresses.clientUrl);
+  try {
+    return await body(openSession(addresses, client));
+  } finally {
+    client.close();
+  }
+}
+
+function openSession(addresses: NodeAddresses, client: KmsClient): Session {
+  const call = async <N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>> => {
+    try {
+      return await client.call(rpc, request, { timeoutMs: CALL_TIMEOUT_MS });
+    } catch (error) {
+      throw explain(error, rpc, addresses);
+    }
+  };
+  const poll = async <N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>> => {
+    for (let lost = 0; ; ) {
+      try {
+        return await client.call(rpc, request, { timeoutMs: CALL_TIMEOUT_MS });
+      } catch (error) {
+        if (!(error instanceof GrpcError) || error.status !== STATUS.UNAVAILABLE) throw explain(error, rpc, addresses);
+        // A node that answers UNAVAILABLE is at work; a connection that fails brings no details.
+        lost = error.details === undefined ? lost + 1 : 0;
+        if (lost >= LOST_POLLS_LIMIT) throw explain(error, rpc, addresses);
+      }
+      await delay(POLL_EVERY_MS);
+    }
+  };
+  return { ...addresses, client, call, poll };
+}
+
+/** What to do about a status that a node answers with. */
+const CURES: Readonly<Record<number, [ErrorCode, string]>> = {
+  [STATUS.CANCELLED]: ['CANCELLED', 'try again'],
+  [STATUS.INVALID_ARGUMENT]: ['REQUEST_INVALID', 'correct the request'],
+  [STATUS.DEADLINE_EXCEEDED]: ['DEADLINE_EXCEEDED', "try again; 'arca status' shows what the node is doing"],
+  [STATUS.NOT_FOUND]: ['NOT_FOUND', "check the id: 'arca key list', 'arca crs list'"],
+  [STATUS.ALREADY_EXISTS]: ['ALREADY_EXISTS', 'use another request id'],
+  [STATUS.RESOURCE_EXHAUSTED]: ['RESOURCE_EXHAUSTED', 'the node is busy: try again in a moment'],
+  [STATUS.FAILED_PRECONDITION]: ['PRECONDITION_FAILED', "see 'arca status'"],
+  [STATUS.ABORTED]: ['ABORTED', 'the operation was aborted: start it again under a new id'],
+  [STATUS.UNIMPLEMENTED]: ['UNIMPLEMENTED', 'this node does not have that part'],
+  [STATUS.UNAVAILABLE]: ['UNAVAILABLE', "see whether the node runs: 'arca doctor'"],
+};
+
+function explain(error: unknown, rpc: string, { clientUrl }: NodeAddresses): unknown {
+  if (isKmsError(error) || !(error instanceof GrpcError)) return error;
+  const [code, cure] = CURES[error.status] ?? ['INTERNAL', "the node's log says more (node.log of its state folder)"];
+  const message = `${rpc} on ${clientUrl}: ${error.explanation} (${error.statusName})`;
+  return failure(code, message, cure, { status: error.statusName }, error.cause);
+}
+
+function normalizeUrl(text: string): string {
+  const url = text.includes('://') ? text : `http://${text}`;
+  if (URL.canParse(url)) return url.replace(/\/$/, '');
+  throw failure('REQUEST_INVALID', `'${text}' is no address of a node`, 'give one like http://127.0.0.1:50051', {
+    usage: true,
+  });
+}

@@ -1,0 +1,65 @@
+/**
+ * `arca crs generate|list`: the common reference strings that proofs about inputs are made with.
+ */
+import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import {
+  domainChainOption,
+  domainContractOption,
+  domainNameOption,
+  domainVersionOption,
+  extraDataOption,
+} from '../client/domain-options.ts';
+import {
+  createCommand,
+  dirOption,
+  jsonOption,
+  paramsOption,
+  publicUrlOption,
+  runAction,
+  urlOption,
+} from '../framework/command.ts';
+
+/** Returns the `crs` command with its subcommands. */
+export function crsCommand(): Command {
+  const command = createCommand('crs', 'Generate and list common reference strings.', []);
+  command.addCommand(generateCommand());
+  command.addCommand(listCommand());
+  return command;
+}
+
+function generateCommand() {
+  return createCommand('generate', 'Generate a CRS and print its id.', [
+    'arca crs generate',
+    'arca crs generate --max-bits 2048',
+  ])
+    .option('--max-bits <n>', 'bits that one proof may cover; the node chooses if absent', parseBits)
+    .addOption(dirOption())
+    .addOption(urlOption())
+    .addOption(publicUrlOption())
+    .addOption(paramsOption())
+    .addOption(domainNameOption())
+    .addOption(domainVersionOption())
+    .addOption(domainChainOption())
+    .addOption(domainContractOption())
+    .addOption(extraDataOption())
+    .addOption(jsonOption())
+    .action((options) =>
+      runAction(options, async (output) => (await import('../actions/crs.ts')).runGenerateCrs(options, output)),
+    );
+}
+
+function listCommand() {
+  return createCommand('list', 'List the CRSs of a node.', ['arca crs list'])
+    .addOption(dirOption())
+    .addOption(urlOption())
+    .addOption(jsonOption())
+    .action((options) =>
+      runAction(options, async (output) => (await import('../actions/key.ts')).runList(options, 'crs', output)),
+    );
+}
+
+function parseBits(text: string): number {
+  const bits = Number(text);
+  if (/^\d{1,6}$/.test(text) && bits >= 1) return bits;
+  throw new InvalidArgumentError('give a number of bits, such as 2048');
+}

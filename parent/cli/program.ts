@@ -1,0 +1,52 @@
+/**
+ * The `arca` command line: the tree of its commands. Each command loads what it does only when it runs, so that
+ * help and completion stay quick.
+ */
+import type { Command } from '@commander-js/extra-typings';
+import { completionCommand } from './commands/completion.ts';
+import { configCommand } from './commands/config.ts';
+import { crsCommand } from './commands/crs.ts';
+import { decryptCommand } from './commands/decrypt.ts';
+import { devCommand } from './commands/dev.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { encryptCommand } from './commands/encrypt.ts';
+import { keyCommand } from './commands/key.ts';
+import { nodeCommand } from './commands/node.ts';
+import { startCommand } from './commands/start.ts';
+import { statusCommand } from './commands/status.ts';
+import { verifyCommand } from './commands/verify.ts';
+import { versionCommand } from './commands/version.ts';
+import { createCommand } from './framework/command.ts';
+
+/** Builds the whole tree of commands. */
+export function createProgram(): Command {
+  const program = createCommand(
+    'arca',
+    'Key management for TFHE keys: run a node, make keys, encrypt, decrypt, verify.',
+    [
+      'arca start                         # a node and a guided first run',
+      'arca dev --dir ./my-node           # a node to work with',
+      'arca encrypt --type euint64 42 --out answer.ct',
+      'arca decrypt answer.ct',
+    ],
+  );
+  program.addHelpText('after', 'Exit codes: 0 ok, 1 failed, 2 wrong usage. Documentation: docs/cli.md');
+  for (const command of [
+    startCommand(),
+    devCommand(),
+    nodeCommand(),
+    statusCommand(),
+    keyCommand(),
+    crsCommand(),
+    encryptCommand(),
+    decryptCommand(),
+    verifyCommand(),
+    doctorCommand(),
+    configCommand(),
+    versionCommand(),
+    completionCommand(createProgram),
+  ]) {
+    program.addCommand(command);
+  }
+  return program;
+}
