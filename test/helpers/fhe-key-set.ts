@@ -49,7 +49,7 @@ export async function testKeySet(t: Teardown, layout: KeyLayout = 'compressed'):
     key.dispose();
     evaluation.dispose();
   });
-  return { key, evaluation, folder, publicKey: readFileSync(join(folder, 'PublicKey')) };
+  return { key, evaluation, folder, publicKey: new Uint8Array(readFileSync(join(folder, 'PublicKey'))) };
 }
 
 /** Reads little-endian bytes as a number. */
