@@ -56,7 +56,8 @@ export function createOutput({ json, stdout = process.stdout, stderr = process.s
     progress: (label) => createProgress(label, stderr),
     result: (value, text) => {
       written = true;
-      stdout.write(json ? `${toJson(value)}\n` : text.endsWith('\n') ? text : `${text}\n`);
+      if (json) stdout.write(`${toJson(value)}\n`);
+      else if (text !== '') stdout.write(text.endsWith('\n') ? text : `${text}\n`);
     },
     failure: (error) => {
       const report = describeFailure(error);

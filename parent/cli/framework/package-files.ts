@@ -26,3 +26,8 @@ export function packageVersion(): string {
   const version = value !== null && typeof value === 'object' && 'version' in value ? value.version : undefined;
   return typeof version === 'string' ? version : 'unknown';
 }
+
+/** Returns how a person calls this program from where it stands. */
+export function invocation(): string {
+  return PACKAGE === MODULES ? 'bin/arca' : 'npx arca';
+}

@@ -44,6 +44,7 @@ export interface RunningNode {
   readonly node: NodeFile;
   readonly readyMs: number;
   pids(): Readonly<Record<string, number>>;
+  /** Stops all; may be called twice. */
   stop(): Promise<void>;
   kill(): void;
 }
@@ -150,15 +151,20 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     throw error;
   }
   started = true;
+  let stopping: Promise<void> | undefined;
+  const stop = async () => {
+    await removeNodeFile(dir);
+    await supervisor.stop();
+    await release();
+  };
   return {
     dir,
     node,
     readyMs: systemClock.monotonicMs() - startedAt,
     pids: supervisor.pids,
-    stop: async () => {
-      await removeNodeFile(dir);
-      await supervisor.stop();
-      await release();
+    stop: () => {
+      stopping ??= stop();
+      return stopping;
     },
     kill: supervisor.kill,
   };

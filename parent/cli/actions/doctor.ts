@@ -1,0 +1,43 @@
+/**
+ * What `arca doctor` does: runs the checks in order and stops at the first that fails.
+ */
+import { CHECKS, type Check, type Findings, newFindings } from '../doctor/checks.ts';
+import { absoluteDir } from '../framework/command.ts';
+import type { Output } from '../framework/output.ts';
+
+/** `arca doctor`. */
+export async function runDoctor(dir: string, output: Output): Promise<void> {
+  const findings = newFindings(absoluteDir(dir));
+  const checks = await runChecks(CHECKS, findings, (line) => output.note(line));
+  const running = findings.node !== undefined;
+  const summary = running
+    ? 'all is well'
+    : `all is well, but no node runs on ${findings.dir}: start one with 'arca dev'`;
+  output.result({ ok: true, running, checks }, summary);
+}
+
+/** What a check found. */
+export interface CheckResult {
+  readonly name: string;
+  readonly detail: string;
+}
+
+/** Runs checks in order; the first fault is thrown as it is. */
+export async function runChecks(
+  checks: readonly Check[],
+  findings: Findings,
+  onLine: (line: string) => void,
+): Promise<CheckResult[]> {
+  const results: CheckResult[] = [];
+  for (const check of checks) {
+    try {
+      const detail = (await check.run(findings)) ?? 'skipped: no node runs';
+      onLine(`✓ ${check.name}: ${detail}`);
+      results.push({ name: check.name, detail });
+    } catch (error) {
+      onLine(`✗ ${check.name}`);
+      throw error;
+    }
+  }
+  return results;
+}

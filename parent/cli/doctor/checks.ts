@@ -1,0 +1,203 @@
+/**
+ * The checks of `arca doctor`. Each finds one thing out, changes nothing, and throws a failure that names the cure.
+ */
+import { stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { type Clock, systemClock } from '../../../common/clock.ts';
+import { loadConfig } from '../../../common/config.ts';
+import { NodeConfig, parseHostPort } from '../../../common/node-config.ts';
+import { openKmsClient } from '../../grpc/client.ts';
+import { GrpcError } from '../../grpc/status.ts';
+import { fetchOps } from '../client/ops.ts';
+import { fetchNodeAddress } from '../client/signer.ts';
+import { failure, hasCode } from '../framework/failure.ts';
+import { findLockHolder } from '../supervise/folder-lock.ts';
+import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
+import { choosePorts } from '../supervise/ports.ts';
+import { inspectStateFolder, requireUsableStateFolder, STATE_FILES } from '../supervise/state-folder.ts';
+
+/** What the checks find out on their way; later ones use what earlier ones found. */
+export interface Findings {
+  readonly dir: string;
+  readonly clock: Clock;
+  /** The node that runs on the folder, if one does. */
+  node?: NodeFile;
+}
+
+/** One check: returns what it found, or `undefined` if it does not apply because no node runs. */
+export interface Check {
+  readonly name: string;
+  run(findings: Findings): Promise<string | undefined>;
+}
+
+const OLDEST_NODE = 24;
+/** Any clock before this is wrong: it is when this program was written. */
+const EARLIEST_TIME_MS = Date.UTC(2026, 0, 1);
+const CLOCK_SLACK_MS = 60_000;
+const SERVING = 1;
+
+/** All checks, each after those it builds upon. */
+export const CHECKS: readonly Check[] = [
+  { name: 'node version', run: checkNodeVersion },
+  { name: 'native library', run: checkLibrary },
+  { name: 'folder', run: checkFolder },
+  { name: 'lock', run: checkLock },
+  { name: 'ports', run: checkPorts },
+  { name: 'engine', run: checkEngine },
+  { name: 'core', run: checkCore },
+  { name: 'public material', run: checkPublicMaterial },
+  { name: 'clock', run: checkClock },
+];
+
+async function checkNodeVersion(): Promise<string> {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major >= OLDEST_NODE) return `${process.version} at ${process.execPath}`;
+  throw failure('STATE_INVALID', `Node ${OLDEST_NODE} or newer is needed, this is ${process.version}`, "run 'npm ci'");
+}
+
+async function checkLibrary(): Promise<string> {
+  try {
+    await import('../../../native/engine/public.ts');
+    return 'loads';
+  } catch (error) {
+    const cure = "build it with 'npm run build' (needs cargo and a C compiler)";
+    throw failure('STATE_INVALID', 'the native library cannot be loaded', cure, {}, error);
+  }
+}
+
+async function checkFolder({ dir }: Findings): Promise<string> {
+  const found = await requireUsableStateFolder(dir);
+  switch (found.kind) {
+    case 'ours':
+      return `${dir}, format version ${found.version}`;
+    case 'empty':
+    case 'absent':
+    case 'refused':
+      return `${dir} is ${found.kind}: 'arca dev' will make it`;
+  }
+}
+
+async function checkLock(findings: Findings): Promise<string> {
+  const { dir } = findings;
+  if ((await inspectStateFolder(dir)).kind !== 'ours') return 'free';
+  const pid = findLockHolder(dir);
+  if (pid === undefined) return 'free: no node runs on this folder';
+  try {
+    findings.node = await readNodeFile(dir);
+  } catch (error) {
+    const cure = `wait until it is ready; if that takes long, see ${dir}/${STATE_FILES.log}`;
+    throw failure('UNAVAILABLE', `process ${pid} holds the folder, but its node is not ready`, cure, { pid }, error);
+  }
+  return `held by process ${pid}`;
+}
+
+async function checkPorts({ dir, node }: Findings): Promise<string> {
+  if (node === undefined) {
+    const wanted = await configuredPorts(dir);
+    await choosePorts(wanted);
+    return `${wanted.map(({ port }) => port).join(', ')} are free`;
+  }
+  const urls = [node.clientUrl, node.publicUrl, node.opsUrl].map((url) => new URL(url));
+  for (const { hostname, port } of urls) await requireConnection({ host: hostname, port: Number(port) });
+  return urls.map(({ port }) => port).join(', ');
+}
+
+/** The ports that the next start takes: those of node.toml if there is one, else the defaults. */
+async function configuredPorts(dir: string) {
+  const file = `${dir}/${STATE_FILES.config}`;
+  const config = (await exists(file)) ? loadConfig(NodeConfig, { file, env: process.env }) : undefined;
+  const ops = parseHostPort(config?.telemetry.metrics_bind_address ?? '');
+  const [service, http] = [config?.service, config?.public_http];
+  return [
+    {
+      purpose: 'clients',
+      option: 'arca dev --port',
+      address: service?.listen_address ?? '127.0.0.1',
+      port: service?.listen_port ?? 50_051,
+    },
+    {
+      purpose: 'public material',
+      option: 'arca dev --public-port',
+      address: http?.listen_address ?? '127.0.0.1',
+      port: http?.listen_port ?? 9000,
+    },
+    {
+      purpose: 'metrics and health',
+      option: 'arca dev --ops-port',
+      address: ops?.host ?? '127.0.0.1',
+      port: ops?.port ?? 9646,
+    },
+  ];
+}
+
+async function checkEngine({ node, dir }: Findings): Promise<string | undefined> {
+  if (node === undefined) return undefined;
+  try {
+    await requireConnection({ path: node.engineSocket });
+  } catch (error) {
+    const cure = `its supervisor starts it again; the reason stands in ${dir}/${STATE_FILES.log}`;
+    throw failure('UNAVAILABLE', `the engine does not answer on ${node.engineSocket}`, cure, {}, error);
+  }
+  return `answers on ${node.engineSocket}`;
+}
+
+async function checkCore({ node, dir }: Findings): Promise<string | undefined> {
+  if (node === undefined) return undefined;
+  const client = openKmsClient(node.clientUrl);
+  try {
+    const status = await client.health('', { timeoutMs: 5000 });
+    if (Number(status) === SERVING) return `serves on ${node.clientUrl}`;
+    const { body } = await fetchOps(`${node.opsUrl}/health`);
+    throw failure('UNAVAILABLE', `the core does not serve: ${body.trim()}`, `see ${dir}/${STATE_FILES.log}`);
+  } catch (error) {
+    if (!(error instanceof GrpcError)) throw error;
+    const cure = `its supervisor starts it again; the reason stands in ${dir}/${STATE_FILES.log}`;
+    throw failure('UNAVAILABLE', `the core does not answer on ${node.clientUrl}`, cure, {}, error);
+  } finally {
+    client.close();
+  }
+}
+
+async function checkPublicMaterial({ node }: Findings): Promise<string | undefined> {
+  return node === undefined ? undefined : `node ${await fetchNodeAddress(node.publicUrl)}`;
+}
+
+async function checkClock({ clock, node }: Findings): Promise<string> {
+  const now = clock.nowMs();
+  const startedAt = node === undefined ? EARLIEST_TIME_MS : Date.parse(node.startedAt);
+  if (now < EARLIEST_TIME_MS || now + CLOCK_SLACK_MS < startedAt) {
+    const what = `the machine's clock says ${new Date(now).toISOString()}, which is in the past`;
+    throw failure('STATE_INVALID', what, 'set the clock, best by NTP, and start the node again');
+  }
+  return new Date(now).toISOString();
+}
+
+/** The system's clock, unless a test brings its own. */
+export function newFindings(dir: string, clock: Clock = systemClock): Findings {
+  return { dir, clock };
+}
+
+function requireConnection(target: { readonly host: string; readonly port: number } | { readonly path: string }) {
+  const where = 'path' in target ? target.path : `${target.host}:${target.port}`;
+  return new Promise<void>((resolve, reject) => {
+    const socket = connect(target);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve();
+    });
+    socket.once('error', (error) => {
+      const cure = "see node.log of the state folder; 'arca dev' starts a node";
+      reject(failure('UNAVAILABLE', `nothing listens on ${where}`, cure, {}, error));
+    });
+  });
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The judge of the guided run: a process of its own that imports nothing of ours and has Zama's published client
+ * decode the user's answer, and viem recover the signer of the public one.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
+import { expandedPrivateKey } from '../../../wire/signcryption.ts';
+import type { PublicAnswer, UserAnswer } from '../client/answer.ts';
+import type { User } from '../client/users.ts';
+import { failure } from '../framework/failure.ts';
+import { packagePath } from '../framework/package-files.ts';
+import type { Params } from '../supervise/run-node.ts';
+
+/** What is judged, and what would be right. */
+export interface Case {
+  readonly params: Params;
+  /** Address of the node. */
+  readonly signer: string;
+  /** The values that were encrypted, as decimal text. */
+  readonly expected: readonly string[];
+  readonly publicAnswer: PublicAnswer;
+  readonly userAnswer: UserAnswer;
+  /** SECRET seed inside: goes to the judge's standard input and nowhere else. */
+  readonly user: User;
+}
+
+const part = z.looseObject({ ok: z.boolean(), values: z.array(z.string()) });
+const Verdict = z.looseObject({
+  verified: z.boolean(),
+  public: part.extend({ signer: z.string() }).optional(),
+  user: part.optional(),
+  error: z.string().optional(),
+});
+
+/** What the judge says. */
+export type Verdict = z.infer<typeof Verdict>;
+
+/**
+ * Has the answers judged.
+ *
+ * @throws {@link KmsError} `PRECONDITION_FAILED` if the published client is not installed.
+ */
+export async function judge(given: Case): Promise<Verdict> {
+  const script = packagePath('scripts/verify-answer.mjs');
+  if (!existsSync(script)) {
+    const cure = 'run the guided run from a clone of the project: the published client is no part of the package';
+    throw failure('PRECONDITION_FAILED', 'the judge of the guided run is not here', cure);
+  }
+  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const closed = new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  child.stdin.on('error', () => {}); // the judge ended early: its exit code and words tell why
+  child.stdin.end(caseJson(given));
+  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+  const verdict = Verdict.safeParse(parseJson(stdout));
+  // Both must agree: what it says and how it ended.
+  if (verdict.success) return { ...verdict.data, verified: verdict.data.verified && code === 0 };
+  const missing = /Cannot find package '([^']+)'/.exec(stderr)?.[1];
+  const cure = missing === undefined ? 'run npm ci' : `install it: npm install ${missing}`;
+  const cause = new Error(stderr.trim().split('\n').slice(0, 5).join('\n'));
+  throw failure('PRECONDITION_FAILED', 'the published client could not judge the answers', cure, {}, cause);
+}
+
+function caseJson({ params, signer, expected, publicAnswer, userAnswer, user }: Case): string {
+  const secretKey = expandedPrivateKey(user.seed);
+  try {
+    return JSON.stringify({
+      params,
+      signer,
+      expected,
+      public: { ...publicAnswer, values: publicAnswer.plaintexts.map(({ value }) => value) },
+      user: { ...userAnswer, secretKey: Buffer.from(secretKey).toString('base64') },
+    });
+  } finally {
+    secretKey.fill(0);
+  }
+}
+
+function parseJson(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
