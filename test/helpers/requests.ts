@@ -9,7 +9,7 @@ import {
 } from '../../proto/gen/kms_pb.js';
 
 /** The fields of a message as `create` takes them. */
-type Fields<Schema extends DescMessage> = Exclude<MessageInitShape<Schema>, { $typeName: string }>;
+export type Fields<Schema extends DescMessage> = Exclude<MessageInitShape<Schema>, { $typeName: string }>;
 
 /** Domain D0 of the golden vectors: what the published command line client uses. */
 export const D0: Fields<typeof Eip712DomainMsgSchema> = {
