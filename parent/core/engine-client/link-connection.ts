@@ -72,9 +72,9 @@ export class LinkConnection {
     return this.#greeted.promise;
   }
 
-  /** Calls that wait for an answer. */
-  get inFlight(): number {
-    return this.#calls.size;
+  /** Whether calls can be made; false before anyone hears that the connection has ended. */
+  get isOpen(): boolean {
+    return !this.#isEnded;
   }
 
   /** Sends a call. See {@link EngineClient.call}. */

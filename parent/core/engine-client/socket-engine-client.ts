@@ -77,11 +77,17 @@ class ReconnectingClient implements EngineClient {
   }
 
   get state(): 'connected' | 'disconnected' {
-    return this.#links ? 'connected' : 'disconnected';
+    return this.#live ? 'connected' : 'disconnected';
   }
 
   get reason(): string | undefined {
-    return this.#reason;
+    return this.#live ? undefined : (this.#reason ?? 'the connection has just ended');
+  }
+
+  /** Both connections, unless one has ended: callers hear of an end before this class does. */
+  get #live(): Links | undefined {
+    const links = this.#links;
+    return links?.calls.isOpen && links.bulk.isOpen ? links : undefined;
   }
 
   info(): EngineInfo | undefined {
@@ -95,9 +101,9 @@ class ReconnectingClient implements EngineClient {
   }
 
   call(method: EngineMethod, body: Uint8Array, options: EngineCallOptions = {}): Promise<Uint8Array> {
-    const links = this.#links;
+    const links = this.#live;
     if (!links) {
-      const why = this.#reason ?? 'not connected';
+      const why = this.reason ?? 'not connected';
       return Promise.reject(new KmsError('UNAVAILABLE', `the engine is down: ${why}`, { reason: 'engine down' }));
     }
     return (options.bulk ? links.bulk : links.calls).call(method, body, options);
@@ -109,7 +115,7 @@ class ReconnectingClient implements EngineClient {
   }
 
   async whenConnected(signal?: AbortSignal): Promise<void> {
-    if (this.#links) return;
+    if (this.#live) return;
     const stop = AbortSignal.any([this.#closing.signal, ...(signal ? [signal] : [])]);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = (): void => reject(new KmsError('CANCELLED', 'no longer waiting for the engine'));

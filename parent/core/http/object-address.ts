@@ -4,22 +4,7 @@
  * A closed grammar: a request names a published type and an id of 64 hex characters, or it names nothing. So no
  * text of a request ever becomes part of a file name.
  */
-
-/** The types of public objects (spec 6.1); a folder bears the type's name. */
-export const PUBLIC_TYPES = [
-  'ServerKey',
-  'PublicKey',
-  'PublicKeyMetadata',
-  'CRS',
-  'VerfKey',
-  'VerfAddress',
-  'DecompressionKey',
-  'CACert',
-  'RecoveryMaterial',
-  'CompressedXofKeySet',
-  'TypedVerfKey',
-  'TypedVerfAddress',
-] as const;
+import { PUBLIC_DATA_TYPES } from '../../../wire/public-data.ts';
 
 /** What a request path names. */
 export type ObjectAddress =
@@ -28,7 +13,7 @@ export type ObjectAddress =
   | { readonly kind: 'no-such-key' };
 
 const OBJECT_ID = /^[0-9a-f]{64}$/;
-const TYPES: ReadonlySet<string> = new Set(PUBLIC_TYPES);
+const TYPES: ReadonlySet<string> = new Set(PUBLIC_DATA_TYPES);
 
 /** Returns whether a type and an id are such that they may name a public object. */
 export function isObjectName(type: string, id: string): boolean {

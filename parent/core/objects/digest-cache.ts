@@ -41,6 +41,8 @@ export function openDigestCache(file: string): DigestCache {
     },
     set: (type, id, fingerprint, digest) => void put.run(type, id, fingerprint, digest),
     forget: (type, id) => void remove.run(type, id),
-    close: () => db.close(),
+    close: () => {
+      if (db.isOpen) db.close();
+    },
   };
 }

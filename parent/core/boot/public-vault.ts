@@ -1,0 +1,66 @@
+/**
+ * Keeps the public vault in step with the engine: opens it, publishes the node's identity, compares objects with what
+ * the engine signed, at each connection. Spec: kms-service 1.7 steps 3 and 4.
+ */
+import { dirname, join } from 'node:path';
+import { isKmsError } from '../../../common/errors.ts';
+import type { Logger } from '../../../common/log.ts';
+import type { NodeConfig } from '../../../common/node-config.ts';
+import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
+import { openFileStorage } from '../../../storage/file-storage.ts';
+import type { Storage } from '../../../storage/storage.ts';
+import { openDigestCache } from '../objects/digest-cache.ts';
+import { expectedObjects } from '../objects/expected-objects.ts';
+import { fileFingerprints, PublicObjects } from '../objects/public-objects.ts';
+
+/** The public vault of a node. */
+export interface PublicVault {
+  readonly storage: Storage;
+  readonly objects: PublicObjects;
+  /**
+   * Publishes identity objects that are missing and compares the rest. Large objects that changed since they were
+   * last read are compared after it resolves.
+   */
+  follow(info: EngineInfo): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens the public vault of a configuration. */
+export async function openPublicVault(config: NodeConfig, log: Logger): Promise<PublicVault> {
+  const { path, prefix } = config.public_vault.storage.file;
+  const storage = await openFileStorage({ root: path, prefix, folderMode: 0o755 });
+  const cache = openDigestCache(join(dirname(config.state.path), 'public-digests.sqlite'));
+  const objects = new PublicObjects({ storage, cache, fingerprint: fileFingerprints(join(path, prefix)) });
+  let checking = Promise.resolve();
+  let closed = false;
+  const report = (): void => {
+    for (const fault of objects.faults()) log.error({ event: 'public.fault', fault });
+  };
+  return {
+    storage,
+    objects,
+    follow: async (info) => {
+      await publishIdentity(storage, info);
+      objects.expect(expectedObjects(info));
+      const { rest } = await objects.check(() => closed);
+      report();
+      checking = Promise.all([checking, rest]).then(report);
+    },
+    close: async () => {
+      closed = true;
+      await checking;
+      cache.close();
+    },
+  };
+}
+
+/** Stores what is missing. Other content in its place is left alone: the comparison that follows names it. */
+async function publishIdentity(storage: Storage, info: EngineInfo): Promise<void> {
+  for (const { type, id, content } of info.identityObjects) {
+    try {
+      await storage.put([type, id], content);
+    } catch (error) {
+      if (!isKmsError(error, 'ALREADY_EXISTS')) throw error;
+    }
+  }
+}

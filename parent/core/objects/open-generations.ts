@@ -1,0 +1,99 @@
+/**
+ * Generations over the engine client and public storage. The rules stand in generations.ts.
+ */
+import { toBinary } from '@bufbuild/protobuf';
+import { isKmsError, KmsError } from '../../../common/errors.ts';
+import type { Logger } from '../../../common/log.ts';
+import { CrsGenResultSchema, KeyGenResultSchema } from '../../../proto/gen/kms_pb.js';
+import type { Storage } from '../../../storage/storage.ts';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import type { PublicDataType } from '../../../wire/public-data.ts';
+import type { EngineClient } from '../engine-client/engine-client.ts';
+import { expectedObjects } from './expected-objects.ts';
+import type { GenerationOutcome, GenerationRun, Generations } from './generations.ts';
+import { openGenerationSink } from './object-sink.ts';
+import type { PublicObjects } from './public-objects.ts';
+
+/** What {@link openGenerations} needs. */
+export interface GenerationsDeps {
+  readonly engine: EngineClient;
+  readonly storage: Storage;
+  readonly objects: PublicObjects;
+  readonly log: Logger;
+}
+
+type GenerationKind = 'keygen' | 'crsgen';
+
+const OBJECT_TYPES: Readonly<Record<GenerationKind, readonly PublicDataType[]>> = {
+  keygen: ['ServerKey', 'PublicKey', 'CompressedXofKeySet', 'DecompressionKey'],
+  crsgen: ['CRS'],
+};
+
+/** Opens the generations of one node. */
+export function openGenerations(deps: GenerationsDeps): Generations {
+  const { engine } = deps;
+  return {
+    run: (generation) => run(deps, generation),
+    settle: async (kind, id) => {
+      if (engine.state !== 'connected') throw new KmsError('UNAVAILABLE', 'the engine is down');
+      return await settle(deps, kind, id);
+    },
+  };
+}
+
+async function run(
+  deps: GenerationsDeps,
+  { method, id, body, signal, onProgress }: GenerationRun,
+): Promise<Uint8Array> {
+  const { engine, objects, storage } = deps;
+  const sink = openGenerationSink(storage, objects);
+  try {
+    const result = await engine.call(method, body, { bulk: true, sink, signal, onProgress });
+    await describeAgain(deps);
+    return result;
+  } catch (error) {
+    if (isKmsError(error, 'UNAVAILABLE') && error.facts.reason === 'engine stopped') {
+      // Nobody knows whether it was committed. If this process stops before the engine is back, the wait rejects, the
+      // request stays unfinished and the next start settles it.
+      await engine.whenConnected();
+      const outcome = await settle(deps, method === ENGINE_METHOD.crsGen ? 'crsgen' : 'keygen', id);
+      if (outcome.state === 'done') return outcome.result;
+      throw new KmsError(signal?.aborted ? 'ABORTED' : 'TASK_FAILED', outcome.reason);
+    }
+    await sink.discard();
+    throw error;
+  }
+}
+
+/** Has the engine's list of keys and CRSs brought up to date, so that what was just made may be used. */
+async function describeAgain({ engine, objects, log }: GenerationsDeps): Promise<void> {
+  try {
+    objects.expect(expectedObjects(await engine.refreshInfo()));
+  } catch (error) {
+    // The generation is committed all the same, and whoever reconnects asks again.
+    log.warn({ event: 'engine.describe_failed', err: error });
+  }
+}
+
+async function settle(
+  { engine, objects, log }: GenerationsDeps,
+  kind: GenerationKind,
+  id: string,
+): Promise<GenerationOutcome> {
+  const result = committedResult(engine, kind, id);
+  if (result) return { state: 'done', result };
+  for (const type of OBJECT_TYPES[kind]) {
+    if (await objects.remove(type, id)) log.info({ event: 'public.orphan_removed', type, id });
+  }
+  return { state: 'failed', reason: 'engine stopped before the generation was complete' };
+}
+
+function committedResult(engine: EngineClient, kind: GenerationKind, id: string): Uint8Array | undefined {
+  const info = engine.info();
+  if (kind === 'crsgen') {
+    const result = info?.crs.find(({ crsId }) => crsId === id)?.result;
+    return result && toBinary(CrsGenResultSchema, result);
+  }
+  const result = info?.keys.find(({ keyId }) => keyId === id)?.result;
+  return result && toBinary(KeyGenResultSchema, result);
+}

@@ -1,0 +1,123 @@
+/** Objects on their way into public storage: whole and right, or not at all. */
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { KmsError } from '../../../common/errors.ts';
+import { openDigestCache } from '../../../parent/core/objects/digest-cache.ts';
+import { openGenerationSink } from '../../../parent/core/objects/object-sink.ts';
+import { startPublicDigest } from '../../../parent/core/objects/public-digest.ts';
+import { fileFingerprints, PublicObjects } from '../../../parent/core/objects/public-objects.ts';
+import { openFileStorage } from '../../../storage/file-storage.ts';
+import type { Storage } from '../../../storage/storage.ts';
+import { tempDir } from '../../helpers/temp-dir.ts';
+
+const ID = 'ab'.repeat(32);
+const BYTES = randomBytes(1_500_000);
+const HEAD = { type: 'PublicKey', id: ID, sizeBytes: BYTES.byteLength, replace: false };
+const DIGEST = startPublicDigest('PublicKey').update(BYTES).digest();
+
+async function start(t: Test) {
+  const root = tempDir(t);
+  const storage = await openFileStorage({ root, prefix: 'PUB', folderMode: 0o755 });
+  const cache = openDigestCache(join(root, 'digests.sqlite'));
+  t.teardown(() => cache.close());
+  const objects = new PublicObjects({ storage, cache, fingerprint: fileFingerprints(join(root, 'PUB')) });
+  const files = async () =>
+    (await readdir(join(root, 'PUB'), { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => entry.name);
+  return { root, storage, cache, objects, sink: openGenerationSink(storage, objects), files };
+}
+
+async function send(sink: ReturnType<typeof openGenerationSink>, head = HEAD, bytes = BYTES, digest = DIGEST) {
+  const writer = await sink.start(head);
+  for (let at = 0; at < bytes.byteLength; at += 400_000) await writer.write(bytes.subarray(at, at + 400_000));
+  await writer.end(digest);
+}
+
+t.test('stores an object and remembers its digest without reading it again', async (t) => {
+  const { sink, storage, cache, objects, root } = await start(t);
+  await send(sink);
+  t.ok(BYTES.equals(await storage.get(['PublicKey', ID])));
+  const fingerprint = await fileFingerprints(join(root, 'PUB'))('PublicKey', ID);
+  t.equal(cache.get('PublicKey', ID, fingerprint ?? ''), Buffer.from(DIGEST).toString('hex'));
+  t.equal((await objects.find('PublicKey', ID))?.digest, Buffer.from(DIGEST).toString('hex'));
+});
+
+t.test('an empty object is an object too', async (t) => {
+  const { sink, storage } = await start(t);
+  const digest = startPublicDigest('PublicKey').digest();
+  await send(sink, { ...HEAD, sizeBytes: 0 }, Buffer.alloc(0), digest);
+  t.equal(await storage.size(['PublicKey', ID]), 0);
+});
+
+t.test('leaves nothing of an object that is not what was announced', async (t) => {
+  const { sink, files } = await start(t);
+  const cases = [
+    ['other digest', HEAD, new Uint8Array(32)],
+    ['digest cut', HEAD, DIGEST.subarray(0, 31)],
+    ['shorter', { ...HEAD, sizeBytes: BYTES.byteLength + 1 }, DIGEST],
+    ['longer', { ...HEAD, sizeBytes: BYTES.byteLength - 1 }, DIGEST],
+  ] as const;
+  for (const [why, head, digest] of cases) {
+    await t.rejects(send(sink, head, BYTES, digest), { code: 'ABORTED' }, why);
+    t.strictSame(await files(), [], why);
+  }
+});
+
+t.test('takes no object whose name is not that of a public one', async (t) => {
+  const { sink } = await start(t);
+  for (const [type, id] of [
+    ['FhePrivateKey', ID],
+    ['..', ID],
+    ['PublicKey', '../x'],
+    ['PublicKey', 'AB'.repeat(32)],
+  ]) {
+    await t.rejects(sink.start({ ...HEAD, type: type ?? '', id: id ?? '' }), { code: 'REQUEST_INVALID' }, String(type));
+  }
+});
+
+t.test('an abandoned object leaves nothing', async (t) => {
+  const { sink, files } = await start(t);
+  const writer = await sink.start(HEAD);
+  await writer.write(BYTES.subarray(0, 100_000));
+  await writer.abort();
+  t.strictSame(await files(), []);
+});
+
+t.test('never takes the place of other content, unless the engine says so', async (t) => {
+  const { sink, storage } = await start(t);
+  const other = Buffer.from('other');
+  await storage.put(['PublicKey', ID], other);
+  await t.rejects(send(sink), { code: 'ALREADY_EXISTS' });
+  t.ok(other.equals(await storage.get(['PublicKey', ID])), 'untouched');
+  await send(sink, { ...HEAD, replace: true });
+  t.ok(BYTES.equals(await storage.get(['PublicKey', ID])), 'replaced');
+});
+
+t.test('taking a failed generation back removes its own objects and no others', async (t) => {
+  const { sink, storage, files } = await start(t);
+  await storage.put(['PublicKey', ID], BYTES);
+  const key = 'cd'.repeat(32);
+  await send(sink);
+  await send(sink, { ...HEAD, id: key });
+  t.strictSame((await files()).sort(), [ID, key].sort());
+  await sink.discard();
+  t.strictSame(await files(), [ID], 'what was there before stays');
+});
+
+t.test('a full disk fails the object by name', async (t) => {
+  const { objects } = await start(t);
+  const full: Pick<Storage, 'put' | 'has'> = {
+    put: async (_path, source) => {
+      if (source instanceof Uint8Array) return 'stored';
+      for await (const chunk of source) if (chunk.byteLength > 0) break;
+      throw new KmsError('STORAGE_FULL', 'no space left');
+    },
+    has: async () => false,
+  };
+  const { storage } = await start(t);
+  const sink = openGenerationSink({ ...storage, ...full }, objects);
+  await t.rejects(send(sink), { code: 'STORAGE_FULL' });
+});
