@@ -4,6 +4,7 @@
  * Under load a transaction carries many requests and its cost is shared; alone, a write waits for the end of the turn.
  */
 import type { DatabaseSync } from 'node:sqlite';
+import { KmsError } from '../../../common/errors.ts';
 
 interface Write {
   readonly run: () => void;
@@ -20,8 +21,8 @@ export interface CommitQueue {
    * @returns Resolves when committed. Rejects if this write failed; others of the transaction are not harmed.
    */
   add(run: () => void, durable: boolean): Promise<void>;
-  /** Commits now what has been added. */
-  flush(): void;
+  /** Commits now what has been added, and rejects what comes later. */
+  close(): void;
 }
 
 /** Opens the queue of a database that nobody else writes. */
@@ -31,6 +32,7 @@ export function openCommitQueue(db: DatabaseSync): CommitQueue {
   let writes: Write[] = [];
   let durable = false;
   let scheduled = false;
+  let closed = false;
 
   function transaction(batch: readonly Write[]): void {
     begin.run();
@@ -75,12 +77,16 @@ export function openCommitQueue(db: DatabaseSync): CommitQueue {
   return {
     add: (run, needsSync) =>
       new Promise((resolve, reject) => {
+        if (closed) return reject(new KmsError('UNAVAILABLE', 'the request store is closed'));
         writes.push({ run, resolve, reject });
         durable ||= needsSync;
         if (scheduled) return;
         scheduled = true;
         setImmediate(flush);
       }),
-    flush,
+    close() {
+      flush();
+      closed = true;
+    },
   };
 }

@@ -230,10 +230,15 @@ export class RequestStore {
     const entry = this.#live(request);
     entry.consumedBy = keyId;
     const outcome = this.outcome(entry);
-    await this.#write(entry, () => {
-      this.#table.put(entry, outcome, this.#clock.nowMs());
-      this.#table.removeBody(entry.seq);
-    });
+    try {
+      await this.#write(entry, () => {
+        this.#table.put(entry, outcome, this.#clock.nowMs());
+        this.#table.removeBody(entry.seq);
+      });
+    } catch (error) {
+      entry.consumedBy = undefined;
+      throw explain(error, this.#file);
+    }
   }
 
   /** Takes what a request made away but keeps its id from being used again. */
@@ -256,7 +261,7 @@ export class RequestStore {
 
   /** Commits what is left and closes the file. */
   close(): void {
-    this.#queue.flush();
+    this.#queue.close();
     this.#db.close();
   }
 

@@ -1,0 +1,103 @@
+/**
+ * Work on the engine that may simply be done again: decryptions and the signing of preprocessings.
+ *
+ * What was acknowledged is done, whatever happens to the engine meanwhile; what was not fails with the engine.
+ */
+import { isKmsError } from '../../../common/errors.ts';
+import type { EngineMethod } from '../../../wire/frames.ts';
+import type { Permit } from '../limits/rate-limiter.ts';
+import type { Outcome, RequestEntry } from '../store/request-store.ts';
+import type { RpcDeps } from './deps.ts';
+
+/** A request that stopped the engine this often is the reason why it stops. */
+const MAX_ATTEMPTS = 3;
+
+/** One piece of repeatable work. */
+export interface Work {
+  readonly entry: RequestEntry;
+  readonly method: EngineMethod;
+  /** The request as the client sent it. */
+  readonly body: Uint8Array;
+  /** Given back when the work has ended. */
+  readonly permit: Permit;
+  /** Cancels it. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs repeatable work and stores its outcome. */
+export interface Background {
+  /**
+   * Resolves with the outcome once it is stored.
+   *
+   * @throws What the engine threw, if the work was not acknowledged and may succeed later; nothing is stored then.
+   * CANCELLED when the node stops: the next start does it again.
+   */
+  run(work: Work): Promise<Outcome>;
+  /** Pieces of work under way. */
+  readonly running: number;
+  /** Bytes of requests that they hold. */
+  readonly heldBytes: number;
+}
+
+/** Opens the runner. */
+export function openBackground(deps: RpcDeps): Background {
+  let running = 0;
+  let heldBytes = 0;
+  return {
+    async run(work) {
+      running++;
+      heldBytes += work.body.byteLength;
+      try {
+        const outcome = await attempt(deps, work);
+        await deps.store.settle(work.entry, outcome);
+        return outcome;
+      } catch (error) {
+        deps.store.drop(work.entry);
+        throw error;
+      } finally {
+        running--;
+        heldBytes -= work.body.byteLength;
+        work.permit.release();
+      }
+    },
+    get running() {
+      return running;
+    },
+    get heldBytes() {
+      return heldBytes;
+    },
+  };
+}
+
+async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Promise<Outcome> {
+  const { engine, engineTimeoutMs: timeoutMs, stopping } = deps;
+  for (let attempts = 1; ; ) {
+    try {
+      return { state: 'done', response: await engine.call(method, body, { signal, timeoutMs }) };
+    } catch (error) {
+      if (stopping.aborted) throw error;
+      const transient = isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED');
+      if (transient && !entry.acknowledged) throw error;
+      if (!transient || attempts >= MAX_ATTEMPTS) return failure(deps, error, entry);
+      // Waiting for an engine that is away is free; each time it takes the request and goes away counts.
+      if (engine.state === 'connected' || error.facts.reason === 'engine stopped') attempts++;
+      await engine.whenConnected(stopping);
+    }
+  }
+}
+
+/** Describes a failure for the store; what is not one of ours is logged and says nothing about itself. */
+export function failure({ log }: RpcDeps, error: unknown, entry: RequestEntry): Outcome {
+  const { kind, id } = entry;
+  if (!isKmsError(error)) {
+    log.error({ event: `${kind}.failed`, requestId: id, err: error });
+    return { state: 'failed', code: 'INTERNAL', reason: 'internal error' };
+  }
+  const { code, message: reason } = error;
+  log.info({ event: `${kind}.failed`, requestId: id, code, reason });
+  const aborted = code === 'ABORTED' || code === 'CANCELLED' || entry.aborting;
+  return aborted ? ABORTED : { state: 'failed', code, reason };
+}
+
+/** The outcome of what a client aborted. */
+export const ABORTED: Outcome = { state: 'failed', code: 'ABORTED', reason: 'aborted by request' };

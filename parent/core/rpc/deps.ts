@@ -1,0 +1,44 @@
+/**
+ * What the request handlers of the Core need. Everything comes in here, so that tests can pass their own.
+ */
+import type { Clock } from '../../../common/clock.ts';
+import type { Logger } from '../../../common/log.ts';
+import type { Keccak256 } from '../../../wire/addresses.ts';
+import type { EngineClient } from '../engine-client/engine-client.ts';
+import type { RateLimiter } from '../limits/rate-limiter.ts';
+import type { CoreMetrics } from '../metrics/core-metrics.ts';
+import type { Generations } from '../objects/generations.ts';
+import type { RequestStore } from '../store/request-store.ts';
+
+/** See the file comment. */
+export interface RpcDeps {
+  readonly engine: EngineClient;
+  readonly generations: Generations;
+  readonly store: RequestStore;
+  readonly limiter: RateLimiter;
+  readonly metrics: CoreMetrics;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly keccak: Keccak256;
+  /** Whether the RPCs of the insecure set exist. */
+  readonly insecure: boolean;
+  /** Longest that the engine may work on one decryption. */
+  readonly engineTimeoutMs: number;
+  /** How storage is described to operators, such as `file storage, prefix PUB`. */
+  readonly storageInfo: string;
+  /** Aborts when the node stops: nothing new is begun, what runs is left for the next start. */
+  readonly stopping: AbortSignal;
+  /** Longest waits, only ever changed by tests. */
+  readonly waits: Waits;
+}
+
+/** How long calls wait for something to finish. */
+export interface Waits {
+  /** A `*Sync` call or a decryption's `Get…Result`, for its result. */
+  readonly resultMs: number;
+  /** An abort, for the engine's word on it. */
+  readonly abortMs: number;
+}
+
+/** The waits of the published service. */
+export const DEFAULT_WAITS: Waits = { resultMs: 60_000, abortMs: 5000 };

@@ -1,0 +1,62 @@
+/**
+ * After a restart: what was acknowledged and not finished is done again, or its end is found out.
+ *
+ * Decryptions and preprocessings run again from their stored bodies. Generations do not: the engine says whether it
+ * had committed them. Keys and CRSs that only the engine knows of get their results back. Spec: kms-service 1.5, 1.7.
+ */
+import { ENGINE_METHOD, type EngineMethod } from '../../../wire/frames.ts';
+import type { RequestEntry, RequestKind } from '../store/request-store.ts';
+import { ABORTED, type Background } from './background.ts';
+import type { RpcDeps } from './deps.ts';
+import { settleInterrupted } from './generation-runner.ts';
+import { EMPTY } from './method.ts';
+
+const NO_PERMIT = { release: () => undefined };
+
+const REPEATABLE: readonly (readonly [RequestKind, EngineMethod])[] = [
+  ['public_decrypt', ENGINE_METHOD.publicDecrypt],
+  ['user_decrypt', ENGINE_METHOD.userDecrypt],
+  ['preproc', ENGINE_METHOD.keyGenPreproc],
+];
+
+/** Bodies read from the disk at a time. */
+const AT_ONCE = 64;
+
+/**
+ * Takes up what the last run left. Needs the engine; waits for it.
+ *
+ * @returns Resolves when interrupted generations are settled and all else is done again; rejects when the node stops.
+ */
+export async function recoverRequests(deps: RpcDeps & { readonly background: Background }): Promise<void> {
+  const { store, engine, stopping, log } = deps;
+  const running = (kind: RequestKind): RequestEntry[] =>
+    [...store.entries(kind)].filter(({ state, acknowledged }) => state === 'running' && acknowledged);
+  const generations = [...running('keygen'), ...running('crsgen')];
+  const repeated = REPEATABLE.flatMap(([kind, method]) => running(kind).map((entry) => ({ entry, method })));
+  for (const entry of [...running('context'), ...running('epoch')]) {
+    await store.settle(entry, { state: 'done', response: EMPTY });
+  }
+  log.info({ event: 'core.recovering', generations: generations.length, repeated: repeated.length });
+  await engine.whenConnected(stopping);
+  for (const entry of generations) await settleInterrupted(deps, entry);
+
+  const next = repeated.values();
+  const worker = async (): Promise<void> => {
+    for (const { entry, method } of next) await runAgain(deps, entry, method);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  log.info({ event: 'core.recovered' });
+}
+
+async function runAgain(
+  { store, background }: RpcDeps & { readonly background: Background },
+  entry: RequestEntry,
+  method: EngineMethod,
+): Promise<void> {
+  if (entry.aborting) return store.settle(entry, ABORTED);
+  const body = store.body(entry);
+  if (!body) {
+    return store.settle(entry, { state: 'failed', code: 'TASK_FAILED', reason: 'interrupted by a restart' });
+  }
+  await background.run({ entry, method, body, permit: NO_PERMIT });
+}

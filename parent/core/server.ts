@@ -1,0 +1,90 @@
+/**
+ * The Core's gRPC server: the client service, the request status service and health, on one port.
+ *
+ * Holds no secret. Whoever boots the node opens what comes in here, calls `recover`, and closes it first when stopping.
+ */
+import { Health as HealthService } from '../../proto/gen/health_pb.js';
+import { type GrpcLimits, type GrpcMethods, openGrpcServer } from '../grpc/server.ts';
+import type { Health } from './health.ts';
+import { DEFAULT_WAITS, type RpcDeps, type Waits } from './rpc/deps.ts';
+import { healthCheck, healthWatch } from './rpc/health-service.ts';
+import type { JobProgress } from './rpc/running-jobs.ts';
+import { createCoreService } from './rpc/service.ts';
+
+/** What a Core needs. */
+export interface CoreDeps extends Omit<RpcDeps, 'stopping' | 'waits'> {
+  /** Reasons not to serve beside the Core's own, such as public objects that do not match. */
+  readonly health: Health;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly limits?: Partial<GrpcLimits>;
+  readonly waits?: Waits;
+}
+
+/** A Core that listens. */
+export interface Core {
+  readonly address: { readonly host: string; readonly port: number };
+  /**
+   * Takes up what the last run left: acknowledged decryptions are done again, interrupted generations settled.
+   *
+   * Waits for the engine. Health stays NOT_SERVING until it is done. Rejects if the node stops meanwhile.
+   */
+  recover(): Promise<void>;
+  /** Reasons why the Core itself does not serve; empty when it does. */
+  reasons(): readonly string[];
+  /** Generations under way, for people who wait for them. */
+  progress(): JobProgress[];
+  /** Calls that have not ended. */
+  readonly callsInFlight: number;
+  /** Takes no more calls, lets those under way end, then leaves what still runs to the next start. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/**
+ * Starts to listen.
+ *
+ * @throws {@link KmsError} `STATE_INVALID` naming the port if it is taken.
+ */
+export async function startCore(deps: CoreDeps): Promise<Core> {
+  const { engine, health, listen, limits = {}, log, waits = DEFAULT_WAITS } = deps;
+  const draining = new AbortController();
+  const stopping = new AbortController();
+  const service = createCoreService({ ...deps, waits, stopping: stopping.signal });
+  let recovered = false;
+
+  const reasons = (): string[] => {
+    if (draining.signal.aborted) return ['the node is stopping'];
+    if (engine.state !== 'connected') return [`the engine is not connected: ${engine.reason ?? 'starting'}`];
+    return recovered ? [] : ['requests of the last run are being taken up'];
+  };
+  const all: Health = { reasons: () => [...reasons(), ...health.reasons()] };
+  const methods: GrpcMethods = new Map([
+    ...service.methods,
+    [`/${HealthService.typeName}/Check`, healthCheck(all)],
+    [`/${HealthService.typeName}/Watch`, healthWatch(all, draining.signal)],
+  ]);
+  const server = openGrpcServer({
+    methods,
+    limits,
+    clock: deps.clock,
+    onFault: (error, path) => log.error({ event: 'grpc.fault', path, err: error }),
+  });
+  const address = await server.listen(listen.host, listen.port);
+
+  return {
+    address,
+    async recover() {
+      await service.recover();
+      recovered = true;
+    },
+    reasons,
+    progress: () => service.progress(),
+    get callsInFlight() {
+      return server.callsInFlight;
+    },
+    async close(graceMs = 5000) {
+      draining.abort();
+      await server.close(graceMs);
+      stopping.abort();
+    },
+  };
+}
