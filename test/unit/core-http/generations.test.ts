@@ -22,7 +22,7 @@ const log = createLogger({ name: 'test', level: 'silent' });
 const ID = 'ab'.repeat(32);
 const EPOCH = '08'.repeat(32);
 const BYTES = randomBytes(300_000);
-const DIGEST = startPublicDigest('PublicKey').update(BYTES).digest();
+const DIGEST = new Uint8Array(startPublicDigest('PublicKey').update(BYTES).digest());
 const OBJECT = { type: 'PublicKey', id: ID, bytes: BYTES, digest: DIGEST };
 const WITH_KEY: MessageInitShape<typeof EngineInfoSchema> = {
   keys: [{ keyId: ID, epochId: EPOCH, result: { keyDigests: [{ keyType: 'PublicKey', digest: DIGEST }] } }],
