@@ -134,7 +134,7 @@ export function unsigncrypt(
   }
 
   const reader = new BincodeReader(message);
-  const plaintext = { bytes: reader.vec(), fheType: reader.i32() };
+  const plaintext = { bytes: Uint8Array.from(reader.vec()), fheType: reader.i32() };
   const link = reader.vec();
   reader.end();
   if (link.byteLength !== LINK_BYTES || !equalBytes(link, binding.link))
