@@ -1,0 +1,107 @@
+/**
+ * `npm run bench`: measures a real party on this machine and says how it compares with the goals.
+ *
+ * Engine, Core and load generator share the machine, as in the published figures that the goals come from. Production
+ * figures are written to docs/benchmarks.md.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildLoadGenerator } from '../helpers/load-generator.ts';
+import { type Bench, measureDecryption, measureEngineSocket } from './decryption.ts';
+import { writePage } from './document.ts';
+import { Figures, reaches, textTable } from './figures.ts';
+import { measureStart } from './life-cycle.ts';
+import { describeMachine } from './machine.ts';
+import { startBenchParty } from './party.ts';
+import { memory } from './process-usage.ts';
+import { summarizeProfiles } from './profile.ts';
+import { buildRequests } from './requests.ts';
+import { measureSteps } from './steps.ts';
+import { measureTransports } from './transport.ts';
+
+const HELP = `Usage: npm run bench -- [options]
+  --json FILE            also write every figure, by name, to FILE
+  --params default|test  parameter set (default: default, the production one; test makes ciphertexts smaller)
+  --seconds N            how long each load is measured (default: 5)
+  --profile              also say which code the main threads of engine and Core are busy with
+  --help`;
+
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    params: { type: 'string', default: 'default' },
+    seconds: { type: 'string', default: '5' },
+    profile: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+async function main(): Promise<number> {
+  const { params, json } = values;
+  const seconds = Number(values.seconds);
+  if (values.help || (params !== 'default' && params !== 'test') || !(seconds > 0)) {
+    say(HELP);
+    return values.help ? 0 : 2;
+  }
+  const machine = describeMachine();
+  say(machine);
+  const folder = mkdtempSync(join(tmpdir(), 'arca-bench-'));
+  try {
+    const figures = new Figures();
+    const bench: Bench = { figures, folder, seconds, say, loadGenerator: await buildLoadGenerator() };
+    if (values.profile) process.env.NODE_OPTIONS = `--cpu-prof --cpu-prof-dir=${folder}`;
+    const party = await startBenchParty(params, say);
+    const requests = buildRequests(folder, party.making.keyId, party.ciphertext);
+    try {
+      for (const request of requests) await measureDecryption(bench, party, request);
+      for (const request of requests) await measureEngineSocket(bench, party, request);
+      addMemory(figures, party.enginePid, party.corePid);
+    } finally {
+      await party.running.stop();
+      delete process.env.NODE_OPTIONS;
+    }
+    await measureTransports(bench, requests[0] ?? fail());
+    await measureSteps(bench, party.running.dir, party.making.keyId, requests);
+    await measureStart(bench, params, party.making);
+    process.stdout.write(`\n${machine}\n\n${textTable(figures.all())}\n`);
+    if (values.profile) showProfiles(folder);
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(figures.toRecord(), null, 2)}\n`);
+    if (params === 'default' && !values.profile) await writePage(machine, figures);
+    const missed = figures.all().filter((figure) => reaches(figure) === false);
+    for (const { name, value, goal } of missed) say(`goal missed: ${name} is ${value}, wanted ${goal}`);
+    return 0;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function addMemory(figures: Figures, enginePid: number, corePid: number): void {
+  for (const [name, pid] of [
+    ['engine', enginePid],
+    ['core', corePid],
+  ] as const) {
+    const { residentMb, peakMb } = memory(pid);
+    figures.add({ name: `memory.${name}.afterLoadMb`, value: residentMb, unit: 'MB' });
+    figures.add({ name: `memory.${name}.peakMb`, value: peakMb, unit: 'MB' });
+  }
+}
+
+function showProfiles(folder: string): void {
+  for (const { program, byFile, byFunction } of summarizeProfiles(folder)) {
+    if (!/^(enclave|parent\/core)\//.test(program)) continue;
+    for (const shares of [byFile, byFunction]) {
+      process.stdout.write(`\n${program}, main thread\n`);
+      for (const { name, percent } of shares) process.stdout.write(`${percent.toFixed(1).padStart(6)} %  ${name}\n`);
+    }
+  }
+}
+
+function fail(): never {
+  throw new Error('no request to measure with');
+}
+
+process.exitCode = await main();
