@@ -15,7 +15,7 @@ export interface TypedPlaintextData {
 }
 
 /** One signcrypted value. */
-export interface SigncryptedData {
+interface SigncryptedData {
   readonly fheType: number;
   readonly signcryptedCiphertext: Uint8Array;
   readonly externalHandle: Uint8Array;

@@ -20,7 +20,7 @@ export const D0: Fields<typeof Eip712DomainMsgSchema> = {
 };
 
 /** The user's address in the golden vectors. */
-export const USER_ADDRESS = '0x17853A630aAe15AED549B2B874de08B73C0F59c5';
+const USER_ADDRESS = '0x17853A630aAe15AED549B2B874de08B73C0F59c5';
 
 /** Returns the id that is n, written as 64 digits. */
 export function idOf(n: number): string {

@@ -27,7 +27,7 @@ import {
 } from './common.ts';
 
 /** A software version: at least a major number. */
-export interface SoftwareVersion {
+interface SoftwareVersion {
   readonly major: number;
   readonly minor: number;
   readonly patch: number;
@@ -44,7 +44,7 @@ export interface NewMpcContext {
 }
 
 /** What a new epoch takes over from an older one. */
-export interface PreviousEpoch {
+interface PreviousEpoch {
   readonly contextId: RequestId;
   readonly epochId: RequestId;
   readonly keys: readonly {

@@ -10,7 +10,7 @@ import type { RequestId } from '../ids.ts';
 import { invalidField, parseSigned, requiredId, type SignedRequest } from './common.ts';
 
 /** A ciphertext to decrypt. Its bytes are views into the request. */
-export interface CiphertextItem {
+interface CiphertextItem {
   readonly ciphertext: Uint8Array;
   /** As the client wrote it; may be no known type. */
   readonly fheType: number;

@@ -16,7 +16,7 @@ import type { RequestId } from '../ids.ts';
 import { type FheParams, invalidField, parseParams, parseSigned, requiredId, type SignedRequest } from './common.ts';
 
 /** The kind of keyset that preprocessing is for. */
-export type KeysetKind =
+type KeysetKind =
   | { readonly kind: 'standard'; readonly secretKey: 'generate' | 'use-existing'; readonly compressed: boolean }
   | { readonly kind: 'decompression-only' };
 
@@ -62,7 +62,7 @@ export interface CrsGen extends SignedRequest {
 }
 
 /** Largest and default `max_num_bits`. */
-export const MAX_CRS_BITS = 2048;
+const MAX_CRS_BITS = 2048;
 
 /** Checks a preprocessing request. Throws `REQUEST_INVALID` naming the field. */
 export function parseKeyGenPreproc(message: KeyGenPreprocRequest, keccak: Keccak256 = keccak256): KeyGenPreproc {
