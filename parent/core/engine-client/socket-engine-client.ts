@@ -150,7 +150,7 @@ class ReconnectingClient implements EngineClient {
       } catch (error) {
         // Nothing but a bug fails here without being one of ours; it must not end the attempts.
         const reason = error instanceof KmsError ? error.message : 'the engine could not be understood';
-        if (reason !== this.#reason) this.#options.log.warn({ event: 'engine.unreachable', reason });
+        if (reason !== this.#reason && !signal.aborted) this.#options.log.warn({ event: 'engine.unreachable', reason });
         this.#reason = reason;
       }
       await delay(waitMs, signal);

@@ -1,0 +1,202 @@
+/**
+ * Composes a Core: request store, public vault, engine client, the gRPC service and its two HTTP neighbours.
+ *
+ * It listens at once, so that clients and probes get an answer, and serves when the engine has been heard and what
+ * the last run left has been taken up. Holds no secret. Spec: kms-service 1.7.
+ */
+import { type Clock, systemClock } from '../../common/clock.ts';
+import { isKmsError } from '../../common/errors.ts';
+import type { Logger } from '../../common/log.ts';
+import { createRegistry, parseMetricsLabels } from '../../common/metrics.ts';
+import { isLoopback, type NodeConfig, parseHostPort, redactNodeConfig } from '../../common/node-config.ts';
+import { keccak256 } from '../../native/engine/public.ts';
+import { packageVersion } from './boot/package-version.ts';
+import { openPublicVault, type PublicVault } from './boot/public-vault.ts';
+import type { EngineClient } from './engine-client/engine-client.ts';
+import { type EngineDialer, openEngineClient, unixDialer } from './engine-client/socket-engine-client.ts';
+import { joinHealth } from './health.ts';
+import { type ListenAt, listenError, type RunningHttpServer } from './http/http-server.ts';
+import { serveOps } from './http/ops.ts';
+import { servePublicMaterial } from './http/public-material.ts';
+import { openRateLimiter } from './limits/rate-limiter.ts';
+import { openCoreMetrics } from './metrics/open-core-metrics.ts';
+import { registerProcessMetrics } from './metrics/process-metrics.ts';
+import { openGenerations } from './objects/open-generations.ts';
+import { type Core, type CoreDeps, startCore } from './server.ts';
+import { RequestStore } from './store/request-store.ts';
+
+/** What a Core is made of. */
+export interface CoreOptions {
+  readonly config: NodeConfig;
+  /** Whether insecure RPCs exist and the engine is to be one of developer mode. */
+  readonly developerMode: boolean;
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Reaches the engine; its Unix socket if absent. */
+  readonly dial?: EngineDialer;
+  /** Value of `KMS_METRICS_LABELS`. */
+  readonly metricsLabels?: string | undefined;
+}
+
+/** A Core that listens. */
+export interface RunningCore {
+  readonly clientUrl: string;
+  readonly publicUrl: string;
+  readonly opsUrl: string;
+  /** Resolves when it serves. Rejects if it is closed before. */
+  readonly ready: Promise<void>;
+  /** Reasons why it does not serve, for people; empty when it does. */
+  reasons(): readonly string[];
+  /** Takes no more calls, lets those under way end for up to `graceMs`, closes everything. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Waits beyond `service.timeout_secs`, as published, until a handler is cut off. */
+const EXTRA_CALL_SECS = 300;
+
+/**
+ * Starts a Core and resolves when it listens.
+ *
+ * @throws KmsError STATE_INVALID, CONFIG_INVALID naming the file, port or setting that stands in the way.
+ */
+export async function runCore(options: CoreOptions): Promise<RunningCore> {
+  const { config, log } = options;
+  warnOfOpenBindings(config, log);
+  const opened: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of opened.splice(0).reverse()) await close();
+  };
+  try {
+    return await open(options, opened, closeAll);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function open(
+  { config, developerMode, log, clock = systemClock, dial, metricsLabels }: CoreOptions,
+  opened: (() => Promise<void> | void)[],
+  closeAll: () => Promise<void>,
+): Promise<RunningCore> {
+  const { service, store: capacity, public_http: publicHttp } = config;
+  const registry = createRegistry(parseMetricsLabels(metricsLabels));
+  const metrics = openCoreMetrics(registry);
+  const version = packageVersion();
+  registerProcessMetrics(registry, version);
+
+  const store = new RequestStore({
+    file: config.state.path,
+    decCapacity: capacity.dec_capacity,
+    minDecCache: capacity.min_dec_cache,
+    clock,
+    onFault: (err, { kind, id }) => log.error({ event: 'store.fault', kind, requestId: id, err }),
+  });
+  opened.push(() => store.close());
+  const vault = await openPublicVault(config, log);
+  opened.push(() => vault.close());
+  const engine = openEngineClient({ dial: dial ?? unixDialer(config.engine.socket_path), developerMode, log, clock });
+  opened.push(() => engine.close());
+  const limiter = openRateLimiter(config.rate_limiter_conf);
+
+  const listen = { host: service.listen_address, port: service.listen_port, setting: 'service.listen_port' };
+  const core = await startNaming(listen, {
+    engine,
+    generations: openGenerations({ engine, ...vault, log }),
+    store,
+    limiter,
+    metrics,
+    log,
+    clock,
+    keccak: keccak256,
+    insecure: developerMode,
+    engineTimeoutMs: service.timeout_secs * 1000,
+    storageInfo: `file storage, prefix ${config.public_vault.storage.file.prefix}`,
+    health: joinHealth(() => vault.objects.faults()),
+    listen,
+    limits: {
+      maxMessageBytes: service.grpc_max_message_size,
+      callTimeoutMs: (service.timeout_secs + EXTRA_CALL_SECS) * 1000,
+    },
+  });
+  opened.push(() => core.close(0));
+  const health = joinHealth(
+    () => core.reasons(),
+    () => vault.objects.faults(),
+  );
+  const { prefix } = config.public_vault.storage.file;
+  const materialServer = await servePublicMaterial(
+    { host: publicHttp.listen_address, port: publicHttp.listen_port, setting: 'public_http.listen_port' },
+    { objects: vault.objects, bucket: publicHttp.bucket, prefix },
+  );
+  opened.push(() => materialServer.close(0));
+  const opsServer = await openOps(config, { registry, health, version });
+  opened.push(() => opsServer.close(0));
+
+  return {
+    clientUrl: urlOf(core.address),
+    publicUrl: `${materialServer.url}/${publicHttp.bucket}/${prefix}`,
+    opsUrl: opsServer.url,
+    ready: becomeReady({ core, engine, vault, log }),
+    reasons: () => health.reasons(),
+    close: async (graceMs) => {
+      await Promise.all([core.close(graceMs), materialServer.close(graceMs)]);
+      await closeAll();
+    },
+  };
+}
+
+/** Starts the gRPC server; an address that cannot be had is named with its setting. */
+async function startNaming(at: ListenAt, deps: CoreDeps): Promise<Core> {
+  try {
+    return await startCore(deps);
+  } catch (error) {
+    throw isKmsError(error, 'STATE_INVALID') && error.facts.port === at.port ? listenError(error.cause, at) : error;
+  }
+}
+
+interface BootParts {
+  readonly core: Core;
+  readonly engine: EngineClient;
+  readonly vault: PublicVault;
+  readonly log: Logger;
+}
+
+/** Follows the engine from now on; resolves when it has been followed once and the last run is taken up. */
+async function becomeReady({ core, engine, vault, log }: BootParts): Promise<void> {
+  let followed = Promise.resolve();
+  const follow = async (): Promise<void> => {
+    const info = engine.info();
+    if (info) await vault.follow(info);
+  };
+  engine.onState((state) => {
+    if (state !== 'connected') return;
+    followed = followed.then(follow).catch((err: unknown) => log.error({ event: 'public.follow_failed', err }));
+  });
+  await engine.whenConnected();
+  await followed;
+  await core.recover();
+}
+
+function openOps(config: NodeConfig, deps: Omit<Parameters<typeof serveOps>[1], 'config'>): Promise<RunningHttpServer> {
+  const setting = 'telemetry.metrics_bind_address';
+  const { host, port } = parseHostPort(config.telemetry.metrics_bind_address) ?? { host: '127.0.0.1', port: 0 };
+  return serveOps({ host, port, setting }, { ...deps, config: redactNodeConfig(config) });
+}
+
+/** The configuration lets these pass only if they were asked for by name; the log says so at each start. */
+function warnOfOpenBindings({ service, public_http: publicHttp, telemetry }: NodeConfig, log: Logger): void {
+  const bindings = {
+    'service.listen_address': service.listen_address,
+    'public_http.listen_address': publicHttp.listen_address,
+    'telemetry.metrics_bind_address': parseHostPort(telemetry.metrics_bind_address)?.host ?? '',
+  };
+  for (const [setting, address] of Object.entries(bindings)) {
+    if (isLoopback(address)) continue;
+    log.warn({ event: 'core.plaintext_binding', setting, address }, 'other machines reach this address in plaintext');
+  }
+}
+
+function urlOf({ host, port }: { readonly host: string; readonly port: number }): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
