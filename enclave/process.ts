@@ -11,6 +11,7 @@ import { loadConfig } from '../common/config.ts';
 import { isKmsError, KmsError } from '../common/errors.ts';
 import { createLogger, type Logger } from '../common/log.ts';
 import { NodeConfig } from '../common/node-config.ts';
+import { tuneCollector } from './collector.ts';
 import type { Engine } from './engine.ts';
 
 /** Descriptor of the pipe whose other end the supervisor holds. */
@@ -29,6 +30,7 @@ export type EngineFactory = (config: NodeConfig, log: Logger) => Promise<Engine>
  * Exits with 0 after an orderly stop, 1 if it could not start, 2 for wrong arguments.
  */
 export async function runEngineProcess(start: EngineFactory): Promise<void> {
+  tuneCollector();
   const { log, config } = readConfig();
   try {
     const engine = await start(config, log);
