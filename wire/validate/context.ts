@@ -2,7 +2,6 @@
 import { equalBytes, toHex } from '../../common/bytes.ts';
 import {
   type DestroyMpcContextRequest,
-  type DestroyMpcEpochRequest,
   type KeyDigest,
   type MpcContext,
   type MpcNode,
@@ -98,11 +97,6 @@ export function parseNewMpcContext(message: NewMpcContextRequest): NewMpcContext
 /** Returns the id of the context to destroy. */
 export function parseDestroyMpcContext(message: DestroyMpcContextRequest): RequestId {
   return requiredId(message.contextId, 'context_id');
-}
-
-/** Returns the id of the epoch to destroy. */
-export function parseDestroyMpcEpoch(message: DestroyMpcEpochRequest): RequestId {
-  return requiredId(message.epochId, 'epoch_id');
 }
 
 /** Checks a new epoch. Throws `REQUEST_INVALID` naming the field. */
