@@ -2,7 +2,6 @@
  * What `arca dev` and `arca node` do: start, say so, run until told to stop.
  */
 import type { LogLevel } from '../../../common/log.ts';
-import { fetchVersion } from '../client/ops.ts';
 import type { Output } from '../framework/output.ts';
 import { banner, nodeWarnings } from '../supervise/banner.ts';
 import { type Params, type RunningNode, startConfiguredNode, startDeveloperNode } from '../supervise/run-node.ts';
@@ -54,7 +53,7 @@ export async function runConfigured(
 async function serve(running: RunningNode, output: Output): Promise<void> {
   const stopped = stopOnSignal(running, output);
   try {
-    await announce(running, output);
+    announce(running, output);
   } catch (error) {
     await running.stop();
     throw error;
@@ -63,13 +62,12 @@ async function serve(running: RunningNode, output: Output): Promise<void> {
 }
 
 /** Prints banner and warnings, or under `--json` the one object that describes the node. */
-async function announce(running: RunningNode, output: Output): Promise<void> {
-  const version = await fetchVersion(running.node.opsUrl);
-  for (const warning of nodeWarnings(running, version)) output.warn(warning);
+function announce(running: RunningNode, output: Output): void {
+  for (const warning of nodeWarnings(running)) output.warn(warning);
   const readyMs = Math.round(running.readyMs);
   output.result(
-    { ready: true, readyMs, dir: running.dir, ...running.node, pids: running.pids(), ...version },
-    `${banner(running, version)}\n  Ctrl-C stops the node. 'arca status' shows it, 'arca key generate' makes a key.\n`,
+    { ready: true, readyMs, dir: running.dir, ...running.node, pids: running.pids() },
+    `${banner(running)}\n  Ctrl-C stops the node. 'arca status' shows it, 'arca key generate' makes a key.\n`,
   );
 }
 

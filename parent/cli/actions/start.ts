@@ -1,7 +1,6 @@
 /**
  * What `arca start` (`npm start`) does: a developer node, the guided run, then leave it running or stop.
  */
-import { fetchVersion } from '../client/ops.ts';
 import { describeFailure, EXIT } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { invocation } from '../framework/package-files.ts';
@@ -19,7 +18,7 @@ export async function runStart(
   try {
     const once = options.once === true;
     output.note('arca: a key management node and a first run through it\n');
-    const running = await startDevNode(options, once, output);
+    const running = await startWithProgress(options, once, output);
     const stopped = stopOnSignal(running, output);
     const touring = tour(running, once, output);
     touring.catch(() => {}); // a signal stops the node under the tour's feet: what it says then is no news
@@ -33,12 +32,24 @@ export async function runStart(
   }
 }
 
+/** Starts the node as the first step of the tour. */
+async function startWithProgress(options: DevOptions, once: boolean, output: Output): Promise<RunningNode> {
+  const progress = output.progress('start engine and core');
+  try {
+    const running = await startDevNode(options, once, output);
+    progress.done(running.dir);
+    return running;
+  } catch (error) {
+    progress.failed();
+    throw error;
+  }
+}
+
 /** The guided run on a node that is ready; the node is stopped if it fails. */
 async function tour(running: RunningNode, once: boolean, output: Output): Promise<FirstRun> {
   try {
-    const version = await fetchVersion(running.node.opsUrl);
-    if (!once) output.note(`${banner(running, version)}`);
-    for (const warning of nodeWarnings(running, version)) output.warn(warning);
+    if (!once) output.note(banner(running));
+    for (const warning of nodeWarnings(running)) output.warn(warning);
     output.note('');
     const run = await firstRun(running, output);
     report(running, run, once, output);

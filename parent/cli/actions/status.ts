@@ -4,7 +4,6 @@
 import { NodeType } from '../../../proto/gen/kms_pb.js';
 import { MetaStoreType } from '../../../proto/gen/metastore-status_pb.js';
 import { listItems } from '../client/keys.ts';
-import { fetchVersion } from '../client/ops.ts';
 import { type NodeSelection, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
@@ -16,13 +15,12 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
   await withNode(selection, async (session) => {
     const { local, client } = session;
     const health = await session.call('GetHealthStatus', {});
-    const [serving, stores, keys, crs, address, version] = await Promise.all([
+    const [serving, stores, keys, crs, address] = await Promise.all([
       client.health(),
       client.metaStore('GetMetaStoreInfo', {}),
       listItems(session, 'key'),
       listItems(session, 'crs'),
       fetchNodeAddress(session.publicUrl),
-      local === undefined ? undefined : fetchVersion(local.opsUrl),
     ]);
     const requests = stores.metaStores.map(({ type, currentCount, capacity }) => ({
       kind: MetaStoreType[type] ?? String(type),
@@ -31,24 +29,21 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
     }));
     const value = {
       healthy: Number(serving) === SERVING,
-      ...(version === undefined ? {} : version),
       address,
       nodeType: NodeType[health.nodeType],
       storageInfo: health.myStorageInfo,
       clientUrl: session.clientUrl,
       publicUrl: session.publicUrl,
-      ...(local === undefined
-        ? {}
-        : { dir: session.dir, pid: local.pid, startedAt: local.startedAt, params: local.params }),
+      ...(local === undefined ? {} : { ...local, dir: session.dir }),
       keys,
       crs,
       requests,
     };
     const lines = [
-      `node           ${address}${version === undefined ? '' : ` (arca ${version.version})`}`,
+      `node           ${address}${local === undefined ? '' : ` (arca ${local.version})`}`,
       `health         ${value.healthy ? 'serving' : 'NOT serving'}`,
-      `mode           ${modeOf(version?.developer_mode)}`,
-      `policy         ${version?.authorization_policy ?? health.myStorageInfo}`,
+      `mode           ${modeOf(local?.developerMode)}`,
+      `policy         ${local?.authorizationPolicy ?? 'unknown (ask on the node itself)'}`,
       `clients        ${session.clientUrl}`,
       `public         ${session.publicUrl}`,
       ...(local === undefined ? [] : [`state          ${session.dir} (process ${local.pid})`]),

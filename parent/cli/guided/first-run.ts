@@ -40,7 +40,7 @@ const EXPECTED_KEYGEN_MS: Readonly<Record<Params, number>> = { test: 2000, defau
 
 /** Runs the tour against a node that is ready. */
 export async function firstRun(running: RunningNode, output: Output): Promise<FirstRun> {
-  const watch = openStopwatch(output, [{ name: 'start the node', ms: Math.round(running.readyMs) }]);
+  const watch = openStopwatch(output, [{ name: 'start engine and core', ms: Math.round(running.readyMs) }]);
   const user = throwawayUser();
   try {
     return await withNode({ dir: running.dir }, async (session) => {

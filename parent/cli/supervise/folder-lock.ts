@@ -10,6 +10,7 @@ import { STATE_FILES } from './state-folder.ts';
 
 /** A lock that is held until released or until the process ends. */
 export interface FolderLock {
+  /** May be called twice. */
   release(): void;
 }
 
@@ -35,7 +36,11 @@ export function acquireFolderLock(dir: string): FolderLock {
     db.close();
     throw refusal(dir, pid, error);
   }
-  return { release: () => db.close() };
+  return {
+    release: () => {
+      if (db.isOpen) db.close();
+    },
+  };
 }
 
 /** Returns the process id that holds the folder, `undefined` if nobody does. */

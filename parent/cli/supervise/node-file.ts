@@ -16,7 +16,18 @@ const NodeFileSchema = z.strictObject({
   params: z.enum(['test', 'default']),
   engineSocket: z.string(),
   startedAt: z.iso.datetime(),
+  version: z.string(),
+  developerMode: z.boolean(),
+  /** What the engine demands before it decrypts. */
+  authorizationPolicy: z.string(),
+  /** Address of the node's signing key. */
+  address: z.string(),
 });
+
+/** What the engine says of itself when it is ready. */
+export const EngineFacts = z.object(
+  NodeFileSchema.pick({ developerMode: true, authorizationPolicy: true, address: true }).shape,
+);
 
 /** A running node, as `node.json` describes it. */
 export type NodeFile = z.infer<typeof NodeFileSchema>;

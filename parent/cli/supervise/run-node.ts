@@ -6,13 +6,12 @@ import { systemClock } from '../../../common/clock.ts';
 import { loadConfig } from '../../../common/config.ts';
 import type { LogLevel } from '../../../common/log.ts';
 import { NodeConfig } from '../../../common/node-config.ts';
-import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { modulePath } from '../framework/package-files.ts';
+import { modulePath, packageVersion } from '../framework/package-files.ts';
 import { formatMs } from '../framework/progress.ts';
 import { type ChildProgram, parseLogLine } from './child.ts';
 import { acquireFolderLock, type FolderLock } from './folder-lock.ts';
-import { type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
+import { EngineFacts, type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
 import { openNodeLog } from './node-log.ts';
 import { writeDeveloperConfig } from './node-toml.ts';
 import { choosePorts } from './ports.ts';
@@ -67,8 +66,8 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
     ]);
     const socketPath = await prepareSocketPath(dir);
     const config = await writeDeveloperConfig({ ...options, dir, socketPath, clientPort, publicPort, opsPort });
-    const describe = () => nodeFile(loadConfig(NodeConfig, { file: config, env: process.env }), options.params);
-    return await startProcesses({ dir, config, developerMode: true, describe, lock, startedAt }, output);
+    const parsed = loadConfig(NodeConfig, { file: config, env: process.env });
+    return await startProcesses({ dir, file: config, config: parsed, params: options.params, lock, startedAt }, output);
   } catch (error) {
     lock.release();
     throw error;
@@ -83,9 +82,7 @@ export async function startConfiguredNode(file: string, params: Params, output: 
   const dir = dirname(parsed.state.path);
   const lock = await takeStateFolder(dir, false, output);
   try {
-    const describe = () => nodeFile(parsed, params);
-    const { developer_mode: developerMode } = parsed;
-    return await startProcesses({ dir, config, developerMode, describe, lock, startedAt }, output);
+    return await startProcesses({ dir, file: config, config: parsed, params, lock, startedAt }, output);
   } catch (error) {
     lock.release();
     throw error;
@@ -114,27 +111,30 @@ async function takeStateFolder(dir: string, reset: boolean, output: Output): Pro
 
 interface ProcessOptions {
   readonly dir: string;
-  readonly config: string;
-  readonly developerMode: boolean;
-  readonly describe: () => NodeFile;
+  /** Path of the configuration file. */
+  readonly file: string;
+  readonly config: NodeConfig;
+  readonly params: Params;
   readonly lock: FolderLock;
   readonly startedAt: number;
 }
 
 async function startProcesses(options: ProcessOptions, output: Output): Promise<RunningNode> {
-  const { dir, config, lock, startedAt } = options;
-  const node = options.describe();
+  const { dir, file, config, params, lock, startedAt } = options;
   const log = await openNodeLog(dir);
-  const main = options.developerMode ? 'main-dev' : 'main';
-  const args = ['--config', config];
+  const main = config.developer_mode ? 'main-dev' : 'main';
+  const args = ['--config', file];
   const programs: ChildProgram[] = [
     { name: 'engine', file: modulePath(`enclave/${main}`), args, readyEvent: 'engine.ready' },
     { name: 'core', file: modulePath(`parent/core/${main}`), args, readyEvent: 'core.ready' },
   ];
+  /** Only while the node is up is a child's word worth a line on the terminal; node.log has all of them. */
   let started = false;
+  let engineFacts: unknown;
   const supervisor: Supervisor = supervise(programs, {
     onEvent: (event) => {
       if (event.kind === 'line') log.write(event.line);
+      if (event.kind === 'ready' && event.name === 'engine') engineFacts = event.facts;
       if (started) report(event, output);
     },
   });
@@ -142,8 +142,10 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     await log.close();
     lock.release();
   };
+  let node: NodeFile;
   try {
     await supervisor.ready;
+    node = nodeFile(config, params, engineFacts);
     await writeNodeFile(dir, node);
   } catch (error) {
     await supervisor.stop();
@@ -153,6 +155,7 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   started = true;
   let stopping: Promise<void> | undefined;
   const stop = async () => {
+    started = false; // what the children say from here on is about their end
     await removeNodeFile(dir);
     await supervisor.stop();
     await release();
@@ -190,10 +193,9 @@ function report(event: SupervisorEvent, output: Output): void {
   }
 }
 
-function nodeFile(config: NodeConfig, params: Params): NodeFile {
+function nodeFile(config: NodeConfig, params: Params, engineFacts: unknown): NodeFile {
   const { service, public_http: publicHttp, telemetry } = config;
   const file = config.public_vault.storage.file;
-  if (file === undefined) throw failure('CONFIG_INVALID', 'public_vault.storage.file is missing', 'add it');
   return {
     pid: process.pid,
     clientUrl: `http://${hostPort(service.listen_address, service.listen_port)}`,
@@ -202,6 +204,8 @@ function nodeFile(config: NodeConfig, params: Params): NodeFile {
     params,
     engineSocket: config.engine.socket_path,
     startedAt: new Date(systemClock.nowMs()).toISOString(),
+    version: packageVersion(),
+    ...EngineFacts.parse(engineFacts),
   };
 }
 

@@ -10,7 +10,13 @@ import { type ChildExit, type ChildProgram, parseLogLine, type RunningChild, sta
 /** What happens to the children. */
 export type SupervisorEvent =
   | { readonly kind: 'line'; readonly name: string; readonly line: string }
-  | { readonly kind: 'ready'; readonly name: string; readonly ms: number }
+  | {
+      readonly kind: 'ready';
+      readonly name: string;
+      readonly ms: number;
+      /** The ready line of the child's log. */
+      readonly facts: Readonly<Record<string, unknown>>;
+    }
   | { readonly kind: 'crashed'; readonly name: string; readonly exit: ChildExit; readonly retryInMs: number };
 
 /** Settings of {@link supervise}. */
@@ -58,9 +64,9 @@ export function supervise(programs: readonly ChildProgram[], options: Supervisor
       const startedAt = clock.monotonicMs();
       const child = startChild(program, (line) => onEvent({ kind: 'line', name: program.name, line }));
       running.set(program.name, child);
-      void child.ready.then(() => {
+      void child.ready.then((facts) => {
         everReady = true;
-        onEvent({ kind: 'ready', name: program.name, ms: clock.monotonicMs() - startedAt });
+        onEvent({ kind: 'ready', name: program.name, ms: clock.monotonicMs() - startedAt, facts });
         onFirstReady();
       });
       const exit = await child.exited;

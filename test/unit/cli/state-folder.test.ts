@@ -142,6 +142,10 @@ t.test('a node file of a dead process, a damaged one and none are told apart', a
     params: 'test',
     engineSocket: '/x',
     startedAt: '2026-01-01T00:00:00.000Z',
+    version: '0.1.0',
+    developerMode: true,
+    authorizationPolicy: 'operator-trusted',
+    address: '0x6370eF2f4Db3611D657b90667De398a2Cc2a370C',
   } as const;
   await writeNodeFile(dir, node);
   t.same(await readNodeFile(dir), node);
