@@ -39,8 +39,12 @@ export function openEngineClient(options: EngineClientOptions): EngineClient {
 /** Dials the engine's Unix socket. */
 export function unixDialer(socketPath: string): EngineDialer {
   return async (signal) => {
-    const socket = connectSocket({ path: socketPath, signal });
+    // Not as an option: the socket would heed the signal for as long as it lives.
+    signal.throwIfAborted();
+    const socket = connectSocket({ path: socketPath });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = (): void => void socket.destroy(new Error('connecting took too long'));
+    signal.addEventListener('abort', onAbort, { once: true });
     socket.once('connect', resolve);
     socket.once('error', reject);
     try {
@@ -49,6 +53,8 @@ export function unixDialer(socketPath: string): EngineDialer {
       const code = systemErrorCode(error);
       const why = code === 'ENOENT' || code === 'ECONNREFUSED' ? 'no engine listens there' : `failed (${code})`;
       throw new KmsError('UNAVAILABLE', `connecting to ${socketPath}: ${why}`, {}, error);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
     }
     socket.off('error', reject);
     return socket;
@@ -150,7 +156,7 @@ class ReconnectingClient implements EngineClient {
       } catch (error) {
         // Nothing but a bug fails here without being one of ours; it must not end the attempts.
         const reason = error instanceof KmsError ? error.message : 'the engine could not be understood';
-        if (reason !== this.#reason && !signal.aborted) this.#options.log.warn({ event: 'engine.unreachable', reason });
+        if (reason !== this.#reason && !signal.aborted) this.#options.log.info({ event: 'engine.unreachable', reason });
         this.#reason = reason;
       }
       await delay(waitMs, signal);
