@@ -77,19 +77,6 @@ export function hasPlaintextWidth({ bytes, fheType: number }: TypedPlaintextData
   return fheType(number)?.sizeBytes === sizeBytes;
 }
 
-/**
- * Requires {@link hasPlaintextWidth} before anything is signed.
- *
- * @throws {@link KmsError} `INTERNAL` if it is not so: a decryption never gives such bytes.
- */
-export function assertPlaintextWidth(plaintext: TypedPlaintextData): void {
-  if (hasPlaintextWidth(plaintext)) return;
-  throw new KmsError('INTERNAL', 'a plaintext must be as wide as its type', {
-    fheType: plaintext.fheType,
-    sizeBytes: plaintext.bytes.byteLength,
-  });
-}
-
 /** Encodes the answer of a public decryption for signing. */
 export function encodePublicDecryptionPayload(payload: PublicDecryptionPayload): Uint8Array {
   const { verificationKey, plaintexts, requestId } = payload;
