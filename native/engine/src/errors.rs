@@ -3,8 +3,8 @@
 //! A failure crosses to JavaScript as `CODE: message`; `load.ts` turns that into a `KmsError`. Messages name what is
 //! wrong with the input; they never hold key bytes, plaintexts or text that a peer supplied.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
-use std::sync::Once;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::sync::{Mutex, Once, PoisonError};
 
 /// The codes of `common/errors.ts` that this library gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +68,31 @@ impl From<EngineError> for napi::Error {
     }
 }
 
-static QUIET: Once = Once::new();
+static HOOK: Once = Once::new();
 
-/// Runs `work` and turns a panic into an `INTERNAL` failure without its text, which could quote a secret.
+/// Where the last panic happened, on whichever thread. A place in the source; the panic's text could quote a secret.
+static LAST_PLACE: Mutex<String> = Mutex::new(String::new());
+
+fn note_place(info: &PanicHookInfo) {
+    let place = info.location().map_or_else(String::new, |at| {
+        let file = at.file().rsplit_once("/src/").map_or(at.file(), |(package, file)| {
+            // `…/tfhe-1.7.0/src/a/b.rs` says which crate and file; the rest is the builder's machine.
+            let start = package.rfind('/').map_or(0, |slash| slash + 1);
+            &at.file()[start..package.len() + 5 + file.len()]
+        });
+        format!("{file}:{}", at.line())
+    });
+    *LAST_PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+}
+
+/// Runs `work` and turns a panic into an `INTERNAL` failure that names its place and not its text.
 pub fn guarded<T>(what: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    QUIET.call_once(|| set_hook(Box::new(|_| {})));
+    HOOK.call_once(|| set_hook(Box::new(note_place)));
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
-        Err(_) => Err(EngineError::internal(format!("{what} stopped on an internal fault"))),
+        Err(_) => {
+            let place = LAST_PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+            Err(EngineError::internal(format!("{what} stopped on an internal fault at {place}")))
+        }
     }
 }
