@@ -40,7 +40,7 @@ export function openEngineClient(options: EngineClientOptions): EngineClient {
 export function unixDialer(socketPath: string): EngineDialer {
   return async (signal) => {
     // Not as an option: the socket would heed the signal for as long as it lives.
-    signal.throwIfAborted();
+    if (signal.aborted) throw new KmsError('CANCELLED', 'no longer connecting to the engine');
     const socket = connectSocket({ path: socketPath });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = (): void => void socket.destroy(new Error('connecting took too long'));
