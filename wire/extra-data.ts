@@ -2,14 +2,7 @@
  * `extra_data` of requests: signed as it came, never rejected. Recognised shapes are v0 (empty or `00`),
  * v1 (`01` ‖ context) and v2 (`02` ‖ context ‖ epoch).
  */
-import { toHex } from '../common/bytes.ts';
-import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID, ID_BYTES, idBytes, isRequestId, type RequestId } from './ids.ts';
-
-/** What a recognised `extra_data` says. */
-export type ExtraDataShape =
-  | { readonly version: 0 }
-  | { readonly version: 1; readonly contextId: RequestId }
-  | { readonly version: 2; readonly contextId: RequestId; readonly epochId: RequestId };
+import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID, ID_BYTES, idBytes } from './ids.ts';
 
 const EMPTY = new Uint8Array(0);
 
@@ -21,18 +14,6 @@ const EMPTY = new Uint8Array(0);
  */
 export function effectiveExtraData(extraData: Uint8Array, treatV0AsEmpty: boolean): Uint8Array {
   return treatV0AsEmpty && extraData.byteLength === 1 && extraData[0] === 0 ? EMPTY : extraData;
-}
-
-/** Returns what the bytes say, or undefined when they have none of the known shapes. */
-export function parseExtraData(extraData: Uint8Array): ExtraDataShape | undefined {
-  if (extraData.byteLength === 0) return { version: 0 };
-  const version = extraData[0];
-  if (version === 0 && extraData.byteLength === 1) return { version: 0 };
-  const contextId = toHex(extraData.subarray(1, 1 + ID_BYTES));
-  if (version === 1 && extraData.byteLength === 1 + ID_BYTES && isRequestId(contextId)) return { version, contextId };
-  const epochId = toHex(extraData.subarray(1 + ID_BYTES));
-  if (version === 2 && isRequestId(contextId) && isRequestId(epochId)) return { version, contextId, epochId };
-  return undefined;
 }
 
 /** Returns the v2 form for a context and an epoch. */

@@ -63,5 +63,3 @@ export const SIGNING_KEY_ID: RequestId = deriveRequestId('SIGNING_KEY_ID');
 export const DEFAULT_CONTEXT_ID: RequestId = parseRequestId(`07${'0'.repeat(61)}1`);
 /** Epoch of requests that name none. */
 export const DEFAULT_EPOCH_ID: RequestId = parseRequestId(`08${'0'.repeat(61)}1`);
-/** Preprocessing id under which insecure key generation without preprocessing is recorded. */
-export const INSECURE_PREPROCESSING_ID: RequestId = deriveRequestId('INSECURE_PREPROCESSING_ID');
