@@ -35,8 +35,6 @@ export async function runGeneration(
   try {
     await jobs.run(entry, async (signal, onProgress) => {
       const response = await generations.run({ ...call, id, epochId, signal, onProgress });
-      // Whoever reads that the key is there may use it at once.
-      await deps.engine.refreshInfo().catch((error: unknown) => log.warn({ event: 'engine.info_failed', err: error }));
       await store.settle(entry, { state: 'done', response });
     });
     log.info({ event: `${kind}.done`, requestId: id, ms: Math.round(clock.monotonicMs() - startedMs) });
