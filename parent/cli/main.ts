@@ -6,6 +6,10 @@ import { EXIT, usageFailure } from './framework/failure.ts';
 import { createOutput } from './framework/output.ts';
 import { createProgram } from './program.ts';
 
+// A reader that has seen enough (`arca key list | head -1`) is no fault; a terminal that went away is none either.
+process.stdout.on('error', () => process.exit(EXIT.ok));
+process.stderr.on('error', () => {});
+
 const args = process.argv.slice(2);
 try {
   await createProgram().parseAsync(args, { from: 'user' });

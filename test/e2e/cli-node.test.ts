@@ -3,7 +3,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -25,11 +25,15 @@ const Ready = z.looseObject({
   publicUrl: z.string(),
   opsUrl: z.string(),
   pids: z.record(z.string(), z.number()),
+  address: z.string(),
 });
 
-/** Runs `arca dev` until the test ends; returns what it said when it was ready. */
-async function startDev(t: Teardown, dir: string) {
-  const child = spawn(LAUNCHER, ['dev', '--dir', dir, '--json', ...ANY_PORTS], { stdio: ['ignore', 'pipe', 'pipe'] });
+const startDev = (t: Teardown, dir: string, ...more: string[]) =>
+  startNode(t, ['dev', '--dir', dir, ...ANY_PORTS, ...more]);
+
+/** Runs a node until the test ends; returns what it said when it was ready. */
+async function startNode(t: Teardown, args: readonly string[]) {
+  const child = spawn(LAUNCHER, [...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
   const said: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
   t.teardown(async () => {
@@ -39,7 +43,7 @@ async function startDev(t: Teardown, dir: string) {
   });
   const first = once(createInterface({ input: child.stdout }), 'line');
   const line = await Promise.race([first, once(child, 'close').then(() => undefined)]);
-  if (line === undefined) throw new Error(`arca dev ended:\n${said.join('\n')}`);
+  if (line === undefined) throw new Error(`arca ${args[0]} ended:\n${said.join('\n')}`);
   return { child, said, ...Ready.parse(JSON.parse(String(line[0]))) };
 }
 
@@ -57,7 +61,7 @@ function isFree(url: string): Promise<boolean> {
   });
 }
 
-t.test('every command does against a running node what the script says', async (t) => {
+t.test('every command does against a running node what the script says', { timeout: 120_000 }, async (t) => {
   const base = tempDir(t);
   const dir = join(base, 'state');
   const out = join(base, 'out');
@@ -103,3 +107,21 @@ t.test('SIGKILL of the supervisor leaves no process and no held port, and the fo
   const again = await startDev(t, dir);
   t.ok(again.ready, 'it starts again');
 });
+
+t.test(
+  'a restart keeps the identity, --reset makes a new one, arca node runs the same folder from its file',
+  async (t) => {
+    const dir = join(tempDir(t), 'state');
+    const stopped = async (node: Awaited<ReturnType<typeof startDev>>) => {
+      node.child.kill('SIGTERM');
+      await once(node.child, 'close');
+      return node.address;
+    };
+    const first = await stopped(await startDev(t, dir));
+    const config = join(dir, '..', 'copy.toml');
+    copyFileSync(join(dir, 'node.toml'), config);
+    t.equal(await stopped(await startNode(t, ['node', '--config', config])), first, 'arca node');
+    t.equal(await stopped(await startDev(t, dir)), first, 'restart');
+    t.not(await stopped(await startDev(t, dir, '--reset')), first, 'reset');
+  },
+);

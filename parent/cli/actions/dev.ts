@@ -1,6 +1,7 @@
 /**
  * What `arca dev` and `arca node` do: start, say so, run until told to stop.
  */
+import { systemClock } from '../../../common/clock.ts';
 import type { LogLevel } from '../../../common/log.ts';
 import type { Output } from '../framework/output.ts';
 import { banner, nodeWarnings } from '../supervise/banner.ts';
@@ -71,16 +72,20 @@ function announce(running: RunningNode, output: Output): void {
   );
 }
 
-/** Resolves when a signal has stopped the node. A second signal kills it. */
+/** Under npm one Ctrl-C arrives twice, from the terminal and from npm: both mean the same. */
+const SAME_SIGNAL_MS = 1000;
+
+/** Resolves when a signal has stopped the node. Another one, later, kills it. */
 export function stopOnSignal(running: RunningNode, output: Output): Promise<void> {
   return new Promise((resolve, reject) => {
-    let stopping = false;
+    let firstAtMs: number | undefined;
     const stop = (signal: NodeJS.Signals) => {
-      if (stopping) {
-        running.kill();
+      const now = systemClock.monotonicMs();
+      if (firstAtMs !== undefined) {
+        if (now - firstAtMs > SAME_SIGNAL_MS) running.kill();
         return;
       }
-      stopping = true;
+      firstAtMs = now;
       output.note(`${signal}: stopping the node (again to kill it)`);
       running.stop().then(() => {
         output.note('stopped');

@@ -67,7 +67,7 @@ function report(running: RunningNode, run: FirstRun, once: boolean, output: Outp
   const json = { verified, keyId, params, address, value, steps, totalMs, dir, node, verdict };
   const sentence = verified
     ? `Both answers are right and were accepted by Zama's published client (${formatMs(totalMs)} in all).`
-    : `An answer was REFUSED: ${verdict.error ?? JSON.stringify(verdict)}`;
+    : `The answers are NOT verified: ${verdict.error ?? JSON.stringify(verdict)}`;
   output.result(json, once ? sentence : `\n${sentence}\n${nextSteps(running)}`);
 }
 

@@ -2,6 +2,7 @@
  * Encryption under a node's key, as a coprocessor does it: fetch and check the evaluation keys, then encrypt.
  */
 
+import { stat } from 'node:fs/promises';
 import type { EvaluationKeys } from '../../../native/engine/public.ts';
 import type { RequestId } from '../../../wire/ids.ts';
 import { failure } from '../framework/failure.ts';
@@ -55,7 +56,7 @@ export async function openEvaluationKeys(
   }
   const { loadEvaluationKeys } = await import('../../../native/engine/public.ts');
   const progress = output.progress('load the evaluation keys');
-  progress.estimate(EXPECTED_LOAD_MS);
+  progress.estimate(await expectedLoadMs([...paths.values()]));
   try {
     const compressed = paths.get('CompressedXofKeySet');
     const keys = await loadEvaluationKeys(
@@ -71,7 +72,13 @@ export async function openEvaluationKeys(
   }
 }
 
-const EXPECTED_LOAD_MS = 1000;
+/** Decompressing 511 MB takes 14 s on one core. */
+const LOAD_BYTES_PER_MS = 36_000;
+
+async function expectedLoadMs(paths: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  return 200 + sizes.reduce((sum, size) => sum + size, 0) / LOAD_BYTES_PER_MS;
+}
 
 /** Encrypts values under the key with this id. */
 export async function encryptValues(

@@ -77,7 +77,7 @@ export async function firstRun(running: RunningNode, output: Output): Promise<Fi
       const verdict = await watch.step(
         "verify both answers with Zama's published client",
         () => judge({ params, signer: address, expected, publicAnswer, userAnswer, user }),
-        { expectedMs: 1500, detail: ({ verified }) => (verified ? 'accepted' : 'REFUSED') },
+        { expectedMs: 1500, detail: ({ verified }) => (verified ? 'accepted' : 'NOT VERIFIED') },
       );
       const { verified } = verdict;
       const value = EXAMPLE.value.toString();

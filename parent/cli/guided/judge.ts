@@ -9,7 +9,6 @@ import { z } from 'zod';
 import { expandedPrivateKey } from '../../../wire/signcryption.ts';
 import type { PublicAnswer, UserAnswer } from '../client/answer.ts';
 import type { User } from '../client/users.ts';
-import { failure } from '../framework/failure.ts';
 import { packagePath } from '../framework/package-files.ts';
 import type { Params } from '../supervise/run-node.ts';
 
@@ -37,16 +36,11 @@ const Verdict = z.looseObject({
 /** What the judge says. */
 export type Verdict = z.infer<typeof Verdict>;
 
-/**
- * Has the answers judged.
- *
- * @throws {@link KmsError} `PRECONDITION_FAILED` if the published client is not installed.
- */
+/** Has the answers judged. Without the published client there is no verdict, which is not a verified one. */
 export async function judge(given: Case): Promise<Verdict> {
   const script = packagePath('scripts/verify-answer.mjs');
   if (!existsSync(script)) {
-    const cure = 'run the guided run from a clone of the project: the published client is no part of the package';
-    throw failure('PRECONDITION_FAILED', 'the judge of the guided run is not here', cure);
+    return { verified: false, error: 'not judged: the published client comes with a clone of the project only' };
   }
   const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'pipe'] });
   const closed = new Promise<number | null>((resolve, reject) => {
@@ -60,9 +54,9 @@ export async function judge(given: Case): Promise<Verdict> {
   // Both must agree: what it says and how it ended.
   if (verdict.success) return { ...verdict.data, verified: verdict.data.verified && code === 0 };
   const missing = /Cannot find package '([^']+)'/.exec(stderr)?.[1];
-  const cure = missing === undefined ? 'run npm ci' : `install it: npm install ${missing}`;
-  const cause = new Error(stderr.trim().split('\n').slice(0, 5).join('\n'));
-  throw failure('PRECONDITION_FAILED', 'the published client could not judge the answers', cure, {}, cause);
+  if (missing !== undefined) return { verified: false, error: `not judged: ${missing} is not installed (npm ci)` };
+  const words = stderr.trim().split('\n').slice(0, 5).join('\n');
+  return { verified: false, error: `the judge gave no verdict: ${words}` };
 }
 
 function caseJson({ params, signer, expected, publicAnswer, userAnswer, user }: Case): string {

@@ -20,6 +20,7 @@ export const STATE_FILES = {
   node: 'node.json',
   log: 'node.log',
   core: 'core.sqlite',
+  publicDigests: 'public-digests.sqlite',
   publicVault: 'public',
   privateVault: 'private',
   run: 'run',
@@ -144,7 +145,8 @@ export async function ensureStateFolder(dir: string): Promise<void> {
 export async function resetStateFolder(dir: string): Promise<void> {
   const kept: ReadonlySet<string> = new Set([STATE_FILES.format, STATE_FILES.lock]);
   const names = Object.values<string>(STATE_FILES).filter((name) => !kept.has(name));
-  const sqlite = ['-wal', '-shm', '-journal'].map((suffix) => `${STATE_FILES.core}${suffix}`);
+  const databases = [STATE_FILES.core, STATE_FILES.publicDigests];
+  const sqlite = databases.flatMap((name) => ['-wal', '-shm', '-journal'].map((suffix) => `${name}${suffix}`));
   for (const name of [...names, ...sqlite, `${STATE_FILES.log}.1`]) {
     await rm(join(dir, name), { recursive: true, force: true });
   }

@@ -58,6 +58,8 @@ t.test('a reset removes state, keeps the format and the lock, and spares foreign
     'lock.sqlite': '',
     'core.sqlite': 'x',
     'core.sqlite-wal': 'x',
+    'public-digests.sqlite': 'x',
+    'public-digests.sqlite-shm': 'x',
     private: { PRIV: { SigningKey: { a: 'x' } } },
     users: { 'default.json': 'x' },
     'notes.txt': 'mine',
