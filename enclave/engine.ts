@@ -75,7 +75,8 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   const { clock, log, policy } = options;
   const vault = new PrivateVault(options.storage, options.keychain);
   const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom });
-  const catalogue = await Catalogue.load(vault, native.FheKey).catch((error: unknown) => {
+  const keyReader = { fromBytes: native.FheKey.fromBytes, developerKeys: options.developerMode };
+  const catalogue = await Catalogue.load(vault, keyReader).catch((error: unknown) => {
     identity.key.dispose();
     throw error;
   });
@@ -122,6 +123,7 @@ function operationDeps(options: EngineOptions, { identity, catalogue, queue }: P
       durations: new Durations(FIRST_DURATIONS),
       clock,
       log,
+      provenance: developerMode ? ('developer' as const) : ('whole' as const),
       insecureOperations,
       testParameters,
     },

@@ -22,6 +22,8 @@ export interface GenerationDeps {
   readonly durations: Durations;
   readonly clock: Clock;
   readonly log: Logger;
+  /** What keys made here say about where they come from. */
+  readonly provenance: Native.Provenance;
   /** Whether calls marked insecure are served. */
   readonly insecureOperations: boolean;
   /** Whether keys and CRSs with test parameters may be made. */

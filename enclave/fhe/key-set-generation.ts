@@ -64,7 +64,7 @@ function existingKeySet({ catalogue }: GenerationDeps, job: KeyGenJob, existingK
 }
 
 async function generate(
-  { native, clock, durations }: GenerationDeps,
+  { native, clock, durations, provenance }: GenerationDeps,
   { request, params, call }: KeyGenJob,
   plan: KeySetPlan,
   original: HeldKeySet | undefined,
@@ -74,6 +74,7 @@ async function generate(
   const options = {
     params,
     tag: ownTag ? idBytes(request.requestId) : existing.tag,
+    provenance,
     layout: plan.compressed ? ('compressed' as const) : ('uncompressed' as const),
     ...(existing ? { existing } : {}),
   };

@@ -34,6 +34,8 @@ export interface HeldCrs {
 /** Reads stored keys. */
 export interface KeyReader {
   readonly fromBytes: (encoded: Uint8Array) => FheKey;
+  /** Whether keys that developer mode made, or that have test parameters, are taken. */
+  readonly developerKeys: boolean;
 }
 
 /** See the file comment. */
@@ -51,12 +53,15 @@ export class Catalogue {
    *
    * @throws KmsError `STATE_INVALID` naming the first object that is damaged or does not belong there.
    */
-  static async load(vault: PrivateVault, { fromBytes }: KeyReader): Promise<Catalogue> {
+  static async load(vault: PrivateVault, { fromBytes, developerKeys }: KeyReader): Promise<Catalogue> {
     const catalogue = new Catalogue(vault);
     await vault.checkKinds();
     await catalogue.#each('FhePrivateKey', (content, epochId, id) => {
       const key = fromBytes(content);
       try {
+        if (!developerKeys && (key.provenance === 'developer' || key.params === 'test')) {
+          throw invalid('it was made in developer mode, which this node does not accept');
+        }
         const metadata = decodeKeyGenMetadata(key.metadata);
         requireSame(id, metadata.keyId);
         catalogue.#keys.set(nameOf(epochId, id), { epochId, params: key.params, metadata, key });

@@ -121,6 +121,6 @@ function parseName(name: string, path: readonly string[]): RequestId {
 
 function damaged(path: PrivatePath, error: unknown): unknown {
   if (!isKmsError(error)) return error;
-  const message = `private object ${path.join('/')} is damaged: ${error.message}; restore it from a backup`;
+  const message = `private object ${path.join('/')} cannot be used: ${error.message}; restore it from a backup`;
   return new KmsError('STATE_INVALID', message, {}, error);
 }

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { systemClock } from '../../common/clock.ts';
 import { createLogger } from '../../common/log.ts';
 import { operatorTrusted } from '../../enclave/authorization.ts';
@@ -25,7 +25,7 @@ import { openFileStorage } from '../../storage/file-storage.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { ENGINE_METHOD } from '../../wire/frames.ts';
 import { EngineTestLink, type ReceivedObject, type TestCallOptions } from './engine-link.ts';
-import { D0, idOf } from './requests.ts';
+import { D0, type Fields, idOf } from './requests.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
 /** A running engine and where to find it. */
@@ -81,7 +81,7 @@ export async function testEngine(
 
 /** Encodes a KEYGEN call with test parameters; the preprocessing is the one that the request names. */
 export function keyGenCall(
-  overrides: MessageInitShape<typeof KeyGenRequestSchema> = {},
+  overrides: Fields<typeof KeyGenRequestSchema> = {},
   { insecure = false }: { insecure?: boolean } = {},
 ): Uint8Array {
   const preproc = create(KeyGenPreprocRequestSchema, {
@@ -106,7 +106,7 @@ export function keyGenCall(
 }
 
 /** Encodes a CRSGEN call with test parameters. */
-export function crsGenCall(overrides: MessageInitShape<typeof CrsGenRequestSchema> = {}): Uint8Array {
+export function crsGenCall(overrides: Fields<typeof CrsGenRequestSchema> = {}): Uint8Array {
   const request = create(CrsGenRequestSchema, {
     requestId: { requestId: idOf(3) },
     params: FheParameter.test,
@@ -132,7 +132,7 @@ export interface MadeKey {
 export async function makeKey(
   t: Teardown,
   link: EngineTestLink,
-  overrides: MessageInitShape<typeof KeyGenRequestSchema> = {},
+  overrides: Fields<typeof KeyGenRequestSchema> = {},
   options: TestCallOptions = {},
 ): Promise<MadeKey> {
   const before = link.objects.length;

@@ -1,6 +1,6 @@
 /** Key generation through the link: every kind of keyset, what is signed and stored, and what goes wrong by name. */
 import { createHash } from 'node:crypto';
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { recoverTypedDataAddress } from 'viem';
 import { toHex } from '../../../common/bytes.ts';
@@ -14,6 +14,7 @@ import {
   type KeyGenRequestSchema,
   KeyGenResultSchema,
   KeyGenSecretKeyConfig,
+  type KeySetAddedInfoSchema,
   KeySetType,
   PublicDecryptionRequestSchema,
   PublicDecryptionResponseSchema,
@@ -24,10 +25,10 @@ import { formatAddress } from '../../../wire/addresses.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
 import type { EngineTestLink, ReceivedObject } from '../../helpers/engine-link.ts';
-import { D0, handleOf, idOf, publicDecryptionRequest } from '../../helpers/requests.ts';
+import { D0, type Fields, handleOf, idOf, publicDecryptionRequest } from '../../helpers/requests.ts';
 import { describe, keyGenCall, loadObjects, makeKey, testEngine } from '../../helpers/test-engine.ts';
 
-type KeyGenOverrides = MessageInitShape<typeof KeyGenRequestSchema>;
+type KeyGenOverrides = Fields<typeof KeyGenRequestSchema>;
 
 const DOMAIN = {
   name: 'Authorization token',
@@ -44,7 +45,7 @@ const uncompressed = {
   },
 } satisfies KeyGenOverrides;
 
-const useExisting = (existing: number, added: KeyGenOverrides['keysetAddedInfo'] = {}) =>
+const useExisting = (existing: number, added: Fields<typeof KeySetAddedInfoSchema> = {}) =>
   ({
     keysetConfig: {
       keysetType: KeySetType.Standard,
@@ -283,7 +284,7 @@ t.test('requests that cannot run are refused by name', async (t) => {
     ],
     ['unknown source of decompression', 'NOT_FOUND', { ...idMessage(11), ...decompressionOnly(77, 10) }],
     ['zero id', 'REQUEST_INVALID', idMessage(0)],
-  ] as const;
+  ] satisfies [string, string, KeyGenOverrides][];
   for (const [why, code, overrides] of refused) await t.rejects(generate(link, overrides), { code }, why);
   await t.rejects(link.call(ENGINE_METHOD.keyGen, keyGenCall(idMessage(11), { insecure: true })), {
     code: 'UNIMPLEMENTED',

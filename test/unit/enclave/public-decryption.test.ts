@@ -1,14 +1,13 @@
 /** Public decryption through the link, with the real native library: what is answered, signed and refused. */
 
 import { createHash } from 'node:crypto';
-import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { recoverTypedDataAddress } from 'viem';
 import { toHex } from '../../../common/bytes.ts';
 import { verifySignature } from '../../../native/engine/public.ts';
 import {
   CiphertextFormat,
-  type PublicDecryptionRequestSchema,
   type PublicDecryptionResponse,
   PublicDecryptionResponseSchema,
   PublicDecryptionRequestSchema as RequestSchema,
@@ -21,7 +20,7 @@ import { parseRequestId } from '../../../wire/ids.ts';
 import { encodePublicDecryptionPayload, parseVerificationKeyField } from '../../../wire/payloads.ts';
 import { signedPreimage } from '../../../wire/signed-payloads.ts';
 import type { EngineTestLink } from '../../helpers/engine-link.ts';
-import { handleOf, idOf, publicDecryptionRequest } from '../../helpers/requests.ts';
+import { D0, type Fields, handleOf, idOf, publicDecryptionRequest } from '../../helpers/requests.ts';
 import { describe, makeKey, testEngine } from '../../helpers/test-engine.ts';
 
 const { link: openLink } = await testEngine(t);
@@ -45,7 +44,7 @@ const TYPES = {
 } as const;
 
 async function decrypt(
-  overrides: MessageInitShape<typeof PublicDecryptionRequestSchema>,
+  overrides: Fields<typeof RequestSchema>,
   over: EngineTestLink = link,
 ): Promise<PublicDecryptionResponse> {
   const body = toBinary(RequestSchema, publicDecryptionRequest(overrides));
@@ -190,20 +189,19 @@ t.test('bad ciphertexts are refused and the engine goes on', async (t) => {
 
 t.test('bad requests name the field, unknown keys are not found', async (t) => {
   const bad = [
-    ['no request id', { requestId: undefined as never }],
+    ['no request id', { requestId: { requestId: '' } }],
     ['zero id', { requestId: { requestId: idOf(0) } }],
     ['no ciphertexts', { ciphertexts: [] }],
-    ['no domain', { domain: undefined as never }],
+    ['no contract in the domain', { domain: { ...D0, verifyingContract: '' } }],
     ['an unknown scheme', { signingSchemes: [9 as SigningSchemeType] }],
     ['a bad epoch', { epochId: { requestId: 'xyz' } }],
-  ] as const;
+  ] satisfies [string, Fields<typeof RequestSchema>][];
   for (const [why, overrides] of bad) {
     await t.rejects(decrypt({ ciphertexts: [one(5)], ...overrides }), { code: 'REQUEST_INVALID' }, why);
   }
   await t.rejects(decrypt({ ciphertexts: [one(5)], keyId: { requestId: idOf(5) } }), { code: 'NOT_FOUND' }, 'key');
   await t.rejects(decrypt({ ciphertexts: [one(5)], epochId: { requestId: idOf(5) } }), { code: 'NOT_FOUND' }, 'epoch');
   await t.rejects(link.call(ENGINE_METHOD.publicDecrypt, Uint8Array.of(255, 255, 255)), { code: 'REQUEST_INVALID' });
-  t.ok(create(RequestSchema));
 });
 
 t.test('the same request twice at once is answered twice, with the same signatures', async (t) => {

@@ -1,13 +1,12 @@
 /** User decryption through the link: what only the asking user can open, and what is refused. */
 import { createHash } from 'node:crypto';
-import { fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { verifySignature } from '../../../native/engine/public.ts';
 import {
   CiphertextFormat,
   UserDecryptionRequestSchema as RequestSchema,
   SigningSchemeType,
-  type UserDecryptionRequestSchema,
   type UserDecryptionResponse,
   UserDecryptionResponseSchema,
 } from '../../../proto/gen/kms_pb.js';
@@ -17,7 +16,7 @@ import { generateUserKeyPair } from '../../../wire/signcryption.ts';
 import { signedPreimage } from '../../../wire/signed-payloads.ts';
 import { parseUserDecryption } from '../../../wire/validate/decryption.ts';
 import { verifyUserDecryption } from '../../../wire/verify-response.ts';
-import { D0, handleOf, idOf, userDecryptionRequest } from '../../helpers/requests.ts';
+import { D0, type Fields, handleOf, idOf, userDecryptionRequest } from '../../helpers/requests.ts';
 import { describe, makeKey, testEngine } from '../../helpers/test-engine.ts';
 
 const { link: openLink } = await testEngine(t);
@@ -34,15 +33,13 @@ const one = (fheType: number, bytes = ciphertext, ciphertextFormat = CiphertextF
   externalHandle: handleOf(42, fheType),
 });
 
-async function decrypt(
-  overrides: MessageInitShape<typeof UserDecryptionRequestSchema>,
-): Promise<UserDecryptionResponse> {
+async function decrypt(overrides: Fields<typeof RequestSchema>): Promise<UserDecryptionResponse> {
   const request = userDecryptionRequest({ encKey: keys.encKey, typedCiphertexts: [one(5)], ...overrides });
   const body = toBinary(RequestSchema, request);
   return fromBinary(UserDecryptionResponseSchema, await link.call(ENGINE_METHOD.userDecrypt, body));
 }
 
-function open(response: UserDecryptionResponse, overrides: MessageInitShape<typeof UserDecryptionRequestSchema>) {
+function open(response: UserDecryptionResponse, overrides: Fields<typeof RequestSchema>) {
   const request = parseUserDecryption(
     userDecryptionRequest({ encKey: keys.encKey, typedCiphertexts: [one(5)], ...overrides }),
   );
@@ -89,7 +86,7 @@ t.test('internal and further signatures are over the tagged payload', async (t) 
   const { ED25519, ECDSA256K1, MLDSA87 } = SigningSchemeType;
   const response = await decrypt({ signingSchemes: [ED25519, MLDSA87, ECDSA256K1] });
   const { payload } = response;
-  if (!payload) return t.fail('no payload');
+  if (!payload) throw new Error('no payload');
   const preimage = signedPreimage('USER_DEC', encodeUserDecryptionPayload(payload));
   t.ok(verifySignature(info.verificationKey, createHash('sha256').update(preimage).digest(), response.signature));
   t.same(
@@ -133,7 +130,7 @@ t.test('requests that the published service would take, but that are not exact, 
     ['client address of the contract', { clientAddress: String(D0.verifyingContract) }],
     ['a handle of 33 bytes', { typedCiphertexts: [{ ...one(5), externalHandle: new Uint8Array(33) }] }],
     ['no ciphertexts', { typedCiphertexts: [] }],
-  ] as const;
+  ] satisfies [string, Fields<typeof RequestSchema>][];
   for (const [why, overrides] of bad) await t.rejects(decrypt(overrides), { code: 'REQUEST_INVALID' }, why);
   await t.rejects(decrypt({ keyId: { requestId: idOf(5) } }), { code: 'NOT_FOUND' }, 'unknown key');
 });

@@ -2,8 +2,10 @@
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import t from 'tap';
+import { Catalogue } from '../../../enclave/vault/catalogue.ts';
 import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
+import { FheKey } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_EPOCH_ID, parseRequestId, SIGNING_KEY_ID } from '../../../wire/ids.ts';
@@ -51,7 +53,7 @@ async function refusal(): Promise<{ code?: string; message?: string } | undefine
 t.test('objects lie where the format says, readable by this user alone', async (t) => {
   t.equal(await refusal(), undefined, 'an undamaged vault starts');
   for (const path of OBJECTS) {
-    t.equal(statSync(fileOf(...path)).mode & 0o777, 0o600, path[0]);
+    t.equal(statSync(fileOf(...path)).mode & 0o777, 0o600, path.join('/'));
     t.equal(statSync(dirname(fileOf(...path))).mode & 0o777, 0o700, `folder of ${path[0]}`);
   }
 });
@@ -100,6 +102,18 @@ t.test('what does not belong into a vault is refused by name and not touched', a
   t.match(await refusal(), { code: 'STATE_INVALID', message: /ShareOfTheFuture/ });
   t.ok(readdirSync(fileOf()).includes('ShareOfTheFuture'));
   rmSync(unknown);
+});
+
+t.test('a node outside of developer mode does not take keys that developer mode made', async (t) => {
+  const vault = new PrivateVault(await privateStorage(folder), clearKeychain);
+  const { fromBytes } = FheKey;
+  await t.rejects(Catalogue.load(vault, { fromBytes, developerKeys: false }), {
+    code: 'STATE_INVALID',
+    message: /made in developer mode/,
+  });
+  const catalogue = await Catalogue.load(vault, { fromBytes, developerKeys: true });
+  t.equal(catalogue.keys()[0]?.key?.provenance, 'developer');
+  catalogue.dispose();
 });
 
 t.test('a missing certificate is made again, a missing key is another node', async (t) => {
