@@ -1,7 +1,7 @@
 //! Work off the event loop: generic tasks that run a closure on the thread pool behind the panic wall.
 
-use napi::bindgen_prelude::{AsyncTask, Env, Task, ToNapiValue, TypeName, Uint8ArraySlice};
 use napi::ScopedTask;
+use napi::bindgen_prelude::{AsyncTask, Env, Task, ToNapiValue, TypeName, Uint8ArraySlice};
 
 use crate::errors::{EngineError, Result, guarded};
 
@@ -57,9 +57,6 @@ impl<'task> ScopedTask<'task> for BytesJob {
 }
 
 /// [`spawn`] for work that gives bytes.
-pub fn spawn_bytes(
-    what: &'static str,
-    work: impl FnOnce() -> Result<Vec<u8>> + Send + 'static,
-) -> AsyncTask<BytesJob> {
+pub fn spawn_bytes(what: &'static str, work: impl FnOnce() -> Result<Vec<u8>> + Send + 'static) -> AsyncTask<BytesJob> {
     AsyncTask::new(BytesJob { what, work: Some(Box::new(work)) })
 }

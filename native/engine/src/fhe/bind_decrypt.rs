@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use napi::{Env, ScopedTask};
 use napi::bindgen_prelude::{AsyncTask, Uint8Array, Uint8ArraySlice};
+use napi::{Env, ScopedTask};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 

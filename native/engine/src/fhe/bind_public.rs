@@ -10,8 +10,8 @@ use tfhe::CompactPublicKey;
 use tfhe::zk::CompactPkeCrs;
 
 use super::evaluation::{Evaluation, read, read_file};
-use super::{encrypt, input};
 use super::types::{FheType, Format};
+use super::{encrypt, input};
 use crate::errors::{EngineError, Result};
 use crate::task::{BytesJob, Job, spawn, spawn_bytes};
 
@@ -129,7 +129,9 @@ pub fn prove_input(
 /// Loads and decompresses a `CompressedXofKeySet` file.
 #[napi]
 pub fn load_key_set(path: String) -> AsyncTask<Job<EvaluationKeysHandle>> {
-    spawn("reading a key set", move || Ok(EvaluationKeysHandle { keys: RefCell::new(Some(Evaluation::from_key_set(&path)?)) }))
+    spawn("reading a key set", move || {
+        Ok(EvaluationKeysHandle { keys: RefCell::new(Some(Evaluation::from_key_set(&path)?)) })
+    })
 }
 
 /// Loads a `ServerKey` and a `CompactPublicKey` file.

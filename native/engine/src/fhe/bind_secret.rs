@@ -120,10 +120,7 @@ pub fn generate_key_set(
 
 /// Makes the key that turns lists compressed under `from` into ciphertexts under `to`.
 #[napi]
-pub fn generate_decompression_key(
-    from: &FheKeyHandle,
-    to: &FheKeyHandle,
-) -> napi::Result<AsyncTask<Job<NativeBytes>>> {
+pub fn generate_decompression_key(from: &FheKeyHandle, to: &FheKeyHandle) -> napi::Result<AsyncTask<Job<NativeBytes>>> {
     let (from, to) = (from.get()?, to.get()?);
     Ok(spawn("key generation", move || Ok(NativeBytes::from_vec(generate::decompression_key(&from, &to)?))))
 }

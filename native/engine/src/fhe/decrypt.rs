@@ -26,57 +26,56 @@ pub type Plaintext = Zeroizing<Vec<u8>>;
 impl DecryptionKeys {
     /// Decrypts one ciphertext.
     pub fn decrypt(&self, bytes: &[u8], fhe_type: FheType, format: Format) -> Result<Plaintext> {
-        let (blocks, bits) = match format {
-            Format::SmallCompressed => (self.open_small_compressed(bytes, fhe_type)?, 2),
-            Format::SmallExpanded => (
-                small_expanded(bytes, self.params, fhe_type)?
-                    .iter()
-                    .map(|block| decode_small(lwe_phase(block, &self.big)))
-                    .collect(),
-                2,
-            ),
-            Format::BigCompressed => (self.open_big_compressed(bytes, fhe_type)?, 4),
-            Format::BigExpanded => (self.open_big_expanded(bytes, fhe_type)?, 4),
+        // Sized before it is filled: a vector that grows leaves copies behind.
+        let mut blocks = Zeroizing::new(Vec::with_capacity(fhe_type.blocks()));
+        let bits = match format {
+            Format::SmallCompressed => self.open_small_compressed(bytes, fhe_type, &mut blocks)?,
+            Format::SmallExpanded => self.open_small_expanded(bytes, fhe_type, &mut blocks)?,
+            Format::BigCompressed => self.open_big_compressed(bytes, fhe_type, &mut blocks)?,
+            Format::BigExpanded => self.open_big_expanded(bytes, fhe_type, &mut blocks)?,
         };
-        Ok(recompose(&Zeroizing::new(blocks), bits, fhe_type, format))
+        Ok(recompose(&blocks, bits, fhe_type, format))
     }
 
-    fn open_small_compressed(&self, bytes: &[u8], fhe_type: FheType) -> Result<Vec<u32>> {
+    fn open_small_compressed(&self, bytes: &[u8], fhe_type: FheType, blocks: &mut Vec<u32>) -> Result<usize> {
         let packing = &self.params.shape().compression;
-        let list = small_compressed(bytes, self.params, fhe_type)?;
-        Ok(list
-            .iter()
-            .flat_map(|glwe| {
-                let words = unpack(glwe, packing);
-                packed_phases::<u64>(&words, &self.compression, packing, glwe.bodies)
-            })
-            .map(decode_packed_small)
-            .collect())
+        for glwe in small_compressed(bytes, self.params, fhe_type)? {
+            let phases = packed_phases(&unpack(&glwe, packing), &self.compression, packing, glwe.bodies);
+            blocks.extend(phases.iter().copied().map(decode_packed_small));
+        }
+        Ok(2)
     }
 
-    fn open_big_compressed(&self, bytes: &[u8], fhe_type: FheType) -> Result<Vec<u32>> {
-        let packing = &self.params.shape().squash_compression;
-        let list = big_compressed(bytes, self.params, fhe_type)?;
-        Ok(list
-            .iter()
-            .flat_map(|glwe| packed_phases::<u128>(glwe.words, &self.squash_compression, packing, glwe.bodies))
-            .map(decode_big)
-            .collect())
+    fn open_small_expanded(&self, bytes: &[u8], fhe_type: FheType, blocks: &mut Vec<u32>) -> Result<usize> {
+        let samples = small_expanded(bytes, self.params, fhe_type)?;
+        blocks.extend(samples.iter().map(|sample| decode_small(lwe_phase(sample, &self.big))));
+        Ok(2)
     }
 
-    fn open_big_expanded(&self, bytes: &[u8], fhe_type: FheType) -> Result<Vec<u32>> {
-        let (blocks, state) = big_expanded(bytes, self.params, fhe_type)?;
+    fn open_big_compressed(&self, bytes: &[u8], fhe_type: FheType, blocks: &mut Vec<u32>) -> Result<usize> {
         let packing = &self.params.shape().squash_compression;
-        // The packing key is kept backwards, one polynomial at a time; an expanded sample wants it forwards.
-        let key = match state {
-            SquashState::Normal => self.squash.clone(),
+        for glwe in big_compressed(bytes, self.params, fhe_type)? {
+            let phases = packed_phases(glwe.words, &self.squash_compression, packing, glwe.bodies);
+            blocks.extend(phases.iter().copied().map(decode_big));
+        }
+        Ok(4)
+    }
+
+    fn open_big_expanded(&self, bytes: &[u8], fhe_type: FheType, blocks: &mut Vec<u32>) -> Result<usize> {
+        let (samples, state) = big_expanded(bytes, self.params, fhe_type)?;
+        let packing = &self.params.shape().squash_compression;
+        let mut forwards = Zeroizing::new(Vec::new());
+        let key: &[u64] = match state {
+            SquashState::Normal => &self.squash,
             SquashState::PostDecompression => {
-                let mut key = self.squash_compression.clone();
-                key.chunks_mut(packing.polynomial_size).for_each(|polynomial| polynomial.reverse());
-                key
+                // The packing key is kept backwards, one polynomial at a time; an expanded sample wants it forwards.
+                forwards.extend_from_slice(&self.squash_compression);
+                forwards.chunks_mut(packing.polynomial_size).for_each(<[u64]>::reverse);
+                &forwards
             }
         };
-        Ok(blocks.iter().map(|block| decode_big(lwe_phase(block, &key))).collect())
+        blocks.extend(samples.iter().map(|sample| decode_big(lwe_phase(sample, key))));
+        Ok(4)
     }
 }
 
@@ -119,7 +118,7 @@ fn recompose(blocks: &[u32], bits: usize, fhe_type: FheType, format: Format) -> 
         }
     }
     if at < out.len() {
-        out[at] = sum as u8 & ((1u16 << fhe_type.bits() % 8) - 1) as u8;
+        out[at] = sum as u8 & ((1u16 << (fhe_type.bits() % 8)) - 1) as u8;
     }
     out
 }

@@ -4,9 +4,10 @@
 use tfhe::integer::bigint::U2048;
 use tfhe::prelude::{CiphertextList, SquashNoise};
 use tfhe::{
-    CompactCiphertextList, CompactCiphertextListBuilder, CompactCiphertextListExpander, CompressedCiphertextListBuilder,
-    CompressedSquashedNoiseCiphertextListBuilder, FheBool, FheUint4, FheUint8, FheUint16, FheUint32, FheUint64,
-    FheUint128, FheUint160, FheUint256, FheUint512, FheUint1024, FheUint2048, with_server_key_as_context,
+    CompactCiphertextList, CompactCiphertextListBuilder, CompactCiphertextListExpander,
+    CompressedCiphertextListBuilder, CompressedSquashedNoiseCiphertextListBuilder, FheBool, FheUint4, FheUint8,
+    FheUint16, FheUint32, FheUint64, FheUint128, FheUint160, FheUint256, FheUint512, FheUint1024, FheUint2048,
+    with_server_key_as_context,
 };
 
 use super::evaluation::Evaluation;
@@ -23,7 +24,7 @@ pub fn push(builder: &mut CompactCiphertextListBuilder, value: &[u8], fhe_type: 
     if value.len() != fhe_type.plaintext_size() {
         return Err(EngineError::request(format!("a value of this type has {} bytes", fhe_type.plaintext_size())));
     }
-    if fhe_type.bits() % 8 != 0 && value[0] >> fhe_type.bits() != 0 {
+    if !fhe_type.bits().is_multiple_of(8) && value[0] >> fhe_type.bits() != 0 {
         return Err(EngineError::request(format!("the value has more than {} bits", fhe_type.bits())));
     }
     if fhe_type.is_bool() {

@@ -53,10 +53,8 @@ pub fn verify_and_expand(
     if list.len() as u64 > MAX_LIST_SIZE {
         return Err(EngineError::ciphertext(format!("a list has at most {MAX_LIST_SIZE} bytes")));
     }
-    let conformance = IntegerProvenCompactCiphertextListConformanceParams::from_crs_and_parameters(
-        keys.public_key.parameters(),
-        crs,
-    );
+    let conformance =
+        IntegerProvenCompactCiphertextListConformanceParams::from_crs_and_parameters(keys.public_key.parameters(), crs);
     let mut cursor = Cursor::new(list);
     let proven: ProvenCompactCiphertextList = DeserializationConfig::new(MAX_LIST_SIZE)
         .deserialize_from(&mut cursor, &conformance)
@@ -73,7 +71,8 @@ pub fn verify_and_expand(
             .map_err(|_| EngineError::ciphertext("the list's proof does not hold for this metadata"))?;
         (0..expander.len())
             .map(|index| {
-                let kind = expander.get_kind_of(index).ok_or_else(|| EngineError::ciphertext("an element has no type"))?;
+                let kind =
+                    expander.get_kind_of(index).ok_or_else(|| EngineError::ciphertext("an element has no type"))?;
                 let fhe_type = FheType::parse(kind as i32)?;
                 Ok((fhe_type, extract(&expander, index, fhe_type, Format::SmallExpanded)?))
             })

@@ -124,9 +124,10 @@ where
     B: tfhe::core_crypto::prelude::UnsignedInteger + Zeroize,
 {
     let mut bits = key.into_container();
-    if bits.len() != size {
+    let binary = bits.iter().fold(true, |all, bit| all & ((*bit == B::ZERO) | (*bit == B::ONE)));
+    if bits.len() != size || !binary {
         bits.zeroize();
-        return Err(EngineError::key("a secret key has another size than the parameters"));
+        return Err(EngineError::key("a secret key has another size than the parameters, or is not binary"));
     }
     let words = spread(&bits);
     bits.zeroize();

@@ -16,3 +16,6 @@ pub mod private_object;
 pub mod reader;
 pub mod secret;
 pub mod types;
+
+#[cfg(test)]
+mod tests;

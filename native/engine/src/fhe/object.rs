@@ -17,7 +17,9 @@ pub fn downgrade_public_key(bytes: &mut [u8]) -> Result<()> {
 /// Bytes from the expansion kind's version number to the end.
 fn expansion_kind(bytes: &[u8]) -> Result<usize> {
     let mut reader = Reader::open(bytes, "high_level_api::CompactPublicKey")?;
-    for what in ["the public key", "the integer key", "the inner key", "the parametrized key", "the LWE key", "the GLWE key"] {
+    for what in
+        ["the public key", "the integer key", "the inner key", "the parametrized key", "the LWE key", "the GLWE key"]
+    {
         reader.version(what, 1)?;
     }
     let words = reader.u64()?;

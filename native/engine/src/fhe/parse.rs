@@ -191,9 +191,7 @@ pub fn big_expanded(bytes: &[u8], params: Params, fhe_type: FheType) -> Result<(
     let shape = params.shape();
     let normal = shape.squash + 1;
     let packed = shape.squash_compression.key_size() + 1;
-    let blocks = (0..count)
-        .map(|_| squashed_block(&mut reader, normal, packed))
-        .collect::<Result<Vec<_>>>()?;
+    let blocks = (0..count).map(|_| squashed_block(&mut reader, normal, packed)).collect::<Result<Vec<_>>>()?;
     if !fhe_type.is_bool() && reader.u64()? != fhe_type.blocks() as u64 {
         return Err(wrong_type(fhe_type));
     }

@@ -3,7 +3,7 @@
 //! The key bits are secret. They are kept as all-zero or all-one words and only ever ANDed with a coefficient, so
 //! neither the instructions nor the addresses depend on them. Ciphertexts are public.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::params::Packing;
 
@@ -25,7 +25,7 @@ pub fn reversed_mask<B: Copy + Into<u128>>(bits: &[B], packing: &Packing) -> Mas
 }
 
 /// A torus element stored as `N` little-endian bytes at any alignment.
-pub trait Torus: Copy {
+pub trait Torus: Copy + Zeroize {
     const SIZE: usize;
     const ZERO: Self;
     fn load(bytes: &[u8]) -> Self;
@@ -98,10 +98,10 @@ pub fn lwe_phase<T: Torus>(data: &[u8], key: &[u64]) -> T {
 ///
 /// Sample i has the mask a_p[i-j] for j ≤ i and -a_p[N+i-j] for j > i, so with the key polynomials backwards both parts
 /// are plain inner products over neighbouring coefficients.
-pub fn packed_phases<T: Torus>(data: &[u8], key: &[u64], packing: &Packing, count: usize) -> Vec<T> {
+pub fn packed_phases<T: Torus>(data: &[u8], key: &[u64], packing: &Packing, count: usize) -> Zeroizing<Vec<T>> {
     let n = packing.polynomial_size;
     let (mask, bodies) = data.split_at(key.len() * T::SIZE);
-    (0..count)
+    let phases = (0..count)
         .map(|i| {
             let mut phase = T::load(&bodies[i * T::SIZE..(i + 1) * T::SIZE]);
             for (polynomial, key) in mask.chunks_exact(n * T::SIZE).zip(key.chunks_exact(n)) {
@@ -111,7 +111,8 @@ pub fn packed_phases<T: Torus>(data: &[u8], key: &[u64], packing: &Packing, coun
             }
             phase
         })
-        .collect()
+        .collect();
+    Zeroizing::new(phases)
 }
 
 /// Rounds a 64-bit phase to the nearest multiple of Δ = 2^59: message, carry and padding bit.

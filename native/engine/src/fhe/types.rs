@@ -13,7 +13,9 @@ impl FheType {
     pub fn parse(number: i32) -> Result<Self> {
         match u8::try_from(number) {
             Ok(n) if (n as usize) < BITS.len() => Ok(Self(n)),
-            _ => Err(EngineError::request(format!("FHE type {number} is not supported: 0 (Bool) to 11 (Uint2048) are"))),
+            _ => {
+                Err(EngineError::request(format!("FHE type {number} is not supported: 0 (Bool) to 11 (Uint2048) are")))
+            }
         }
     }
 
