@@ -81,7 +81,7 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
     throw error;
   });
   const budget = new WorkBudget(options.limits ?? DEFAULT_LIMITS);
-  const queue = new GenerationQueue();
+  const queue = new GenerationQueue({ clock, log });
   const handlers = engineHandlers({ ...operationDeps(options, { identity, catalogue, queue }), budget });
   const { developerMode } = options;
   const service = await serveEngine(options.listener, { handlers, budget, developerMode, clock, log });
@@ -109,7 +109,7 @@ interface Parts {
 }
 
 function operationDeps(options: EngineOptions, { identity, catalogue, queue }: Parts) {
-  const { clock, log, policy, developerMode, insecureOperations, testParameters } = options;
+  const { clock, policy, developerMode, insecureOperations, testParameters } = options;
   const signer = new AnswerSigner(identity.key, native.keccak256);
   const { treatV0ExtraDataAsEmpty } = options;
   return {
@@ -122,7 +122,6 @@ function operationDeps(options: EngineOptions, { identity, catalogue, queue }: P
       queue,
       durations: new Durations(FIRST_DURATIONS),
       clock,
-      log,
       provenance: developerMode ? ('developer' as const) : ('whole' as const),
       insecureOperations,
       testParameters,

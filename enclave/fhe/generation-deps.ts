@@ -3,7 +3,6 @@
  */
 import type { Clock } from '../../common/clock.ts';
 import { KmsError } from '../../common/errors.ts';
-import type { Logger } from '../../common/log.ts';
 import type * as Native from '../../native/engine/index.ts';
 import type { FheParams } from '../../wire/validate/common.ts';
 import type { AuthorizationPolicy } from '../authorization.ts';
@@ -21,7 +20,6 @@ export interface GenerationDeps {
   readonly queue: GenerationQueue;
   readonly durations: Durations;
   readonly clock: Clock;
-  readonly log: Logger;
   /** What keys made here say about where they come from. */
   readonly provenance: Native.Provenance;
   /** Whether calls marked insecure are served. */

@@ -4,7 +4,9 @@
  * The native call of a generation cannot be stopped, so an aborted one keeps its turn until the call has come back
  * and its result is wiped; two at once would need twice the memory.
  */
+import type { Clock } from '../../common/clock.ts';
 import { KmsError } from '../../common/errors.ts';
+import type { Logger } from '../../common/log.ts';
 
 /** What a generation holds while it runs. */
 export interface Turn {
@@ -18,9 +20,16 @@ export interface Turn {
 
 /** Turns, handed out in order. */
 export class GenerationQueue {
+  readonly #clock: Clock;
+  readonly #log: Logger;
   #tail: Promise<void> = Promise.resolve();
   #size = 0;
   #current = '';
+
+  constructor({ clock, log }: { readonly clock: Clock; readonly log: Logger }) {
+    this.#clock = clock;
+    this.#log = log;
+  }
 
   /** Generations that run or wait, those that were aborted but still occupy the machine included. */
   get size(): number {
@@ -63,7 +72,7 @@ export class GenerationQueue {
       .then(() => {
         if (signal.aborted) throw aborted();
         this.#current = name;
-        return work(turn);
+        return this.#logged(name, () => work(turn));
       })
       .finally(() => {
         this.#current = '';
@@ -77,6 +86,20 @@ export class GenerationQueue {
       return await Promise.race([done, stopped.promise]);
     } finally {
       signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #logged<T>(generation: string, work: () => Promise<T>): Promise<T> {
+    const startedMs = this.#clock.monotonicMs();
+    const ms = () => Math.round(this.#clock.monotonicMs() - startedMs);
+    this.#log.info({ event: 'generation.started', generation });
+    try {
+      const result = await work();
+      this.#log.info({ event: 'generation.done', generation, ms: ms() });
+      return result;
+    } catch (error) {
+      this.#log.warn({ event: 'generation.failed', generation, ms: ms(), err: error });
+      throw error;
     }
   }
 }

@@ -8,8 +8,8 @@ import { prepKeygenDigest } from '../../wire/eip712.ts';
 import { HASH_TAG } from '../../wire/hash.ts';
 import { encodePrepKeygenSignedPayload } from '../../wire/signed-payloads.ts';
 import { parseKeyGenPreproc } from '../../wire/validate/generation.ts';
-import type { CallHandler } from '../service/call.ts';
-import { decodeRequest } from '../service/decode-request.ts';
+import type { CallHandler } from '../call.ts';
+import { decodeRequest } from '../decode-request.ts';
 import { type GenerationDeps, requireAllowed } from './generation-deps.ts';
 
 /** Answers `KeyGenPreproc`: kms.v1.KeyGenPreprocRequest in, kms.v1.KeyGenPreprocResult out. Keeps nothing. */

@@ -13,8 +13,8 @@ import { fheType } from '../../wire/fhe-types.ts';
 import { HASH_TAG } from '../../wire/hash.ts';
 import { encodePublicDecryptionPayload } from '../../wire/payloads.ts';
 import { type PublicDecryption, parsePublicDecryption } from '../../wire/validate/decryption.ts';
-import type { CallHandler } from '../service/call.ts';
-import { decodeRequest } from '../service/decode-request.ts';
+import type { CallHandler } from '../call.ts';
+import { decodeRequest } from '../decode-request.ts';
 import type { DecryptionDeps } from './decryption-deps.ts';
 
 const MAX_HANDLE_BYTES = 32;

@@ -4,7 +4,7 @@
 import type { NativeBytes } from '../../native/engine/index.ts';
 import type { HASH_TAG } from '../../wire/hash.ts';
 import { type PublicDataType, publicDataTypeNumber } from '../../wire/public-data.ts';
-import type { EngineCall, ObjectSource } from '../service/call.ts';
+import type { EngineCall, ObjectSource } from '../call.ts';
 import { aborted } from './generation-queue.ts';
 
 /** A public object that was made and not handed over yet. */

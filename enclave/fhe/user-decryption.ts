@@ -11,8 +11,8 @@ import { effectiveExtraData } from '../../wire/extra-data.ts';
 import { HASH_TAG } from '../../wire/hash.ts';
 import { encodeUserDecryptionPayload } from '../../wire/payloads.ts';
 import { parseUserDecryption } from '../../wire/validate/decryption.ts';
-import type { CallHandler } from '../service/call.ts';
-import { decodeRequest } from '../service/decode-request.ts';
+import type { CallHandler } from '../call.ts';
+import { decodeRequest } from '../decode-request.ts';
 import type { DecryptionDeps } from './decryption-deps.ts';
 
 /** A centralized node is the only party, shares nothing and packs nothing. */

@@ -6,8 +6,8 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { KmsError } from '../../common/errors.ts';
 import { ProgressSchema } from '../../proto/gen/engine_pb.js';
 import { FRAME_KIND } from '../../wire/frames.ts';
+import type { EngineCall, PublicObjectSink } from '../call.ts';
 import type { ProgressReport } from '../fhe/progress.ts';
-import type { EngineCall, PublicObjectSink } from './call.ts';
 import { type FrameSender, ObjectStream } from './object-stream.ts';
 
 /** A call between its first frame and its answer. */

@@ -6,6 +6,7 @@ import type { Clock } from '../../common/clock.ts';
 import { type EngineInfo, EngineInfoSchema, EngineStatusSchema } from '../../proto/gen/engine_pb.js';
 import { FheParameter } from '../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD, type EngineMethod } from '../../wire/frames.ts';
+import type { CallHandler } from '../call.ts';
 import { crsGeneration } from '../fhe/crs-generation.ts';
 import type { DecryptionDeps } from '../fhe/decryption-deps.ts';
 import type { GenerationDeps } from '../fhe/generation-deps.ts';
@@ -15,7 +16,6 @@ import { publicDecryption } from '../fhe/public-decryption.ts';
 import { userDecryption } from '../fhe/user-decryption.ts';
 import type { IdentityObject } from '../identity/identity-objects.ts';
 import { crsGenResult, keyGenResult } from '../sign/results.ts';
-import type { CallHandler } from './call.ts';
 import type { WorkBudget } from './work-budget.ts';
 
 /** What the handlers need beside the operations' own needs. */

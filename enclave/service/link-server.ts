@@ -19,8 +19,8 @@ import {
   LINK_PROTOCOL_VERSION,
   parseCallPayload,
 } from '../../wire/frames.ts';
+import type { CallHandler } from '../call.ts';
 import { aborted } from '../fhe/generation-queue.ts';
-import type { CallHandler } from './call.ts';
 import { CallState } from './call-state.ts';
 import type { EngineLink } from './engine-listener.ts';
 import { decodeCallError, encodeCallError } from './errors-on-the-wire.ts';

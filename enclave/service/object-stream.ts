@@ -7,8 +7,8 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { KmsError } from '../../common/errors.ts';
 import { ObjectEndSchema, ObjectStartSchema } from '../../proto/gen/engine_pb.js';
 import { FRAME_KIND, type FrameKind, MAX_CHUNK_BYTES } from '../../wire/frames.ts';
+import type { PublicObject, PublicObjectSink } from '../call.ts';
 import { aborted } from '../fhe/generation-queue.ts';
-import type { PublicObject, PublicObjectSink } from './call.ts';
 
 /** Writes one frame of the call and resolves when the peer has room for more. */
 export type FrameSender = (kind: Exclude<FrameKind, 1>, payload?: Uint8Array) => Promise<void>;

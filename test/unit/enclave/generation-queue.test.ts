@@ -1,11 +1,14 @@
 /** One generation at a time: order, aborts in the queue and at work, and the point of no return. */
 import t from 'tap';
+import { systemClock } from '../../../common/clock.ts';
+import { createLogger } from '../../../common/log.ts';
 import { GenerationQueue } from '../../../enclave/fhe/generation-queue.ts';
 
+const quiet = { clock: systemClock, log: createLogger({ name: 'engine', level: 'silent' }) };
 const never = new AbortController().signal;
 
 t.test('generations run one at a time, in order of arrival', async (t) => {
-  const queue = new GenerationQueue();
+  const queue = new GenerationQueue(quiet);
   const trace: string[] = [];
   const job = (name: string) =>
     queue.run(name, never, async () => {
@@ -20,7 +23,7 @@ t.test('generations run one at a time, in order of arrival', async (t) => {
 });
 
 t.test('a failed generation gives its turn back', async (t) => {
-  const queue = new GenerationQueue();
+  const queue = new GenerationQueue(quiet);
   await t.rejects(
     queue.run('a', never, () => Promise.reject(new Error('no'))),
     { message: 'no' },
@@ -29,7 +32,7 @@ t.test('a failed generation gives its turn back', async (t) => {
 });
 
 t.test('an abort answers at once, but the turn comes back only when the work has ended', async (t) => {
-  const queue = new GenerationQueue();
+  const queue = new GenerationQueue(quiet);
   const abort = new AbortController();
   const work = Promise.withResolvers<string>();
   const started = Promise.withResolvers<void>();
@@ -54,7 +57,7 @@ t.test('an abort answers at once, but the turn comes back only when the work has
 });
 
 t.test('one that waits is aborted without ever starting', async (t) => {
-  const queue = new GenerationQueue();
+  const queue = new GenerationQueue(quiet);
   const abort = new AbortController();
   const work = Promise.withResolvers<void>();
   const first = queue.run('a', never, () => work.promise);
@@ -71,7 +74,7 @@ t.test('one that waits is aborted without ever starting', async (t) => {
 });
 
 t.test('after the commit an abort changes nothing, before it the commit is refused', async (t) => {
-  const queue = new GenerationQueue();
+  const queue = new GenerationQueue(quiet);
   const abort = new AbortController();
   const committed = queue.run('a', abort.signal, async (turn) => {
     turn.commit();

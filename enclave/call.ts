@@ -1,7 +1,7 @@
 /**
  * One call as the operations see it, whatever carried it.
  */
-import type { ProgressSink } from '../fhe/progress.ts';
+import type { ProgressSink } from './fhe/progress.ts';
 
 /** Bytes that can be read piece by piece, such as an object that lives in native memory. */
 export interface ObjectSource {

@@ -2,7 +2,7 @@
  * Decodes request messages off the link. Byte fields are views into the frame, so a ciphertext is never copied here.
  */
 import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/protobuf';
-import { KmsError } from '../../common/errors.ts';
+import { KmsError } from '../common/errors.ts';
 
 /** Fields that nobody knows would only be carried along. */
 const OPTIONS = { readUnknownFields: false } as const;
