@@ -178,7 +178,7 @@ t.test('both processes are the ones that were started, small, and serve the next
   t.same(party.pids(), pids, 'neither was started again');
   for (const [name, pid] of Object.entries(pids)) {
     const peakMiB = peakMemoryMiB(pid);
-    t.ok(peakMiB < 900, `${name} took ${peakMiB} MiB at most`);
+    t.ok(peakMiB < 500, `${name} took ${peakMiB} MiB at most`);
   }
   t.equal(await party.client.health(), 1, 'SERVING');
   const answer = await party.client.call('PublicDecryptSync', publicDecryption(keyId, ciphertexts));
