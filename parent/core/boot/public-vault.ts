@@ -12,6 +12,7 @@ import type { Storage } from '../../../storage/storage.ts';
 import { openDigestCache } from '../objects/digest-cache.ts';
 import { expectedObjects } from '../objects/expected-objects.ts';
 import { fileFingerprints, PublicObjects } from '../objects/public-objects.ts';
+import { promoteStaged, stagedGenerations } from '../objects/staged-objects.ts';
 
 /** The public vault of a node. */
 export interface PublicVault {
@@ -41,6 +42,8 @@ export async function openPublicVault(config: NodeConfig, log: Logger): Promise<
     objects,
     follow: async (info) => {
       await publishIdentity(storage, info);
+      const made = new Set(info.keys.map(({ keyId }) => keyId));
+      for (const id of await stagedGenerations(storage)) if (made.has(id)) await promoteStaged(storage, objects, id);
       objects.expect(expectedObjects(info));
       const { rest } = await objects.check(() => closed);
       report();

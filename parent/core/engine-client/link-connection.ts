@@ -10,7 +10,6 @@ import type { Clock } from '../../../common/clock.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { CallHeadSchema, HelloSchema } from '../../../proto/gen/engine_pb.js';
 import {
-  ENGINE_METHOD,
   type EngineMethod,
   encodeCall,
   encodeFrame,
@@ -257,11 +256,6 @@ export class LinkConnection {
     } while (this.#calls.has(this.#lastCallId));
     return this.#lastCallId;
   }
-}
-
-/** Returns whether a number names a method of the engine. */
-export function isEngineMethod(method: number): method is EngineMethod {
-  return Object.values<number>(ENGINE_METHOD).includes(method);
 }
 
 function encodeHead(timeoutMs: number): Uint8Array {

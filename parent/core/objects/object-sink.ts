@@ -5,11 +5,12 @@
  */
 import { equalBytes } from '../../../common/bytes.ts';
 import { KmsError } from '../../../common/errors.ts';
-import type { Storage } from '../../../storage/storage.ts';
+import type { ObjectPath, Storage } from '../../../storage/storage.ts';
 import type { ObjectHead, ObjectSink, ObjectWriter } from '../engine-client/engine-client.ts';
 import { isObjectName } from '../http/object-address.ts';
 import { startPublicDigest } from './public-digest.ts';
 import type { PublicObjects } from './public-objects.ts';
+import { removeStaged, stagedPath } from './staged-objects.ts';
 
 /** A sink that can take back what it stored. */
 export interface GenerationSink extends ObjectSink {
@@ -17,22 +18,27 @@ export interface GenerationSink extends ObjectSink {
   discard(): Promise<void>;
 }
 
-/** Opens the sink of one generation. */
-export function openGenerationSink(storage: Storage, objects: PublicObjects): GenerationSink {
+/** Opens the sink of one generation. Objects of an older key wait until {@link promoteStaged}. */
+export function openGenerationSink(storage: Storage, objects: PublicObjects, generationId: string): GenerationSink {
   const stored: { type: string; id: string }[] = [];
   return {
     async start(head) {
-      if (!isObjectName(head.type, head.id)) {
+      const { type, id } = head;
+      if (!isObjectName(type, id)) {
         throw new KmsError('REQUEST_INVALID', 'the engine sent an object of no known type or id');
       }
-      // An object that takes another's place cannot be taken back: it stays, whatever becomes of the generation.
-      const replaces = head.replace && (await storage.has([head.type, head.id]));
-      return startWriter(storage, head, async (outcome, digest) => {
-        if (outcome === 'stored' && !replaces) stored.push({ type: head.type, id: head.id });
-        await objects.remember(head.type, head.id, digest);
+      // An object of another id changes an older key: not before the engine has committed. One that may not replace
+      // what is there goes straight to the comparison that refuses it.
+      if (id !== generationId && (head.replace || !(await storage.has([type, id])))) {
+        return startWriter(storage, stagedPath(generationId, type, id), head, async () => undefined);
+      }
+      return startWriter(storage, [type, id], head, async (outcome, digest) => {
+        if (outcome === 'stored') stored.push({ type, id });
+        await objects.remember(type, id, digest);
       });
     },
     async discard() {
+      await removeStaged(storage, generationId);
       for (const { type, id } of stored.splice(0)) await objects.remove(type, id);
     },
   };
@@ -41,6 +47,7 @@ export function openGenerationSink(storage: Storage, objects: PublicObjects): Ge
 /** Turns pushed chunks into the stream that a storage wants, one chunk ahead, and checks size and digest. */
 function startWriter(
   storage: Storage,
+  path: ObjectPath,
   head: ObjectHead,
   onStored: (outcome: 'stored' | 'already', digest: Uint8Array) => Promise<void>,
 ): ObjectWriter {
@@ -68,7 +75,7 @@ function startWriter(
     }
   }
 
-  const put = storage.put([head.type, head.id], chunks(), { replace: head.replace, signal: stop.signal });
+  const put = storage.put(path, chunks(), { signal: stop.signal });
   put.catch(() => undefined); // whoever writes next hears of it
   return {
     async write(chunk) {

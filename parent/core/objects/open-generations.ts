@@ -13,6 +13,7 @@ import { expectedObjects } from './expected-objects.ts';
 import type { GenerationOutcome, GenerationRun, Generations } from './generations.ts';
 import { openGenerationSink } from './object-sink.ts';
 import type { PublicObjects } from './public-objects.ts';
+import { promoteStaged, removeStaged } from './staged-objects.ts';
 
 /** What {@link openGenerations} needs. */
 export interface GenerationsDeps {
@@ -46,10 +47,10 @@ async function run(
   { method, id, body, signal, onProgress }: GenerationRun,
 ): Promise<Uint8Array> {
   const { engine, objects, storage } = deps;
-  const sink = openGenerationSink(storage, objects);
+  const sink = openGenerationSink(storage, objects, id);
   try {
     const result = await engine.call(method, body, { bulk: true, sink, signal, onProgress });
-    await describeAgain(deps);
+    await describeAgain(deps, id);
     return result;
   } catch (error) {
     if (isKmsError(error, 'UNAVAILABLE') && error.facts.reason === 'engine stopped') {
@@ -65,23 +66,28 @@ async function run(
   }
 }
 
-/** Has the engine's list of keys and CRSs brought up to date, so that what was just made may be used. */
-async function describeAgain({ engine, objects, log }: GenerationsDeps): Promise<void> {
+/** Puts the last objects in place and has the engine describe itself, so that what was just made may be used. */
+async function describeAgain({ engine, objects, storage, log }: GenerationsDeps, id: string): Promise<void> {
   try {
+    await promoteStaged(storage, objects, id);
     objects.expect(expectedObjects(await engine.refreshInfo()));
   } catch (error) {
-    // The generation is committed all the same, and whoever reconnects asks again.
-    log.warn({ event: 'engine.describe_failed', err: error });
+    // The generation is committed all the same; the next connection makes up for it.
+    log.warn({ event: 'generation.follow_up_failed', id, err: error });
   }
 }
 
 async function settle(
-  { engine, objects, log }: GenerationsDeps,
+  { engine, objects, storage, log }: GenerationsDeps,
   kind: GenerationKind,
   id: string,
 ): Promise<GenerationOutcome> {
   const result = committedResult(engine, kind, id);
-  if (result) return { state: 'done', result };
+  if (result) {
+    await promoteStaged(storage, objects, id);
+    return { state: 'done', result };
+  }
+  await removeStaged(storage, id);
   for (const type of OBJECT_TYPES[kind]) {
     if (await objects.remove(type, id)) log.info({ event: 'public.orphan_removed', type, id });
   }

@@ -52,9 +52,11 @@ export class PublicObjects {
     return [...this.#faults.values()];
   }
 
-  /** Takes the engine's word for what digests objects have. Call {@link check} to compare. */
+  /** Takes the engine's word for which objects there are, with which digests. Call {@link check} to compare. */
   expect(objects: Iterable<ExpectedObject>): void {
+    this.#expected.clear();
     for (const { type, id, digest } of objects) this.#expected.set(`${type}/${id}`, toHex(digest));
+    for (const name of this.#faults.keys()) if (!this.#expected.has(name)) this.#faults.delete(name);
   }
 
   /**

@@ -8,11 +8,13 @@ import { openDigestCache } from '../../../parent/core/objects/digest-cache.ts';
 import { openGenerationSink } from '../../../parent/core/objects/object-sink.ts';
 import { startPublicDigest } from '../../../parent/core/objects/public-digest.ts';
 import { fileFingerprints, PublicObjects } from '../../../parent/core/objects/public-objects.ts';
+import { promoteStaged, stagedGenerations } from '../../../parent/core/objects/staged-objects.ts';
 import { openFileStorage } from '../../../storage/file-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 
 const ID = 'ab'.repeat(32);
+const GENERATION = 'ef'.repeat(32);
 const BYTES = randomBytes(1_500_000);
 const HEAD = { type: 'PublicKey', id: ID, sizeBytes: BYTES.byteLength, replace: false };
 const DIGEST = startPublicDigest('PublicKey').update(BYTES).digest();
@@ -27,7 +29,7 @@ async function start(t: Test) {
     (await readdir(join(root, 'PUB'), { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
       .map((entry) => entry.name);
-  return { root, storage, cache, objects, sink: openGenerationSink(storage, objects), files };
+  return { root, storage, cache, objects, sink: openGenerationSink(storage, objects, ID), files };
 }
 
 async function send(sink: ReturnType<typeof openGenerationSink>, head = HEAD, bytes = BYTES, digest = DIGEST) {
@@ -86,25 +88,38 @@ t.test('an abandoned object leaves nothing', async (t) => {
   t.strictSame(await files(), []);
 });
 
-t.test('never takes the place of other content, unless the engine says so', async (t) => {
-  const { sink, storage } = await start(t);
+t.test('never takes the place of other content, unless the engine says so and has committed', async (t) => {
+  const { sink, storage, objects, files } = await start(t);
   const other = Buffer.from('other');
   await storage.put(['PublicKey', ID], other);
   await t.rejects(send(sink), { code: 'ALREADY_EXISTS' });
-  t.ok(other.equals(await storage.get(['PublicKey', ID])), 'untouched');
-  await send(sink, { ...HEAD, replace: true });
+  const replacing = { ...HEAD, replace: true };
+  const later = openGenerationSink(storage, objects, GENERATION);
+  await t.rejects(send(later), { code: 'ALREADY_EXISTS' }, 'nor a later generation');
+  await send(later, replacing);
+  t.ok(other.equals(await storage.get(['PublicKey', ID])), 'not yet');
+  await later.discard();
+  t.strictSame(await files(), [ID], 'a failed generation leaves the old one alone');
+  await send(later, replacing);
+  t.strictSame(await stagedGenerations(storage), [GENERATION], 'waits, also for another process');
+  await promoteStaged(storage, objects, GENERATION);
   t.ok(BYTES.equals(await storage.get(['PublicKey', ID])), 'replaced');
+  t.equal((await objects.find('PublicKey', ID))?.digest, Buffer.from(DIGEST).toString('hex'));
+  t.strictSame(await files(), [ID], 'nothing waits any more');
+  await promoteStaged(storage, objects, GENERATION);
+  t.ok(BYTES.equals(await storage.get(['PublicKey', ID])), 'twice is as good as once');
 });
 
 t.test('taking a failed generation back removes its own objects and no others', async (t) => {
-  const { sink, storage, files } = await start(t);
+  const { sink, storage, root } = await start(t);
+  const names = async () => (await Promise.all(['PublicKey', 'CRS'].map((type) => storage.list([type])))).flat();
   await storage.put(['PublicKey', ID], BYTES);
-  const key = 'cd'.repeat(32);
   await send(sink);
-  await send(sink, { ...HEAD, id: key });
-  t.strictSame((await files()).sort(), [ID, key].sort());
+  await send(sink, { ...HEAD, type: 'CRS' }, BYTES, startPublicDigest('CRS').update(BYTES).digest());
+  t.strictSame(await names(), [ID, ID]);
   await sink.discard();
-  t.strictSame(await files(), [ID], 'what was there before stays');
+  t.strictSame(await storage.list(['PublicKey']), [ID], 'what was there before stays');
+  t.strictSame(await readdir(join(root, 'PUB', 'CRS')), []);
 });
 
 t.test('a full disk fails the object by name', async (t) => {
@@ -118,6 +133,6 @@ t.test('a full disk fails the object by name', async (t) => {
     has: async () => false,
   };
   const { storage } = await start(t);
-  const sink = openGenerationSink({ ...storage, ...full }, objects);
+  const sink = openGenerationSink({ ...storage, ...full }, objects, ID);
   await t.rejects(send(sink), { code: 'STORAGE_FULL' });
 });
