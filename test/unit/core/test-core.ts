@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { systemClock } from '../../../common/clock.ts';
 import { KmsError } from '../../../common/errors.ts';
-import { createLogger } from '../../../common/log.ts';
+import { createLogger, type LogLevel } from '../../../common/log.ts';
 import { createRegistry } from '../../../common/metrics.ts';
 import { openRateLimiter, type RateLimits } from '../../../parent/core/limits/rate-limiter.ts';
 import { openCoreMetrics } from '../../../parent/core/metrics/open-core-metrics.ts';
@@ -63,6 +63,7 @@ export interface TestCoreOptions {
   readonly waits?: Partial<Waits>;
   readonly engine?: ScriptedEngine;
   readonly generations?: ScriptedGenerations;
+  readonly logLevel?: LogLevel;
   /** Off: `recover` is left to the test. */
   readonly recover?: boolean;
 }
@@ -104,7 +105,11 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     store,
     limiter,
     metrics: openCoreMetrics(createRegistry()),
-    log: createLogger({ name: 'core', level: 'debug', destination: { write: (line) => void logs.push(line) } }),
+    log: createLogger({
+      name: 'core',
+      level: options.logLevel ?? 'debug',
+      destination: { write: (line) => void logs.push(line) },
+    }),
     clock: systemClock,
     keccak: keccak256,
     insecure,

@@ -1,0 +1,265 @@
+/** What request handlers do beside answering a status: what reaches the engine, who waits, who is told what. */
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import t from 'tap';
+import { KmsError } from '../../../common/errors.ts';
+import { GrpcError } from '../../../parent/grpc/status.ts';
+import { KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
+import {
+  DestroyMpcContextRequestSchema,
+  DestroyMpcContextResponseSchema,
+  HealthStatusResponseSchema,
+  KeyMaterialAvailabilityResponseSchema,
+  NodeType,
+} from '../../../proto/gen/kms_pb.js';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
+import {
+  crsGeneration,
+  idBody,
+  idOf,
+  KEY_ID,
+  keyGeneration,
+  newContext,
+  newEpoch,
+  preprocessing,
+  publicDecryption,
+  userDecryption,
+} from './requests.ts';
+import { startTestCore, type TestCore, untilAborted } from './test-core.ts';
+
+const A = idOf('a');
+const B = idOf('b');
+const C = idOf('c');
+
+const errorOf = (call: Promise<unknown>): Promise<GrpcError> =>
+  call.then(
+    () => {
+      throw new Error('the call should fail');
+    },
+    (error: unknown) => {
+      if (error instanceof GrpcError) return error;
+      throw error;
+    },
+  );
+
+/** Makes the engine answer a method only when the test says so. */
+function hold({ engine }: TestCore, method: number): { readonly answer: (bytes: Uint8Array) => void } {
+  const gate = Promise.withResolvers<Uint8Array>();
+  engine.answers.set(method, () => gate.promise);
+  return { answer: gate.resolve };
+}
+
+const settled = async (
+  { store }: TestCore,
+  kind: 'preproc' | 'keygen' | 'public_decrypt',
+  id: string,
+): Promise<void> => {
+  const entry = store.find(kind, id);
+  if (entry) await store.settled(entry);
+};
+
+t.test('says in the status which request failed in which operation, and the rest in details', async (t) => {
+  const core = await startTestCore(t);
+  const unknownKey = await errorOf(core.raw('PublicDecryptSync', publicDecryption(A, { keyId: { requestId: B } })));
+  t.match(unknownKey, {
+    status: 5,
+    message: `Failed on requestID ${A} with metric public_decrypt_request`,
+    explanation: 'this node has no such key in that epoch',
+    details: { reason: 'NOT_FOUND', metadata: { keyId: B, epochId: DEFAULT_EPOCH_ID } },
+  });
+  const noId = await errorOf(core.raw('GetKeyGenResult', idBody('zz')));
+  t.equal(noId.message, `Failed on requestID 01${'0'.repeat(62)} with metric keygen_result`);
+  t.equal(noId.details?.metadata.field, 'request_id');
+  core.engine.become('disconnected');
+  const away = await errorOf(core.raw('PublicDecryptSync', publicDecryption(A)));
+  t.match(away, { status: 14, explanation: 'the engine is not connected: stopped by the test' });
+  t.ok((away.details?.retryAfterMs ?? 0) > 0, 'with a time to try again');
+});
+
+t.test('hands the engine the request as it came, and the client the answer as it came', async (t) => {
+  const core = await startTestCore(t);
+  const answer = Uint8Array.of(0x22, 3, 9, 8, 7);
+  core.engine.answers.set(ENGINE_METHOD.userDecrypt, () => answer);
+  const body = userDecryption(A);
+  t.same(Buffer.from(await core.raw('UserDecryptSync', body)), Buffer.from(answer));
+  t.ok(Buffer.from(core.engine.calls[0]?.body ?? []).equals(body));
+  t.same(Buffer.from(await core.raw('GetUserDecryptionResult', idBody(A))), Buffer.from(answer), 'and later again');
+});
+
+t.test('one id is one decryption, however many ask at once', async (t) => {
+  const core = await startTestCore(t);
+  const gate = hold(core, ENGINE_METHOD.publicDecrypt);
+  const calls = Array.from({ length: 10 }, () => core.raw('PublicDecryptSync', publicDecryption(A)));
+  const polls = calls[0]?.then(() => core.raw('GetPublicDecryptionResult', idBody(A)));
+  while (core.engine.calls.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  gate.answer(Uint8Array.of(0x22, 1, 5));
+  const answers = await Promise.all([...calls, polls]);
+  t.ok(answers.every((answer) => answer && Buffer.from(answer).equals(Buffer.of(0x22, 1, 5))));
+  t.equal(core.engine.calls.length, 1);
+});
+
+t.test('goes on with a sync request whose client has left', async (t) => {
+  const core = await startTestCore(t);
+  const gate = hold(core, ENGINE_METHOD.publicDecrypt);
+  const abort = new AbortController();
+  const path = '/kms_service.v1.CoreServiceEndpoint/PublicDecryptSync';
+  const left = errorOf(core.client.callRaw(path, publicDecryption(A), { signal: abort.signal }));
+  while (core.engine.calls.length === 0) await new Promise((resolve) => setImmediate(resolve));
+  abort.abort();
+  t.equal((await left).status, 1);
+  gate.answer(Uint8Array.of(0x22, 1, 5));
+  t.same(Buffer.from(await core.raw('PublicDecryptSync', publicDecryption(A))), Buffer.of(0x22, 1, 5));
+  t.equal(core.engine.calls.length, 1);
+});
+
+t.test('holds tokens until the work in the background ends', async (t) => {
+  const core = await startTestCore(t, { limits: { bucket_size: 3, pub_decrypt: 1, keygen: 3, preproc: 1 } });
+  const gate = hold(core, ENGINE_METHOD.publicDecrypt);
+  for (const name of ['1', '2', '3']) await core.raw('PublicDecrypt', publicDecryption(idOf(name)));
+  t.equal(core.limiterUsed(), 3);
+  t.equal(await core.status('PublicDecrypt', publicDecryption(A)), 'RESOURCE_EXHAUSTED');
+  t.equal(core.store.find('public_decrypt', A), undefined, 'and nothing of it is remembered');
+  gate.answer(new Uint8Array(0));
+  await settled(core, 'public_decrypt', idOf('3'));
+  await core.raw('GetPublicDecryptionResult', idBody(idOf('3')));
+  t.equal(core.limiterUsed(), 0);
+
+  await core.raw('KeyGenPreproc', preprocessing(A));
+  await settled(core, 'preproc', A);
+  core.generations.onRun = untilAborted;
+  await core.raw('KeyGen', keyGeneration(B, A));
+  t.equal(core.limiterUsed(), 3, 'a generation holds its own');
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(A)), 'RESOURCE_EXHAUSTED');
+  await core.raw('AbortKeyGen', idBody(A));
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(A)), 'OK');
+  t.equal(core.limiterUsed(), 0);
+});
+
+t.test('gives tokens back when a request is refused', async (t) => {
+  const core = await startTestCore(t);
+  await core.status('PublicDecryptSync', publicDecryption('bad'));
+  await core.status('KeyGen', keyGeneration(A, B));
+  await core.status('CrsGen', crsGeneration(A, { maxNumBits: 3 }));
+  t.equal(core.limiterUsed(), 0);
+});
+
+t.test('does an acknowledged decryption when the engine is back', async (t) => {
+  const core = await startTestCore(t);
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => {
+    core.engine.become('disconnected');
+    throw new KmsError('UNAVAILABLE', 'the engine went away during the call', { reason: 'engine stopped' });
+  });
+  await core.raw('PublicDecrypt', publicDecryption(A));
+  const poll = core.raw('GetPublicDecryptionResult', idBody(A));
+  while (core.engine.state === 'connected') await new Promise((resolve) => setImmediate(resolve));
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => Uint8Array.of(0x22, 1, 5));
+  core.engine.become('connected');
+  t.same(Buffer.from(await poll), Buffer.of(0x22, 1, 5));
+});
+
+t.test('gives up a request that stops the engine each time', async (t) => {
+  const core = await startTestCore(t);
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => {
+    throw new KmsError('UNAVAILABLE', 'the engine went away during the call', { reason: 'engine stopped' });
+  });
+  await core.raw('PublicDecrypt', publicDecryption(A));
+  t.equal(await core.status('GetPublicDecryptionResult', idBody(A)), 'INTERNAL');
+  t.equal(core.engine.calls.length, 3);
+});
+
+t.test('a key generation takes both requests along and uses the preprocessing up', async (t) => {
+  const core = await startTestCore(t);
+  const result = Uint8Array.of(0x0a, 0);
+  core.generations.onRun = async () => result;
+  await core.raw('InsecureKeyGenPreproc', preprocessing(A));
+  await settled(core, 'preproc', A);
+  await core.raw('InsecureKeyGen', keyGeneration(B, A));
+  await settled(core, 'keygen', B);
+  const run = core.generations.runs[0];
+  t.match(run, { method: ENGINE_METHOD.keyGen, id: B, epochId: DEFAULT_EPOCH_ID });
+  const call = fromBinary(KeyGenCallSchema, run?.body ?? new Uint8Array(0));
+  t.ok(Buffer.from(call.request).equals(keyGeneration(B, A)));
+  t.ok(Buffer.from(call.preprocRequest).equals(preprocessing(A)));
+  t.equal(call.insecure, true);
+  t.equal(core.store.find('preproc', A)?.consumedBy, B);
+  t.same(Buffer.from(await core.raw('GetKeyGenResult', idBody(B))), Buffer.from(result));
+});
+
+t.test('two key generations at once cannot use one preprocessing', async (t) => {
+  const core = await startTestCore(t);
+  await core.raw('KeyGenPreproc', preprocessing(A));
+  await settled(core, 'preproc', A);
+  const statuses = await Promise.all([B, C].map((id) => core.status('KeyGen', keyGeneration(id, A))));
+  t.same(statuses.sort(), ['ALREADY_EXISTS', 'OK']);
+  t.equal(core.generations.runs.length, 1);
+});
+
+t.test('shows how far a generation is', async (t) => {
+  const core = await startTestCore(t);
+  core.generations.onRun = (run) => {
+    run.onProgress?.({ phase: 'server key', fraction: 0.25, estimated: true });
+    return untilAborted(run);
+  };
+  await core.raw('CrsGen', crsGeneration(A));
+  t.same(core.core.progress(), [{ kind: 'crsgen', id: A, phase: 'server key', fraction: 0.25, estimated: true }]);
+  await core.raw('AbortCrsGen', idBody(A));
+  t.same(core.core.progress(), []);
+});
+
+t.test('destroying a context ends its epochs and names them', async (t) => {
+  const core = await startTestCore(t);
+  const destroy = (id: string): Promise<string[]> =>
+    core
+      .raw(
+        'DestroyMpcContext',
+        toBinary(
+          DestroyMpcContextRequestSchema,
+          create(DestroyMpcContextRequestSchema, { contextId: { requestId: id } }),
+        ),
+      )
+      .then((bytes) => fromBinary(DestroyMpcContextResponseSchema, bytes).epochIds.map(({ requestId }) => requestId));
+  await core.raw('NewMpcContext', newContext(A));
+  await core.raw('NewMpcEpoch', newEpoch(B, { contextId: { requestId: A } }));
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(C, { epochId: { requestId: B } })), 'NOT_FOUND');
+  t.same(await destroy(A), [B]);
+  t.equal(await core.status('NewMpcEpoch', newEpoch(B)), 'ALREADY_EXISTS', 'an epoch id is used once');
+
+  await core.raw('NewMpcContext', newContext(C));
+  t.same(await destroy(DEFAULT_CONTEXT_ID), [DEFAULT_EPOCH_ID]);
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(A, { contextId: { requestId: C } })), 'NOT_FOUND');
+});
+
+t.test('lists the keys and CRSs that the engine has', async (t) => {
+  const core = await startTestCore(t);
+  core.engine.setKeys([KEY_ID, A], [B]);
+  const availability = await core.raw('GetKeyMaterialAvailability', new Uint8Array(0));
+  const wanted = [KEY_ID, A].sort();
+  t.match(fromBinary(KeyMaterialAvailabilityResponseSchema, availability), {
+    fheKeyIds: wanted,
+    crsIds: [B],
+    preprocessingIds: [],
+    storageInfo: 'file storage',
+  });
+  const health = await core.raw('GetHealthStatus', new Uint8Array(0));
+  t.match(fromBinary(HealthStatusResponseSchema, health), {
+    peersFromAllContexts: [],
+    myFheKeyIds: wanted,
+    myCrsIds: [B],
+    nodeType: NodeType.CENTRALIZED,
+  });
+});
+
+t.test('logs no body, no address and no text of a client', async (t) => {
+  const core = await startTestCore(t);
+  await core.raw('UserDecryptSync', userDecryption(A));
+  await core.status('UserDecryptSync', userDecryption(B, { clientAddress: 'somebody-private' }));
+  await core.status('PublicDecryptSync', publicDecryption('my-private-id'));
+  const other = await startTestCore(t, { logLevel: 'info' });
+  other.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => {
+    throw new TypeError('plaintext 42');
+  });
+  t.equal(await other.status('PublicDecryptSync', publicDecryption(C)), 'INTERNAL');
+  const log = [...core.logs, ...other.logs].join('');
+  for (const secret of ['private', 'plaintext', '0x5aAeb', '0707070707', 'BwcHBw']) t.notMatch(log, secret);
+  t.match(log, 'public_decrypt.failed', 'a bug is logged');
+});
