@@ -14,8 +14,8 @@ export interface Progress {
   estimate(expectedMs: number): void;
   /** Ends the step and returns how long it took. */
   done(detail?: string): number;
-  /** Ends the step as failed. */
-  failed(): void;
+  /** Ends the step as failed and returns how long it took. */
+  failed(detail?: string): number;
 }
 
 const BAR_WIDTH = 28;
@@ -62,6 +62,10 @@ export function createProgress(label: string, sink: TextSink): Progress {
       end('✓', `${detail === undefined ? '' : `: ${detail}`} (${formatMs(ms)})`);
       return ms;
     },
-    failed: () => end('✗', ` (after ${formatMs(elapsed())})`),
+    failed: (detail) => {
+      const ms = elapsed();
+      end('✗', `${detail === undefined ? '' : `: ${detail}`} (after ${formatMs(ms)})`);
+      return ms;
+    },
   };
 }

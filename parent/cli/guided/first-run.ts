@@ -77,7 +77,11 @@ export async function firstRun(running: RunningNode, output: Output): Promise<Fi
       const verdict = await watch.step(
         "verify both answers with Zama's published client",
         () => judge({ params, signer: address, expected, publicAnswer, userAnswer, user }),
-        { expectedMs: 1500, detail: ({ verified }) => (verified ? 'accepted' : 'NOT VERIFIED') },
+        {
+          expectedMs: 1500,
+          detail: ({ verified }) => (verified ? 'accepted' : 'NOT verified'),
+          isGood: ({ verified }) => verified,
+        },
       );
       const { verified } = verdict;
       const value = EXAMPLE.value.toString();
@@ -107,6 +111,6 @@ function throwawayUser(): User {
 function quiet(output: Output): Output {
   return {
     ...output,
-    progress: () => ({ update: () => {}, estimate: () => {}, done: () => 0, failed: () => {} }),
+    progress: () => ({ update: () => {}, estimate: () => {}, done: () => 0, failed: () => 0 }),
   };
 }

@@ -15,6 +15,8 @@ export interface StepOptions<T> {
   readonly expectedMs?: number;
   /** What to say of its result. */
   readonly detail?: (result: T) => string;
+  /** Whether the result is a good one; it is unless this says otherwise. */
+  readonly isGood?: (result: T) => boolean;
 }
 
 /** Runs steps one after the other. */
@@ -28,12 +30,13 @@ export function openStopwatch(output: Output, done: readonly Step[]): Stopwatch 
   const steps = [...done];
   return {
     steps,
-    step: async (name, body, { expectedMs = 500, detail } = {}) => {
+    step: async (name, body, { expectedMs = 500, detail, isGood = () => true } = {}) => {
       const progress = output.progress(name);
       progress.estimate(expectedMs);
       try {
         const result = await body();
-        steps.push({ name, ms: Math.round(progress.done(detail?.(result))) });
+        const end = isGood(result) ? progress.done : progress.failed;
+        steps.push({ name, ms: Math.round(end(detail?.(result))) });
         return result;
       } catch (error) {
         progress.failed();
