@@ -209,3 +209,30 @@ t.test('a large object is read once, in the background, and not again after a re
   t.strictSame(again.objects.faults(), []);
   t.equal(reads, 0);
 });
+
+t.test('what a generation makes for an older key takes its place with the commit, also after a crash', async (t) => {
+  const OLDER = 'cd'.repeat(32);
+  for (const committed of [false, true]) {
+    const sent = Promise.withResolvers<void>();
+    const { engine, generations, vault } = await start(t, {
+      onCall: async (call) => {
+        await call.object({ ...OBJECT, id: OLDER, replace: true });
+        sent.resolve();
+      },
+    });
+    await vault.storage.put(['PublicKey', OLDER], Buffer.from('older'));
+    const run = generations.run(RUN).catch((error: unknown) => error);
+    await sent.promise;
+    t.equal(await vault.storage.size(['PublicKey', OLDER]), 5, 'not before the commit');
+    await engine.kill();
+    engine.script = committed ? { info: WITH_KEY } : {};
+    await engine.revive();
+    await run;
+    t.equal(
+      await vault.storage.size(['PublicKey', OLDER]),
+      committed ? BYTES.byteLength : 5,
+      `committed: ${committed}`,
+    );
+    t.strictSame(await vault.storage.list([]), ['PublicKey'], 'nothing waits any more');
+  }
+});
