@@ -2,12 +2,13 @@
  * What `arca decrypt` does.
  */
 import { writeFile } from 'node:fs/promises';
+import type { UserAnswer } from '../client/answer.ts';
 import { readCiphertextFile } from '../client/ciphertext-file.ts';
-import { decryptPublicly } from '../client/decrypt.ts';
+import { type DecryptionAsk, decryptPublicly } from '../client/decrypt.ts';
 import { decryptForUser } from '../client/decrypt-for-user.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
-import { type NodeSelection, withNode } from '../client/session.ts';
+import { type NodeSelection, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { openUser } from '../client/users.ts';
 import type { Output } from '../framework/output.ts';
@@ -31,7 +32,7 @@ export async function runDecrypt(files: readonly string[], options: DecryptOptio
     const progress = output.progress(label);
     try {
       const answer = options.forUser
-        ? await decryptForUser(session, ask, await openUser(session.dir, options.user))
+        ? await decryptAsUser(session, ask, options.user)
         : await decryptPublicly(session, ask);
       progress.done(`signed by ${signer}`);
       if (options.out !== undefined) {
@@ -44,4 +45,13 @@ export async function runDecrypt(files: readonly string[], options: DecryptOptio
       throw error;
     }
   });
+}
+
+async function decryptAsUser(session: Session, ask: DecryptionAsk, name: string): Promise<UserAnswer> {
+  const user = await openUser(session.dir, name);
+  try {
+    return await decryptForUser(session, ask, user);
+  } finally {
+    user.seed.fill(0);
+  }
 }

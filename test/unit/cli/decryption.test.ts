@@ -1,4 +1,4 @@
-import { stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Answer, Answer as AnswerSchema, verifyAnswer } from '../../../parent/cli/client/answer.ts';
@@ -89,10 +89,13 @@ t.test('a user key pair is made once, read again, kept private, and refused when
   const user = await openUser(dir, 'alice');
   const again = await openUser(dir, 'alice');
   t.same([again.address, again.encKey, again.seed], [user.address, user.encKey, user.seed]);
-  t.equal((await stat(join(dir, 'users', 'alice.json'))).mode & 0o777, 0o600);
+  t.equal((await stat(join(dir, 'users', 'alice.key'))).mode & 0o777, 0o600);
   t.notSame((await openUser(dir, 'bob')).address, user.address);
-  await writeFile(join(dir, 'users', 'eve.json'), '{"format":"arca-user","version":1,"address":"0x","seed":"AAAA"}');
-  await t.rejects(openUser(dir, 'eve'), { code: 'STATE_INVALID', message: /no user key pair/ });
+  const whole = await readFile(join(dir, 'users', 'bob.key'));
+  for (const bytes of [whole.subarray(1), Buffer.concat([whole, whole]), Buffer.alloc(whole.byteLength)]) {
+    await writeFile(join(dir, 'users', 'eve.key'), bytes);
+    await t.rejects(openUser(dir, 'eve'), { code: 'STATE_INVALID', message: /no user key pair/ });
+  }
   for (const name of ['../eve', '', '.', 'a/b', 'a'.repeat(65)]) {
     await t.rejects(openUser(dir, name), { code: 'REQUEST_INVALID', facts: { usage: true } }, `'${name}'`);
   }

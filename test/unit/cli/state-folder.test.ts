@@ -61,7 +61,7 @@ t.test('a reset removes state, keeps the format and the lock, and spares foreign
     'public-digests.sqlite': 'x',
     'public-digests.sqlite-shm': 'x',
     private: { PRIV: { SigningKey: { a: 'x' } } },
-    users: { 'default.json': 'x' },
+    users: { 'default.key': 'x' },
     'notes.txt': 'mine',
   });
   await resetStateFolder(dir);
