@@ -14,9 +14,9 @@ use tfhe::shortint::client_key::atomic_pattern::AtomicPatternClientKey;
 use tfhe::xof_key_set::CompressedXofKeySet;
 use tfhe::zk::CompactPkeCrs;
 use tfhe::{CompactPublicKey, SerializationConfig, Tag, Versionize, XofSeed};
-use zeroize::Zeroizing;
+use zeroize::Zeroize;
 
-use super::key::{FheSecretKey, wipe};
+use super::key::{FheSecretKey, take_compression_key, wipe};
 use super::object::downgrade_public_key;
 use super::params::Params;
 use crate::errors::{Code, EngineError, Result};
@@ -145,29 +145,25 @@ fn publish(set: CompressedXofKeySet, layout: Layout) -> Result<Objects> {
 /// Makes the key that opens lists compressed under `from` to ciphertexts under `to`.
 pub fn decompression_key(from: &FheSecretKey, to: &FheSecretKey) -> Result<Vec<u8>> {
     alone(|| {
-        let (source, target) = (from.client_key()?, to.client_key()?);
-        let key = switch(&source, &target);
-        wipe(source);
+        let packing = take_compression_key(from.client_key()?)?;
+        let target = to.client_key()?;
+        let key = match &AsRef::<tfhe::shortint::ClientKey>::as_ref(AsRef::<tfhe::integer::ClientKey>::as_ref(&target))
+            .atomic_pattern
+        {
+            AtomicPatternClientKey::Standard(pattern) => Ok(pattern.new_decompression_key(&packing)),
+            AtomicPatternClientKey::KeySwitch32(_) => Err(EngineError::key("the key has another atomic pattern")),
+        };
+        packing.post_packing_ks_key.into_container().zeroize();
         wipe(target);
-        serialize(&key?)
+        serialize(&DecompressionKey::from_raw_parts(key?))
     })
-}
-
-fn switch(source: &tfhe::ClientKey, target: &tfhe::ClientKey) -> Result<DecompressionKey> {
-    let (_, _, compression, ..) = source.clone().into_raw_parts();
-    let compression = compression.ok_or_else(|| EngineError::key("the key has no compression key"))?.into_raw_parts();
-    let target: &tfhe::integer::ClientKey = target.as_ref();
-    let target: &tfhe::shortint::ClientKey = target.as_ref();
-    let AtomicPatternClientKey::Standard(pattern) = &target.atomic_pattern else {
-        return Err(EngineError::key("the key has another atomic pattern than the parameters"));
-    };
-    let key = DecompressionKey::from_raw_parts(pattern.new_decompression_key(&compression));
-    let _wiped = Zeroizing::new(compression.post_packing_ks_key.into_container());
-    Ok(key)
 }
 
 /// Makes a CRS for proofs over at most `max_bits` encrypted bits. The trapdoor never leaves this call.
 pub fn crs(params: Params, max_bits: u32) -> Result<Vec<u8>> {
+    if max_bits == 0 {
+        return Err(EngineError::request("a CRS is for at least one bit"));
+    }
     alone(|| {
         let crs = CompactPkeCrs::from_config(params.config(), max_bits as usize)
             .map_err(|_| EngineError::request("no CRS can be made for so many bits"))?;

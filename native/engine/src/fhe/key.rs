@@ -6,8 +6,13 @@
 use std::io::Cursor;
 
 use tfhe::core_crypto::prelude::GlweSecretKeyOwned;
+use tfhe::integer::CompactPrivateKey;
+use tfhe::integer::oprf::OprfPrivateKey;
 use tfhe::prelude::Tagged;
 use tfhe::shortint::client_key::atomic_pattern::AtomicPatternClientKey;
+use tfhe::shortint::list_compression::CompressionPrivateKeys;
+use tfhe::shortint::oprf::AtomicPatternOprfPrivateKey;
+use tfhe::shortint::parameters::ShortintKeySwitchingParameters;
 use tfhe::{ClientKey, DeserializationConfig, SerializationConfig};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -18,6 +23,8 @@ use crate::errors::{EngineError, Result};
 
 /// Largest serialized client key; the real one has 221 kB.
 const MAX_CLIENT_KEY_SIZE: u64 = 4 * 1024 * 1024;
+
+type CompactKey = (CompactPrivateKey<Vec<u64>>, ShortintKeySwitchingParameters);
 
 /// A whole secret key. Wiped when dropped.
 pub struct FheSecretKey {
@@ -66,17 +73,11 @@ fn read_client_key(serialized: &[u8]) -> Result<ClientKey> {
     Ok(key)
 }
 
-/// Wipes every container of a client key that the crate gives access to.
+/// Wipes every container of a client key.
 pub fn wipe(client_key: ClientKey) {
-    let (key, compact, compression, squash, squash_compression, _, _, _) = client_key.into_raw_parts();
-    if let AtomicPatternClientKey::Standard(pattern) = key.into_raw_parts().atomic_pattern {
-        let (glwe, lwe, _, _) = pattern.into_raw_parts();
-        glwe.into_container().zeroize();
-        lwe.into_container().zeroize();
-    }
-    if let Some((compact, _)) = compact {
-        compact.into_raw_parts().into_raw_parts().0.into_container().zeroize();
-    }
+    let (key, compact, compression, squash, squash_compression, _, oprf, _) = client_key.into_raw_parts();
+    wipe_compute(key.into_raw_parts().atomic_pattern);
+    wipe_helpers(compact, oprf);
     if let Some(compression) = compression {
         compression.into_raw_parts().post_packing_ks_key.into_container().zeroize();
     }
@@ -88,18 +89,53 @@ pub fn wipe(client_key: ClientKey) {
     }
 }
 
+fn wipe_compute(pattern: AtomicPatternClientKey) {
+    match pattern {
+        AtomicPatternClientKey::Standard(pattern) => {
+            let (glwe, lwe, _, _) = pattern.into_raw_parts();
+            glwe.into_container().zeroize();
+            lwe.into_container().zeroize();
+        }
+        AtomicPatternClientKey::KeySwitch32(pattern) => {
+            let (glwe, lwe, _) = pattern.into_raw_parts();
+            glwe.into_container().zeroize();
+            lwe.into_container().zeroize();
+        }
+    }
+}
+
+/// Wipes the keys that decryption has no use for.
+fn wipe_helpers(compact: Option<CompactKey>, oprf: Option<OprfPrivateKey>) {
+    if let Some((compact, _)) = compact {
+        compact.into_raw_parts().into_raw_parts().0.into_container().zeroize();
+    }
+    match oprf.map(|key| key.into_raw_parts().into_raw_parts()) {
+        Some(AtomicPatternOprfPrivateKey::Standard(key)) => key.into_container().zeroize(),
+        Some(AtomicPatternOprfPrivateKey::KeySwitch32(key)) => key.into_container().zeroize(),
+        None => {}
+    }
+}
+
+/// Takes the key of packed small ciphertexts out of a client key and wipes the rest. The caller wipes the result.
+pub fn take_compression_key(client_key: ClientKey) -> Result<CompressionPrivateKeys> {
+    let (key, compact, compression, squash, packing, rerandomization, oprf, tag) = client_key.into_raw_parts();
+    wipe(ClientKey::from_raw_parts(key, compact, None, squash, packing, rerandomization, oprf, tag));
+    Ok(compression.ok_or_else(|| missing("compression"))?.into_raw_parts())
+}
+
+fn missing(what: &str) -> EngineError {
+    EngineError::key(format!("the key has no {what} key"))
+}
+
 fn decryption_keys(params: Params, client_key: ClientKey) -> Result<DecryptionKeys> {
     let shape = params.shape();
-    let (key, compact, compression, squash, squash_compression, _, _, _) = client_key.into_raw_parts();
+    let (key, compact, compression, squash, squash_compression, _, oprf, _) = client_key.into_raw_parts();
+    wipe_helpers(compact, oprf);
     let AtomicPatternClientKey::Standard(pattern) = key.into_raw_parts().atomic_pattern else {
         return Err(EngineError::key("the key has another atomic pattern than the parameters"));
     };
     let (glwe, lwe, _, _) = pattern.into_raw_parts();
     lwe.into_container().zeroize();
-    if let Some((compact, _)) = compact {
-        compact.into_raw_parts().into_raw_parts().0.into_container().zeroize();
-    }
-    let missing = |what: &str| EngineError::key(format!("the key has no {what} key"));
     let compression = compression.ok_or_else(|| missing("compression"))?.into_raw_parts().post_packing_ks_key;
     let squash = squash.ok_or_else(|| missing("noise squashing"))?.into_raw_parts().into_raw_parts().0;
     let packing = squash_compression.ok_or_else(|| missing("squash compression"))?.into_raw_parts().into_raw_parts().0;

@@ -5,7 +5,9 @@
 use std::io::Cursor;
 use std::sync::OnceLock;
 
-use tfhe::integer::U256;
+use tfhe::integer::ciphertext::CompressedCiphertextListBuilder;
+use tfhe::integer::compression_keys::DecompressionKey;
+use tfhe::integer::{RadixCiphertext, U256};
 use tfhe::named::Named;
 use tfhe::prelude::FheDecrypt;
 use tfhe::{
@@ -120,6 +122,23 @@ fn decrypts_as_the_crate_does_whatever_the_coefficients() {
             }
         }
     }
+}
+
+#[test]
+fn a_decompression_key_leads_from_one_key_to_another() {
+    let Fixture { evaluation, key: from, .. } = fixture();
+    let (to, _) = generate::key_set(Params::Test, vec![8; 32], Layout::Compressed, None).unwrap();
+    let bytes = generate::decompression_key(from, &to).unwrap();
+    let key: DecompressionKey = read(Cursor::new(&bytes)).unwrap();
+    let (_, _, compression, ..) = evaluation.server_key.clone().into_raw_parts();
+    let source: &tfhe::integer::ClientKey = fixture().client_key.as_ref();
+    let list = CompressedCiphertextListBuilder::new()
+        .push(source.encrypt_radix(0xdead_beefu64, 32))
+        .build(&compression.unwrap());
+    let opened: RadixCiphertext = list.get(0, &key).unwrap().unwrap();
+    let target = to.client_key().unwrap();
+    let clear: u64 = AsRef::<tfhe::integer::ClientKey>::as_ref(&target).decrypt_radix(&opened);
+    assert_eq!(clear, 0xdead_beef);
 }
 
 /// Constant extremes first, then extremes at random places, then uniform noise.
