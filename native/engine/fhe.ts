@@ -210,13 +210,21 @@ export async function generateDecompressionKey(options: {
   );
 }
 
-/** Makes a CRS for proofs over at most `maxNumBits` encrypted bits. */
+/** Bits that one slot of a packed list holds: two blocks of two bits, in both parameter sets. */
+const CRS_SLOT_BITS = 4;
+
+/**
+ * Makes a CRS for proofs over at least `maxNumBits` encrypted bits.
+ *
+ * @returns The CRS and what it can really do: its slots are whole, so 1 bit asked for gives 4.
+ */
 export async function generateCrs(options: {
   readonly params: ParamsName;
   readonly maxNumBits: number;
 }): Promise<{ readonly bytes: NativeBytes; readonly maxNumBits: number }> {
   const { params, maxNumBits } = options;
-  return { bytes: new NativeBytes(await attemptAsync(() => lib.generateCrs(params, maxNumBits))), maxNumBits };
+  const bytes = new NativeBytes(await attemptAsync(() => lib.generateCrs(params, maxNumBits)));
+  return { bytes, maxNumBits: Math.ceil(maxNumBits / CRS_SLOT_BITS) * CRS_SLOT_BITS };
 }
 
 /**
