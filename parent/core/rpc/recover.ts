@@ -23,19 +23,38 @@ const REPEATABLE: readonly (readonly [RequestKind, EngineMethod])[] = [
 const AT_ONCE = 64;
 
 /**
- * Takes up what the last run left. Needs the engine; waits for it.
+ * Notes what the last run left, before any request of this one, and returns what takes it up.
  *
- * @returns Resolves when interrupted generations are settled and all else is done again; rejects when the node stops.
+ * Call it before the node listens: a generation that a client starts while the last run is being taken up is under
+ * way, not interrupted.
+ *
+ * @returns Needs the engine, and waits for it. Resolves when interrupted generations are settled and all else is done
+ * again; rejects when the node stops.
  */
-export async function recoverRequests(deps: RpcDeps & { readonly background: Background }): Promise<void> {
-  const { store, engine, stopping, log } = deps;
+export function prepareRecovery(deps: RpcDeps & { readonly background: Background }): () => Promise<void> {
   const running = (kind: RequestKind): RequestEntry[] =>
-    [...store.entries(kind)].filter(({ state, acknowledged }) => state === 'running' && acknowledged);
-  const generations = [...running('keygen'), ...running('crsgen')];
-  const repeated = REPEATABLE.flatMap(([kind, method]) => running(kind).map((entry) => ({ entry, method })));
-  for (const entry of [...running('context'), ...running('epoch')]) {
-    await store.settle(entry, { state: 'done', response: EMPTY });
-  }
+    [...deps.store.entries(kind)].filter(({ state, acknowledged }) => state === 'running' && acknowledged);
+  const interrupted: Interrupted = {
+    generations: [...running('keygen'), ...running('crsgen')],
+    repeated: REPEATABLE.flatMap(([kind, method]) => running(kind).map((entry) => ({ entry, method }))),
+    recorded: [...running('context'), ...running('epoch')],
+  };
+  return () => recover(deps, interrupted);
+}
+
+interface Interrupted {
+  readonly generations: readonly RequestEntry[];
+  readonly repeated: readonly { readonly entry: RequestEntry; readonly method: EngineMethod }[];
+  /** Requests that were done but for their record. */
+  readonly recorded: readonly RequestEntry[];
+}
+
+async function recover(
+  deps: RpcDeps & { readonly background: Background },
+  { generations, repeated, recorded }: Interrupted,
+): Promise<void> {
+  const { store, engine, stopping, log } = deps;
+  for (const entry of recorded) await store.settle(entry, { state: 'done', response: EMPTY });
   log.info({ event: 'core.recovering', generations: generations.length, repeated: repeated.length });
   await engine.whenConnected(stopping);
   for (const entry of generations) await settleInterrupted(deps, entry);

@@ -23,7 +23,7 @@ import { type Rpc, rpcMethod } from './method.ts';
 import { destroyMpcContextRpc, epochsUnimplementedRpc, newMpcContextRpc, newMpcEpochRpc } from './mpc.ts';
 import { bandwidthBenchmarkRpc, healthStatusRpc, keyMaterialAvailabilityRpc } from './node-status.ts';
 import { partialPreprocessingRpc, preprocessingResultRpc, preprocessingRpc } from './preprocessing.ts';
-import { recoverRequests } from './recover.ts';
+import { prepareRecovery } from './recover.ts';
 import { listRequestsRpc, metaStoreInfoRpc, requestStatusesRpc } from './request-statuses.ts';
 import { type JobProgress, openRunningJobs, type RunningJobs } from './running-jobs.ts';
 import { openTopology, type Topology } from './topology.ts';
@@ -34,7 +34,7 @@ export type CoreRpcName = Capitalize<keyof typeof CoreServiceEndpoint.method & s
 /** The services of a Core, without a transport. */
 export interface CoreService {
   readonly methods: GrpcMethods;
-  /** Takes up what the last run left; see {@link recoverRequests}. */
+  /** Takes up what the last run left; see {@link prepareRecovery}. */
   recover(): Promise<void>;
   /** Generations under way. */
   progress(): JobProgress[];
@@ -68,7 +68,7 @@ export function createCoreService(deps: RpcDeps): CoreService {
     GetMetaStoreInfo: metaStoreInfoRpc(deps.store),
   });
   registerGauges(parts);
-  return { methods, recover: () => recoverRequests(parts), progress: () => parts.jobs.progress() };
+  return { methods, recover: prepareRecovery(parts), progress: () => parts.jobs.progress() };
 }
 
 type InsecureName =

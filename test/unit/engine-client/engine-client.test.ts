@@ -1,5 +1,6 @@
 /** The engine client against engines that behave, misbehave and die, on a real Unix socket. */
 import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { equalBytes } from '../../../common/bytes.ts';
 import { KmsError } from '../../../common/errors.ts';
@@ -10,7 +11,7 @@ import {
   openEngineClient,
   unixDialer,
 } from '../../../parent/core/engine-client/socket-engine-client.ts';
-import { ENGINE_METHOD, FRAME_KIND } from '../../../wire/frames.ts';
+import { ENGINE_METHOD, FRAME_KIND, type FrameKind } from '../../../wire/frames.ts';
 import { type Script, type ScriptedCall, scriptedEngine } from '../../helpers/scripted-engine.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -344,4 +345,32 @@ t.test('closing fails what is in flight and what comes after', async (t) => {
   await failed;
   await t.rejects(client.call(publicDecrypt, BODY), { code: 'UNAVAILABLE' });
   await t.rejects(client.whenConnected(), { code: 'CANCELLED' });
+});
+
+t.test('no bytes of an engine leave a caller waiting for ever', async (t) => {
+  const { client, engine } = await connected(t);
+  const kind = fc.constantFrom<Exclude<FrameKind, 1>>(2, 3, 4, 5, 6, 7, 8, 9, 10);
+  const frames = fc.array(fc.tuple(kind, fc.uint8Array({ maxLength: 40 })), { minLength: 1, maxLength: 5 });
+  await fc.assert(
+    fc.asyncProperty(frames, async (sent) => {
+      engine.script = {
+        onCall: (call) => {
+          for (const [kind, payload] of sent) {
+            try {
+              call.send(kind, payload);
+            } catch {
+              call.send(kind); // kinds that take no payload
+            }
+          }
+          call.fail(new KmsError('TASK_FAILED', 'the end'));
+        },
+      };
+      await client.whenConnected();
+      await client.call(publicDecrypt, BODY).catch(() => undefined);
+    }),
+    { numRuns: 60 },
+  );
+  engine.script = { onCall: (call) => call.result(BODY) };
+  await client.whenConnected();
+  t.ok(equalBytes(await client.call(publicDecrypt, BODY), BODY), 'works after all that');
 });
