@@ -40,7 +40,7 @@ const KEPT_LINES = 12;
 
 /** Starts a child; `onLine` gets every line of its standard output and error. */
 export function startChild(program: ChildProgram, onLine: (line: string) => void): RunningChild {
-  const child = spawn(process.execPath, [...process.execArgv, program.file, ...program.args], {
+  const child = spawn(process.execPath, [program.file, ...program.args], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     detached: true,
   });
