@@ -9,6 +9,7 @@ import { KmsError } from '../../common/errors.ts';
 import {
   CallErrorSchema,
   EngineInfoSchema,
+  EngineStatusSchema,
   HelloSchema,
   ObjectEndSchema,
   ObjectStartSchema,
@@ -54,7 +55,9 @@ export interface ScriptedCall {
 export interface Script {
   readonly hello?: { protocolVersion?: number; developerMode?: boolean; role?: string } | 'silent';
   readonly info?: MessageInitShape<typeof EngineInfoSchema>;
-  /** Answers every call but DESCRIBE. */
+  /** What the engine says it is generating. */
+  readonly generating?: string;
+  /** Answers every call but DESCRIBE and STATUS. */
   onCall?(call: ScriptedCall): void | Promise<void>;
 }
 
@@ -126,6 +129,11 @@ function serve(socket: Socket, engine: ScriptedEngine): void {
         if (method === ENGINE_METHOD.describe) {
           const info = create(EngineInfoSchema, { version: 'scripted', developerMode: true, ...engine.script.info });
           send(FRAME_KIND.result, callId, toBinary(EngineInfoSchema, info));
+          continue;
+        }
+        if (method === ENGINE_METHOD.status) {
+          const { generating = '' } = engine.script;
+          send(FRAME_KIND.result, callId, toBinary(EngineStatusSchema, create(EngineStatusSchema, { generating })));
           continue;
         }
         const state = {

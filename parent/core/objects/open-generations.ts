@@ -1,9 +1,11 @@
 /**
  * Generations over the engine client and public storage. The rules stand in generations.ts.
  */
-import { toBinary } from '@bufbuild/protobuf';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { isKmsError, KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
+import { EngineStatusSchema } from '../../../proto/gen/engine_pb.js';
 import { CrsGenResultSchema, KeyGenResultSchema } from '../../../proto/gen/kms_pb.js';
 import type { Storage } from '../../../storage/storage.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
@@ -24,6 +26,10 @@ export interface GenerationsDeps {
 }
 
 type GenerationKind = 'keygen' | 'crsgen';
+
+/** A commit is one small private object, written and synced. */
+const COMMIT_LOOKS = 20;
+const COMMIT_LOOK_MS = 50;
 
 const OBJECT_TYPES: Readonly<Record<GenerationKind, readonly PublicDataType[]>> = {
   keygen: ['ServerKey', 'PublicKey', 'CompressedXofKeySet', 'DecompressionKey'],
@@ -54,15 +60,27 @@ async function run(
     return result;
   } catch (error) {
     if (isKmsError(error, 'UNAVAILABLE') && error.facts.reason === 'engine stopped') {
-      // Nobody knows whether it was committed. If this process stops before the engine is back, the wait rejects, the
-      // request stays unfinished and the next start settles it.
-      await engine.whenConnected();
-      const outcome = await settle(deps, method === ENGINE_METHOD.crsGen ? 'crsgen' : 'keygen', id);
+      const outcome = await settleOnReturn(deps, method === ENGINE_METHOD.crsGen ? 'crsgen' : 'keygen', id);
       if (outcome.state === 'done') return outcome.result;
       throw new KmsError(signal?.aborted ? 'ABORTED' : 'TASK_FAILED', outcome.reason);
     }
     await sink.discard();
     throw error;
+  }
+}
+
+/**
+ * Asks the engine once it is back: nobody else knows whether it had committed. If this process stops before that, the
+ * wait rejects, the request stays unfinished and the next start settles it.
+ */
+async function settleOnReturn(deps: GenerationsDeps, kind: GenerationKind, id: string): Promise<GenerationOutcome> {
+  for (;;) {
+    await deps.engine.whenConnected();
+    try {
+      return await settle(deps, kind, id);
+    } catch (error) {
+      if (!isKmsError(error, 'UNAVAILABLE')) throw error; // it went away again
+    }
   }
 }
 
@@ -82,7 +100,7 @@ async function settle(
   kind: GenerationKind,
   id: string,
 ): Promise<GenerationOutcome> {
-  const result = committedResult(engine, kind, id);
+  const result = committedResult(engine, kind, id) ?? (await lateResult(engine, kind, id));
   if (result) {
     await promoteStaged(storage, objects, id);
     return { state: 'done', result };
@@ -92,6 +110,21 @@ async function settle(
     if (await objects.remove(type, id)) log.info({ event: 'public.orphan_removed', type, id });
   }
   return { state: 'failed', reason: 'engine stopped before the generation was complete' };
+}
+
+/**
+ * Waits out the commit of a generation whose Core went away in the middle of it: the engine goes on writing for some
+ * milliseconds. One that has not come to its commit by then was aborted when its connection closed and never will.
+ */
+async function lateResult(engine: EngineClient, kind: GenerationKind, id: string): Promise<Uint8Array | undefined> {
+  for (let attempts = 0; attempts < COMMIT_LOOKS; attempts++) {
+    const status = fromBinary(EngineStatusSchema, await engine.call(ENGINE_METHOD.status, new Uint8Array()));
+    await engine.refreshInfo();
+    const result = committedResult(engine, kind, id);
+    if (result || !status.generating.includes(id)) return result;
+    await delay(COMMIT_LOOK_MS);
+  }
+  return undefined;
 }
 
 function committedResult(engine: EngineClient, kind: GenerationKind, id: string): Uint8Array | undefined {

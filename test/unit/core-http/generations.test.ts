@@ -155,6 +155,16 @@ t.test('after a restart, the engine says what became of a generation', async (t)
   t.match(await generations.settle('crsgen', ID), { state: 'failed' });
 });
 
+t.test('an engine that is still committing is waited for', async (t) => {
+  const { engine, generations, keys, vault } = await start(t, { generating: `key ${ID}` });
+  await vault.storage.put(['PublicKey', ID], BYTES);
+  const settled = generations.settle('keygen', ID);
+  await new Promise(setImmediate);
+  engine.script = { info: WITH_KEY };
+  t.match(await settled, { state: 'done' });
+  t.strictSame(await keys(), [ID]);
+});
+
 t.test('publishes the identity, and names what does not match it', async (t) => {
   const identityObjects = [
     { type: 'VerfAddress', id: ID, content: Buffer.from('0x1') },
