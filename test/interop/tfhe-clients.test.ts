@@ -10,6 +10,9 @@ import { generateCrs, publicDecrypt } from '../../native/engine/index.ts';
 import { loadCrs, proveInput, verifyAndExpand } from '../../native/engine/public.ts';
 import { fromLittleEndian, save, testKeySet } from '../helpers/fhe-key-set.ts';
 
+// Proofs in WASM take seconds each.
+t.setTimeout(150_000);
+
 const LIMIT = 1n << 30n;
 const SMALL_EXPANDED = 1;
 /** Both versions have the parts of the interface used here. */
@@ -23,8 +26,8 @@ const clients = [
 
 t.test('inputs proven by either client, or here, verify, expand and decrypt', async (t) => {
   const { key, evaluation, folder, publicKey } = await testKeySet(t);
-  const made = await generateCrs({ params: 'test', maxNumBits: 64 });
-  t.equal(made.maxNumBits, 64);
+  const made = await generateCrs({ params: 'test', maxNumBits: 16 });
+  t.equal(made.maxNumBits, 16);
   save(join(folder, 'CRS'), made.bytes);
   const crsBytes = made.bytes.chunk(0, made.bytes.size);
   made.bytes.dispose();
@@ -38,7 +41,7 @@ t.test('inputs proven by either client, or here, verify, expand and decrypt', as
   };
 
   const values = [
-    { fheType: 3, value: 60_000n },
+    { fheType: 2, value: 201n },
     { fheType: 0, value: 1n },
     { fheType: 1, value: 9n },
   ];
@@ -52,14 +55,14 @@ t.test('inputs proven by either client, or here, verify, expand and decrypt', as
     const theirKey = tfhe.TfheCompactPublicKey.safe_deserialize(publicKey, LIMIT);
     const theirCrs = tfhe.CompactPkeCrs.safe_deserialize(crsBytes, LIMIT);
     const builder = tfhe.CompactCiphertextList.builder(theirKey);
-    builder.push_u32(0xdead_beef);
+    builder.push_u8(0xbe);
     builder.push_boolean(true);
     const proven = builder.build_with_proof_packed(theirCrs, metadata, tfhe.ZkComputeLoad.Verify);
     const list = proven.safe_serialize(LIMIT);
     t.same(
       await open(list),
       [
-        [4, 0xdead_beefn],
+        [2, 0xben],
         [0, 1n],
       ],
       version,
@@ -80,7 +83,7 @@ t.test('inputs proven by either client, or here, verify, expand and decrypt', as
   ] as const) {
     await t.rejects(verifyAndExpand({ keys: evaluation, crs, list, metadata }), invalid, why);
   }
-  for (let at = 40; at < own.length; at += 499) {
+  for (let at = 40; at < own.length; at += 1499) {
     const list = own.slice();
     list[at] = (list[at] ?? 0) ^ 1;
     await verifyAndExpand({ keys: evaluation, crs, list, metadata }).then(
