@@ -4,6 +4,7 @@
  *
  * The length in front is a stranger's word: memory grows with what has come, never with what was promised.
  */
+import type { BufferPool } from './buffer-pool.ts';
 import { GrpcError, STATUS } from './status.ts';
 
 const PREFIX_BYTES = 5;
@@ -48,17 +49,21 @@ export interface RawMessage {
 export class MessageCollector {
   readonly #maxBytes: number;
   readonly #budget: ByteBudget;
+  readonly #pool: BufferPool | undefined;
   readonly #prefix = new Uint8Array(PREFIX_BYTES);
   #prefixFill = 0;
   #lengthBytes = 0;
   #fill = 0;
   /** The message so far; the chunk itself when one chunk held all of it. */
   #buffer: Uint8Array | undefined;
+  /** Whether the buffer is ours, and not a chunk. */
+  #owned = false;
   #heldBytes = 0;
 
-  constructor(maxBytes: number, budget: ByteBudget) {
+  constructor(maxBytes: number, budget: ByteBudget, pool?: BufferPool) {
     this.#maxBytes = maxBytes;
     this.#budget = budget;
+    this.#pool = pool;
   }
 
   /** Bytes of budget held; the owner of the call gives them back with {@link release}. */
@@ -107,6 +112,13 @@ export class MessageCollector {
     this.#heldBytes = 0;
   }
 
+  /** Gives the message's buffer back to the pool: the bytes that {@link finish} returned are gone. */
+  recycle(): void {
+    if (this.#owned && this.#buffer) this.#pool?.give(this.#buffer);
+    this.#buffer = undefined;
+    this.#owned = false;
+  }
+
   #begin(): void {
     const [flag = 0, a = 0, b = 0, c = 0, d = 0] = this.#prefix;
     if (flag > 1) throw new GrpcError(STATUS.INTERNAL, 'a message begins with flag 0 or 1');
@@ -128,8 +140,12 @@ export class MessageCollector {
     if (old && old.byteLength >= needed) return old;
     const size = Math.min(this.#lengthBytes, Math.max(needed, (old?.byteLength ?? 0) * 2, FIRST_BUFFER_BYTES));
     this.#hold(size - (old?.byteLength ?? 0));
-    const buffer = Buffer.allocUnsafeSlow(size);
-    if (old) buffer.set(old.subarray(0, this.#fill));
+    const buffer = this.#pool?.take(size) ?? Buffer.allocUnsafeSlow(size);
+    if (old) {
+      buffer.set(old.subarray(0, this.#fill));
+      this.#pool?.give(old);
+    }
+    this.#owned = true;
     this.#buffer = buffer;
     return buffer;
   }

@@ -14,6 +14,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { KmsError, systemErrorCode } from '../../common/errors.ts';
+import { openBufferPool } from './buffer-pool.ts';
 import { openByteBudget } from './framing.ts';
 import { ACCEPTED_ENCODINGS, createInflate } from './inflate.ts';
 import { type CallEnvironment, type GrpcMethod, ServerCall, statusHeaders } from './server-call.ts';
@@ -93,6 +94,7 @@ export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
   const environment: CallEnvironment = {
     maxMessageBytes: limits.maxMessageBytes,
     budget: openByteBudget(limits.maxHeldBytes),
+    pool: openBufferPool(),
     inflate: createInflate(limits.maxMessageBytes),
     now: () => clock.monotonicMs(),
     onFault: options.onFault,

@@ -20,6 +20,8 @@ export interface Work {
   readonly body: Uint8Array;
   /** Given back when the work has ended. */
   readonly permit: Permit;
+  /** Called when nobody reads the body any more; not after a failure, when the link may still hold it. */
+  readonly releaseBody?: () => void;
   /** Cancels it. */
   readonly signal?: AbortSignal;
 }
@@ -50,6 +52,7 @@ export function openBackground(deps: RpcDeps): Background {
       try {
         const outcome = await attempt(deps, work);
         await deps.store.settle(work.entry, outcome);
+        if (outcome.state === 'done') work.releaseBody?.();
         return outcome;
       } catch (error) {
         deps.store.drop(work.entry);

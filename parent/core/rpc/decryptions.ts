@@ -73,7 +73,7 @@ function decryptionRpcs(
   const { store, background, waits } = deps;
   const limited = kind === 'public_decrypt' ? 'pub_decrypt' : 'user_decrypt';
   const run = (entry: RequestEntry, body: Uint8Array, call: RpcCall): Promise<Outcome> =>
-    background.run({ entry, method, body, permit: call.takePermit() });
+    background.run({ entry, method, body, permit: call.takePermit(), releaseBody: call.keepBody() });
 
   return {
     start: {

@@ -20,6 +20,8 @@ export interface RpcCall {
   requestId: string | undefined;
   /** Takes the call's tokens over: who does gives them back when the work that they stand for has ended. */
   takePermit(): Permit;
+  /** Keeps the body's bytes after the handler has settled; see {@link GrpcCall.keepBody}. */
+  keepBody(): () => void;
 }
 
 /** An RPC: message in, message out, both encoded. */
@@ -74,6 +76,10 @@ class Call implements RpcCall {
 
   get signal(): AbortSignal {
     return this.#call.signal;
+  }
+
+  keepBody(): () => void {
+    return this.#call.keepBody();
   }
 
   takePermit(): Permit {

@@ -88,9 +88,10 @@ async function start(deps: PreprocessingDeps, { request, body, insecure }: Start
   if (engine.state !== 'connected') throw engineAway(engine.reason);
   const entry = store.begin({ kind: 'preproc', id, digest: hash('sha256', body, 'hex'), contextId, epochId, insecure });
   const permit = call.takePermit();
+  const releaseBody = call.keepBody();
   const stored = store.acknowledge(entry, body);
   const work = jobs.run(entry, (signal) =>
-    background.run({ entry, method: ENGINE_METHOD.keyGenPreproc, body, permit, signal }),
+    background.run({ entry, method: ENGINE_METHOD.keyGenPreproc, body, permit, releaseBody, signal }),
   );
   // Nobody waits for it: its outcome is stored, and what it throws means that the node stops.
   work.catch(() => undefined);
