@@ -36,7 +36,11 @@ async function startNode(t: Teardown, args: readonly string[]) {
   const child = spawn(LAUNCHER, [...args, '--json'], { stdio: ['ignore', 'pipe', 'pipe'] });
   const said: string[] = [];
   createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
+  // A test that runs out of time ends without its teardown; its node must not outlive it.
+  const killNode = () => child.kill('SIGKILL');
+  process.once('exit', killNode);
   t.teardown(async () => {
+    process.off('exit', killNode);
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGTERM');
     await once(child, 'close');
