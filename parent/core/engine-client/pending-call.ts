@@ -18,6 +18,7 @@ export class PendingCall {
   readonly #resolve: (body: Uint8Array) => void;
   readonly #reject: (error: unknown) => void;
   #writer: ObjectWriter | undefined;
+  #receiving: Promise<void> = Promise.resolve();
   #refusal: unknown;
 
   constructor(
@@ -45,10 +46,12 @@ export class PendingCall {
    * Ends the call badly and drops what it was receiving. What went wrong here comes before what the engine made of it.
    */
   async fail(error: unknown): Promise<void> {
-    const writer = this.#writer;
-    this.#writer = undefined;
-    await writer?.abort();
-    this.#reject(this.#refusal ?? error);
+    const reason = this.#refusal ?? error; // what dropping the object brings about is no reason
+    await this.#dropObject();
+    // A frame may be at work still, and may just have begun or finished an object.
+    await this.#receiving.catch(() => undefined);
+    await this.#dropObject();
+    this.#reject(reason);
   }
 
   /** Ends the call with the engine's own error. */
@@ -69,7 +72,12 @@ export class PendingCall {
    *
    * @throws KmsError INTERNAL if the engine breaks the order of frames.
    */
-  async receive(frame: Frame, reply: CallReply): Promise<void> {
+  receive(frame: Frame, reply: CallReply): Promise<void> {
+    this.#receiving = this.#receive(frame, reply);
+    return this.#receiving;
+  }
+
+  async #receive(frame: Frame, reply: CallReply): Promise<void> {
     if (this.#refusal !== undefined) return;
     this.#checkOrder(frame);
     try {
@@ -85,10 +93,14 @@ export class PendingCall {
       this.#refusal = error;
       const { code, message } = error instanceof KmsError ? error : new KmsError('INTERNAL', 'cannot store the object');
       reply(FRAME_KIND.error, toBinary(CallErrorSchema, create(CallErrorSchema, { code, message })));
-      const writer = this.#writer;
-      this.#writer = undefined;
-      await writer?.abort();
+      await this.#dropObject();
     }
+  }
+
+  async #dropObject(): Promise<void> {
+    const writer = this.#writer;
+    this.#writer = undefined;
+    await writer?.abort();
   }
 
   async #start(payload: Uint8Array): Promise<void> {

@@ -337,6 +337,38 @@ t.test('an object under way is dropped when the engine dies or fails', async (t)
   t.equal(aborted, 3, 'answered too early');
 });
 
+t.test('an engine that dies while the disk is at work leaves no half object and says that it died', async (t) => {
+  const writing = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+  let aborted = 0;
+  const sink: ObjectSink = {
+    start: async () => ({
+      write: async () => {
+        writing.resolve();
+        await stopped.promise;
+        throw new KmsError('CANCELLED', 'the write was cancelled');
+      },
+      end: async () => undefined,
+      abort: async () => {
+        aborted += 1;
+        stopped.resolve();
+      },
+    }),
+  };
+  const { client, engine } = await connected(t, {
+    onCall: (call) => {
+      call.send(FRAME_KIND.objectStart, Buffer.from('1801', 'hex'));
+      call.send(FRAME_KIND.objectChunk, BODY);
+    },
+  });
+  const call = client.call(keyGen, BODY, { bulk: true, sink });
+  const failed = t.rejects(call, { code: 'UNAVAILABLE', facts: { reason: 'engine stopped' } });
+  await writing.promise;
+  await engine.kill();
+  await failed;
+  t.equal(aborted, 1);
+});
+
 t.test('closing fails what is in flight and what comes after', async (t) => {
   const { client } = await connected(t, { onCall: () => undefined });
   const call = client.call(publicDecrypt, BODY);
