@@ -45,10 +45,22 @@ export class ScriptedEngine implements EngineClient {
   }
 
   /** Sets which keys and CRSs the engine has, in the default epoch. */
-  setKeys(keyIds: readonly string[], crsIds: readonly string[] = []): void {
+  setKeys(
+    keyIds: readonly string[],
+    crsIds: readonly string[] = [],
+    decompressionKeyIds: readonly string[] = [],
+  ): void {
     const epochId = DEFAULT_EPOCH_ID;
+    const key = (keyId: string, keyType: string) => ({
+      keyId,
+      epochId,
+      result: { requestId: { requestId: keyId }, keyDigests: [{ keyType, digest: new Uint8Array(32) }] },
+    });
     this.#info = create(EngineInfoSchema, {
-      keys: keyIds.map((keyId) => ({ keyId, epochId, result: { requestId: { requestId: keyId } } })),
+      keys: [
+        ...keyIds.map((id) => key(id, 'PublicKey')),
+        ...decompressionKeyIds.map((id) => key(id, 'DecompressionKey')),
+      ],
       crs: crsIds.map((crsId) => ({ crsId, epochId, result: { requestId: { requestId: crsId } } })),
     });
   }

@@ -68,6 +68,9 @@ export function decryptionRows(kind: 'public_decrypt' | 'user_decrypt'): Row[] {
     row(rpc, 'the context is unknown', 'NOT_FOUND', request(A, { contextId: { requestId: B } })),
     row(rpc, 'the epoch is unknown', 'NOT_FOUND', request(A, { epochId: { requestId: B } })),
     row(rpc, 'the key is unknown', 'NOT_FOUND', request(A, { keyId: { requestId: B } })),
+    row(rpc, 'the key is a decompression key', 'NOT_FOUND', request(A, { keyId: { requestId: B } }), {
+      before: ({ engine }) => engine.setKeys([C], [], [B]),
+    }),
     row(rpc, 'the key is of another epoch', 'NOT_FOUND', request(A, { epochId: { requestId: C } }), {
       before: ok('NewMpcEpoch', newEpoch(C)),
     }),

@@ -105,6 +105,16 @@ export function keyGenRows(insecure: boolean): Row[] {
       keyGeneration(B, A, { keysetConfig: useExisting, keysetAddedInfo: { existingKeysetId: { requestId: C } } }),
       { before: preprocessed },
     ),
+    row(
+      rpc,
+      'the existing key is a decompression key',
+      'NOT_FOUND',
+      keyGeneration(B, A, { keysetConfig: useExisting, keysetAddedInfo: { existingKeysetId: { requestId: C } } }),
+      { before: all(preprocessed, ({ engine }) => engine.setKeys([], [], [C])) },
+    ),
+    row(rpc, 'the engine has a decompression key of that id', 'ALREADY_EXISTS', keyGeneration(B, A), {
+      before: all(preprocessed, ({ engine }) => engine.setKeys([], [], [B])),
+    }),
     row(rpc, 'the preprocessing is unknown', 'NOT_FOUND', keyGeneration(B, A)),
     row(rpc, 'the preprocessing is running', 'UNAVAILABLE', keyGeneration(B, A), {
       before: all(
