@@ -1,5 +1,5 @@
 /** Processor time and memory of a running process, read from /proc. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 /** Clock ticks of /proc per second: 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -26,9 +26,4 @@ export function memory(pid: number): { readonly residentMb: number; readonly pea
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');
   const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? Number.NaN);
   return { residentMb: kilobytes('VmRSS') / 1000, peakMb: kilobytes('VmHWM') / 1000 };
-}
-
-/** Number of threads of a process. */
-export function threads(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`).length;
 }
