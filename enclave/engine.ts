@@ -3,9 +3,9 @@
  *
  * The engine is the only process that holds secrets. It keeps no state that cannot be rebuilt from its vault.
  */
-import { readFileSync } from 'node:fs';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
+import { packageVersion } from '../common/package-version.ts';
 import { systemRandom } from '../common/random.ts';
 import * as native from '../native/engine/index.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -131,11 +131,4 @@ function operationDeps(options: EngineOptions, { identity, catalogue, queue }: P
     developerMode,
     clock,
   };
-}
-
-function packageVersion(): string {
-  const { version }: { version?: unknown } = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  );
-  return typeof version === 'string' ? version : 'unknown';
 }

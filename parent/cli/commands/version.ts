@@ -2,8 +2,8 @@
  * `arca version`: the versions of what runs here.
  */
 import type { Command } from '@commander-js/extra-typings';
+import { packageVersion } from '../../../common/package-version.ts';
 import { createCommand, jsonOption, runAction } from '../framework/command.ts';
-import { packageVersion } from '../framework/package-files.ts';
 
 /** Returns the `version` command. */
 export function versionCommand(): Command<[], { json?: true }> {

@@ -1,7 +1,7 @@
 /**
  * Where the parts of this package stand: TypeScript sources in a clone, JavaScript under `dist` once installed.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? '.ts' : '.js';
@@ -18,13 +18,6 @@ export function modulePath(name: string): string {
 /** Returns the path of any other file of the package, e.g. `scripts/verify-answer.mjs`. */
 export function packagePath(name: string): string {
   return fileURLToPath(new URL(name, PACKAGE));
-}
-
-/** Returns the version in package.json. */
-export function packageVersion(): string {
-  const value: unknown = JSON.parse(readFileSync(new URL('package.json', PACKAGE), 'utf8'));
-  const version = value !== null && typeof value === 'object' && 'version' in value ? value.version : undefined;
-  return typeof version === 'string' ? version : 'unknown';
 }
 
 /** Returns how a person calls this program from where it stands. */
