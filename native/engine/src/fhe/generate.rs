@@ -1,7 +1,7 @@
 //! Generation of key sets, decryption-side helper keys and CRSs.
 //!
 //! Randomness is the operating system's: a 256-bit private seed, from which the crate draws the 128-bit public seed.
-//! One generation runs at a time; each uses all cores.
+//! One generation runs at a time. It uses all cores, at a lower priority than decryptions, which go on meanwhile.
 
 use std::sync::Mutex;
 
@@ -49,7 +49,7 @@ impl Layout {
 static GENERATION: Mutex<()> = Mutex::new(());
 
 /// Runs one generation alone; a second one is refused at once.
-fn alone<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+fn alone<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let _turn = match GENERATION.try_lock() {
         Ok(turn) => turn,
         Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -57,8 +57,28 @@ fn alone<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
             return Err(EngineError::new(Code::PreconditionFailed, "another generation is running"));
         }
     };
-    work()
+    let pool = rayon::ThreadPoolBuilder::new()
+        .thread_name(|index| format!("generation-{index}"))
+        .start_handler(|_| step_back())
+        .build()
+        .map_err(|_| EngineError::internal("no threads for a generation"))?;
+    pool.install(work)
 }
+
+/// Lowers the calling thread's priority. Failing to do so only costs latency elsewhere.
+#[cfg(target_os = "linux")]
+fn step_back() {
+    unsafe extern "C" {
+        safe fn setpriority(which: i32, who: u32, priority: i32) -> i32;
+    }
+    const PRIO_PROCESS: i32 = 0;
+    const NICENESS: i32 = 10;
+    // On Linux `who` 0 means the calling thread alone.
+    let _ = setpriority(PRIO_PROCESS, 0, NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn step_back() {}
 
 fn private_seed() -> Result<Vec<u8>> {
     let mut seed = vec![0u8; 32];
