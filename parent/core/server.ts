@@ -8,7 +8,6 @@ import { type GrpcLimits, type GrpcMethods, openGrpcServer } from '../grpc/serve
 import type { Health } from './health.ts';
 import { DEFAULT_WAITS, type RpcDeps, type Waits } from './rpc/deps.ts';
 import { healthCheck, healthWatch } from './rpc/health-service.ts';
-import type { JobProgress } from './rpc/running-jobs.ts';
 import { createCoreService } from './rpc/service.ts';
 
 /** What a Core needs. */
@@ -31,8 +30,6 @@ export interface Core {
   recover(): Promise<void>;
   /** Reasons why the Core itself does not serve; empty when it does. */
   reasons(): readonly string[];
-  /** Generations under way, for people who wait for them. */
-  progress(): JobProgress[];
   /** Calls that have not ended. */
   readonly callsInFlight: number;
   /** Takes no more calls, lets those under way end, then leaves what still runs to the next start. */
@@ -77,7 +74,6 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
       recovered = true;
     },
     reasons,
-    progress: () => service.progress(),
     get callsInFlight() {
       return server.callsInFlight;
     },

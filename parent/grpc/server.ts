@@ -48,7 +48,7 @@ export interface GrpcLimits {
 /** Limits that apply where none are given. */
 export const DEFAULT_GRPC_LIMITS: GrpcLimits = {
   maxMessageBytes: 104_857_600,
-  maxHeldBytes: 1024 * 1024 * 1024,
+  maxHeldBytes: 512 * 1024 * 1024,
   maxConnections: 1024,
   maxStreamsPerConnection: 1024,
   bodyTimeoutMs: 120_000,
@@ -231,12 +231,17 @@ function sweep(calls: ReadonlySet<ServerCall>, limits: GrpcLimits, nowMs: number
 
 function listen(server: Http2Server, host: string, port: number): Promise<{ host: string; port: number }> {
   return new Promise((resolve, reject) => {
-    server.once('error', (error) => {
+    const refused = (error: Error): void => {
       const taken = systemErrorCode(error) === 'EADDRINUSE';
       const why = taken ? 'the port is taken by another process' : 'cannot listen there';
       reject(new KmsError('STATE_INVALID', `${why}: ${host}:${port}`, { host, port }, error));
+    };
+    server.once('error', refused);
+    server.listen(port, host, () => {
+      server.off('error', refused);
+      server.on('error', ignore); // a connection that could not be taken, as with too many open files
+      resolve(boundAddress(server, host));
     });
-    server.listen(port, host, () => resolve(boundAddress(server, host)));
   });
 }
 

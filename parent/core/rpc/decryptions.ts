@@ -20,7 +20,7 @@ import { decodeId, requireRequest, responseOf, resultOf, settledWithin } from '.
 import type { Topology } from './topology.ts';
 
 /** Requests of unfinished decryptions may hold this much memory. */
-const MAX_HELD_BYTES = 1024 * 1024 * 1024;
+const MAX_HELD_BYTES = 512 * 1024 * 1024;
 
 /** What decryptions need beside the common things. */
 export interface DecryptionDeps extends RpcDeps {

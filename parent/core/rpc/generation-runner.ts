@@ -4,6 +4,8 @@
  * A generation is never repeated by itself: when its outcome is unknown the engine is asked whether it had committed.
  */
 import { isKmsError } from '../../../common/errors.ts';
+import type { Logger } from '../../../common/log.ts';
+import type { EngineProgress } from '../engine-client/engine-client.ts';
 import type { Permit } from '../limits/rate-limiter.ts';
 import type { Operation } from '../metrics/core-metrics.ts';
 import type { GenerationOutcome, GenerationRun } from '../objects/generations.ts';
@@ -33,7 +35,8 @@ export async function runGeneration(
   log.info({ event: `${kind}.started`, requestId: id, epochId });
   if (operation) metrics.operation(operation);
   try {
-    await jobs.run(entry, async (signal, onProgress) => {
+    await jobs.run(entry, async (signal) => {
+      const onProgress = logPhases(log, entry);
       const response = await generations.run({ ...call, id, epochId, signal, onProgress });
       await store.settle(entry, { state: 'done', response });
     });
@@ -46,6 +49,16 @@ export async function runGeneration(
     if (operation) metrics.observeMs(operation, clock.monotonicMs() - startedMs);
     permit.release();
   }
+}
+
+/** Logs each phase of a generation as it begins. */
+function logPhases(log: Logger, { kind, id }: RequestEntry): (progress: EngineProgress) => void {
+  let current: string | undefined;
+  return ({ phase, fraction, estimated }) => {
+    if (phase === current) return;
+    current = phase;
+    log.info({ event: `${kind}.phase`, requestId: id, phase, fraction, estimated });
+  };
 }
 
 /** After a restart: asks the engine what became of a generation, and stores it. */

@@ -28,7 +28,7 @@ const AT_ONCE = 64;
  * Call it before the node listens: a generation that a client starts while the last run is being taken up is under
  * way, not interrupted.
  *
- * @returns Needs the engine, and waits for it. Resolves when interrupted generations are settled and all else is done
+ * @returns Needs the engine, and waits for it. Resolves when interrupted generations are settled and all else has begun
  * again; rejects when the node stops.
  */
 export function prepareRecovery(deps: RpcDeps & { readonly background: Background }): () => Promise<void> {
@@ -59,12 +59,24 @@ async function recover(
   await engine.whenConnected(stopping);
   for (const entry of generations) await settleInterrupted(deps, entry);
 
+  // The node serves meanwhile: whoever asks for one of these waits for it.
+  repeatAll(deps, repeated).then(
+    () => log.info({ event: 'core.recovered' }),
+    (error: unknown) => {
+      if (!stopping.aborted) log.error({ event: 'core.recovery_failed', err: error });
+    },
+  );
+}
+
+async function repeatAll(
+  deps: RpcDeps & { readonly background: Background },
+  repeated: Interrupted['repeated'],
+): Promise<void> {
   const next = repeated.values();
   const worker = async (): Promise<void> => {
     for (const { entry, method } of next) await runAgain(deps, entry, method);
   };
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  log.info({ event: 'core.recovered' });
 }
 
 async function runAgain(

@@ -25,7 +25,7 @@ import { bandwidthBenchmarkRpc, healthStatusRpc, keyMaterialAvailabilityRpc } fr
 import { partialPreprocessingRpc, preprocessingResultRpc, preprocessingRpc } from './preprocessing.ts';
 import { prepareRecovery } from './recover.ts';
 import { listRequestsRpc, metaStoreInfoRpc, requestStatusesRpc } from './request-statuses.ts';
-import { type JobProgress, openRunningJobs, type RunningJobs } from './running-jobs.ts';
+import { openRunningJobs, type RunningJobs } from './running-jobs.ts';
 import { openTopology, type Topology } from './topology.ts';
 
 /** Names of the RPCs of the client service. */
@@ -36,8 +36,6 @@ export interface CoreService {
   readonly methods: GrpcMethods;
   /** Takes up what the last run left; see {@link prepareRecovery}. */
   recover(): Promise<void>;
-  /** Generations under way. */
-  progress(): JobProgress[];
 }
 
 interface Parts extends RpcDeps {
@@ -68,7 +66,7 @@ export function createCoreService(deps: RpcDeps): CoreService {
     GetMetaStoreInfo: metaStoreInfoRpc(deps.store),
   });
   registerGauges(parts);
-  return { methods, recover: prepareRecovery(parts), progress: () => parts.jobs.progress() };
+  return { methods, recover: prepareRecovery(parts) };
 }
 
 type InsecureName =

@@ -52,7 +52,7 @@ export function openDatabase(file: string, migrations: readonly Migration[] = MI
     db = new DatabaseSync(file);
     db.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
     // Checkpoints write to the database file and sync it: rarer ones, larger, cost less in all.
-    db.exec('PRAGMA wal_autocheckpoint = 4000');
+    db.exec('PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864');
     migrate(db, file, migrations);
     return db;
   } catch (error) {

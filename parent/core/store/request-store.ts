@@ -178,7 +178,8 @@ export class RequestStore {
       entry.outcome = undefined;
     } catch (error) {
       entry.stored = wasStored;
-      this.#onFault(explain(error, this.#file), entry);
+      // Once closed, what was not acknowledged is lost by design, and the rest is done again by the next start.
+      if (this.#db.isOpen) this.#onFault(explain(error, this.#file), entry);
     }
     entry.state = outcome.state;
     entry.settling = false;

@@ -1,4 +1,5 @@
 /** What request handlers do beside answering a status: what reaches the engine, who waits, who is told what. */
+import { hash } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
@@ -194,16 +195,16 @@ t.test('two key generations at once cannot use one preprocessing', async (t) => 
   t.equal(core.generations.runs.length, 1);
 });
 
-t.test('shows how far a generation is', async (t) => {
+t.test('logs each phase of a generation once', async (t) => {
   const core = await startTestCore(t);
   core.generations.onRun = (run) => {
-    run.onProgress?.({ phase: 'server key', fraction: 0.25, estimated: true });
+    for (const fraction of [0.25, 0.5]) run.onProgress?.({ phase: 'server key', fraction, estimated: true });
     return untilAborted(run);
   };
   await core.raw('CrsGen', crsGeneration(A));
-  t.same(core.core.progress(), [{ kind: 'crsgen', id: A, phase: 'server key', fraction: 0.25, estimated: true }]);
-  await core.raw('AbortCrsGen', idBody(A));
-  t.same(core.core.progress(), []);
+  const lines = core.logs.filter((line) => line.includes('crsgen.phase'));
+  t.equal(lines.length, 1);
+  t.match(JSON.parse(lines[0] ?? ''), { requestId: A, phase: 'server key', fraction: 0.25, estimated: true });
 });
 
 t.test('destroying a context ends its epochs and names them', async (t) => {
@@ -262,4 +263,27 @@ t.test('logs no body, no address and no text of a client', async (t) => {
   const log = [...core.logs, ...other.logs].join('');
   for (const secret of ['private', 'plaintext', '0x5aAeb', '0707070707', 'BwcHBw']) t.notMatch(log, secret);
   t.match(log, 'public_decrypt.failed', 'a bug is logged');
+});
+
+t.test('a request is never overwritten while the engine may read it', async (t) => {
+  const core = await startTestCore(t);
+  const changed: string[] = [];
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, async (body) => {
+    const before = hash('sha256', body);
+    for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve));
+    if (hash('sha256', body) !== before) changed.push(before);
+    return new Uint8Array(0);
+  });
+  const path = '/kms_service.v1.CoreServiceEndpoint/PublicDecryptSync';
+  const calls = Array.from({ length: 120 }, async (_, at) => {
+    const ciphertexts = [{ ciphertext: Buffer.alloc(99_000, at), fheType: 5 }];
+    const abort = new AbortController();
+    if (at % 3 === 0) setTimeout(() => abort.abort(), at % 20);
+    const rpc = at % 4 === 0 ? path.replace('Sync', '') : path;
+    const body = publicDecryption(idOf(`overwrite ${at}`), { ciphertexts });
+    await core.client.callRaw(rpc, body, { signal: abort.signal }).catch(() => undefined);
+  });
+  await Promise.all(calls);
+  t.ok(core.engine.calls.length > 60);
+  t.same(changed, []);
 });
