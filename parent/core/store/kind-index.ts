@@ -49,6 +49,14 @@ export class KindIndex<E extends { readonly id: string }> {
     return oldest;
   }
 
+  /** Drops the oldest finished entries of an index that was filled when more were allowed, and returns them. */
+  trim(): E[] {
+    const excess = Math.min(this.#byId.size - this.#capacity, this.#completed.size - this.#minCompleted);
+    const dropped = excess > 0 ? [...this.#completed].slice(0, excess) : [];
+    for (const entry of dropped) this.delete(entry);
+    return dropped;
+  }
+
   add(entry: E): void {
     this.#byId.set(entry.id, entry);
   }

@@ -277,6 +277,8 @@ export class RequestStore {
       if (live.state !== 'running') index.completed(live);
       this.#nextSeq = Math.max(this.#nextSeq, row.seq + 1);
     }
+    // The capacity may be less than it was.
+    for (const index of Object.values(this.#kinds)) for (const entry of index.trim()) this.#forget(entry);
   }
 
   #write(entry: LiveEntry, run: () => void): Promise<void> {

@@ -100,6 +100,25 @@ t.test('an outcome is told only once it is committed', async (t) => {
   t.equal(entry.state, 'done', 'and stays');
 });
 
+t.test('a store that was opened with less room lets the oldest answers go, for good', async (t) => {
+  const file = storeFile(t);
+  const store = open(t, file);
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  for (const name of names) await store.settle(store.begin(request(name)), DONE);
+  await store.acknowledge(store.begin(request('running')), BODY);
+  store.close();
+
+  const left = (from: RequestStore): string[] =>
+    [...names, 'running'].filter((name) => from.find('public_decrypt', idOf(name)));
+  const less = open(t, file, { decCapacity: 4, minDecCache: 2 });
+  t.same(left(less), ['d', 'e', 'f', 'running']);
+  less.close();
+  const least = open(t, file, { decCapacity: 2, minDecCache: 2 });
+  t.same(left(least), ['e', 'f', 'running'], 'as many as must be kept, and what runs');
+  least.close();
+  t.same(left(open(t, file)), ['e', 'f', 'running']);
+});
+
 t.test('a failed decryption runs again under its id, and a failure of that is forgotten', async (t) => {
   const file = storeFile(t);
   const store = open(t, file);
