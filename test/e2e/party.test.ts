@@ -26,7 +26,7 @@ const [ciphertext = new Uint8Array()] = await encryptFor(party, key.keyId, [{ va
 const ITEM = [{ ciphertext, fheType: 5 }];
 
 /** Asks until there is a result; clients poll like this. */
-async function poll<T>(ask: () => Promise<T>, limitMs = 20_000): Promise<T> {
+async function poll<T>(ask: () => Promise<T>, limitMs = 60_000): Promise<T> {
   const until = performance.now() + limitMs;
   for (;;) {
     try {
