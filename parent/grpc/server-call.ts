@@ -171,7 +171,7 @@ export class ServerCall implements GrpcCall {
     }
     if (this.#method.kind === 'unary') {
       const answer = await this.#method.handle(body, this);
-      if (this.#over) return;
+      if (this.#gone) return;
       this.#begin();
       this.#stream.end(frameMessage(answer));
       this.#finish();
@@ -182,14 +182,19 @@ export class ServerCall implements GrpcCall {
 
   async #runStream(method: ServerStreamMethod, body: Uint8Array): Promise<void> {
     for await (const answer of method.handle(body, this)) {
-      if (this.#over) return;
+      if (this.#gone) return;
       if (!this.#stream.headersSent) this.#begin();
       if (!this.#stream.write(frameMessage(answer))) await drained(this.#stream);
     }
-    if (this.#over) return;
+    if (this.#gone) return;
     if (!this.#stream.headersSent) this.#begin();
     this.#stream.end();
     this.#finish();
+  }
+
+  /** Whether nobody can be answered any more; the event that says so may still be on its way. */
+  get #gone(): boolean {
+    return this.#over || this.#stream.closed || this.#stream.destroyed;
   }
 
   /** Sends the headers; the trailers follow once the body is out. */

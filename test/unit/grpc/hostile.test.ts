@@ -238,6 +238,31 @@ t.test('survives streams opened and reset in a burst', async (t) => {
   await stillServes(t, echo, 'others');
 });
 
+t.test('clients that leave at any moment are no fault', async (t) => {
+  const echo = await startEchoServer(t);
+  const paths = ['/test.Echo/Echo', '/test.Echo/Wait', '/test.Echo/Fail', '/test.Echo/Count'];
+  for (let round = 0; round < 12; round++) {
+    const session = openSession(t, echo);
+    const calls = Array.from({ length: 40 }, (_, at) => {
+      const path = paths[at % paths.length] ?? '';
+      const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' });
+      stream.on('error', () => undefined);
+      stream.resume();
+      stream.write(frame(Buffer.alloc(30_000, 200)).subarray(0, at % 5 === 0 ? 10_000 : undefined));
+      if (at % 3 !== 0) stream.end();
+      if (at % 7 === 0) setImmediate(() => stream.close(constants.NGHTTP2_CANCEL));
+      return new Promise((resolve) => stream.on('close', resolve));
+    });
+    for (let turns = 0; turns < round; turns++) await new Promise((resolve) => setImmediate(resolve));
+    session.destroy();
+    await Promise.all(calls);
+  }
+  await stillServes(t, echo, 'afterwards');
+  while (echo.server.callsInFlight > 0) await new Promise((resolve) => setImmediate(resolve));
+  t.same(echo.faults, []);
+  t.equal(echo.server.heldBytes, 0);
+});
+
 t.test('takes no more connections than it may', async (t) => {
   const echo = await startEchoServer(t, { maxConnections: 2 });
   const first = openSession(t, echo);
