@@ -20,7 +20,7 @@ const PACKED_SIZE: usize = 768;
 const Q: u16 = 3329;
 
 /// Safe serialization header of `UnifiedPublicEncKey`, version 0, variant ML-KEM-512, length 800.
-const PREFIX: &[u8; 69] =
+pub(super) const PREFIX: &[u8; 69] =
     b"\x03\0\0\0\0\0\0\x000.5\0\0\0\0\x03\0\0\0\0\0\0\x000.1\x13\0\0\0\0\0\0\0UnifiedPublicEncKey\
     \0\0\0\0\0\0\0\0\x20\x03\0\0\0\0\0\0";
 

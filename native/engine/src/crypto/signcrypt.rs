@@ -75,3 +75,48 @@ fn encrypt(mut inner: Zeroizing<Vec<u8>>, ek: &EncKey, message: &[u8; 32], nonce
     out.extend_from_slice(&tag);
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use ml_kem::kem::Decapsulate;
+    use ml_kem::{EncodedSizeUser, KemCore, MlKem512};
+
+    use super::*;
+    use crate::crypto::enc_key::PREFIX;
+    use crate::crypto::hash::sha256;
+    use crate::crypto::secp;
+
+    #[test]
+    fn opens_to_the_signed_message() {
+        let node = NodeKeyInner::from_bytes(&[7; 32]).unwrap();
+        let (secret, public) = MlKem512::generate_deterministic(&[1; 32].into(), &[2; 32].into());
+        let ek = EncKey::parse(&[&PREFIX[..], &public.as_bytes()].concat()).unwrap();
+        let out = signcrypt(&node, &[5; 8], 5, &[6; 32], &[9; 20], &ek).unwrap();
+
+        let (nonce, rest) = out.split_at(NONCE_SIZE);
+        assert_eq!(&rest[..8], &768u64.to_le_bytes());
+        let shared = secret.decapsulate(&rest[8..776].try_into().unwrap()).unwrap();
+        assert_eq!(&rest[776..784], &((rest.len() - 784) as u64).to_le_bytes());
+        let (sealed, tag) = rest[784..].split_at(rest.len() - 784 - AEAD_TAG_SIZE);
+        let mut inner = sealed.to_vec();
+        let cipher = Aes256Gcm::new_from_slice(&shared).unwrap();
+        cipher.decrypt_in_place_detached(nonce.into(), &[], &mut inner, tag.into()).unwrap();
+
+        let message = [&8u64.to_le_bytes()[..], &[5; 8], &5i32.to_le_bytes(), &32u64.to_le_bytes(), &[6; 32]].concat();
+        let (signed, signer) = inner.split_at(inner.len() - 32);
+        assert_eq!(signer, node.signcryption_digest());
+        assert_eq!(&signed[..message.len()], &message);
+        let digest = sha256(&[TAG, &message, &[9; 20], ek.signcryption_digest()]);
+        assert!(secp::verify(&node.public().serialize(), digest, &signed[message.len()..]).unwrap());
+    }
+
+    #[test]
+    fn refuses_a_plaintext_as_long_as_a_key() {
+        let node = NodeKeyInner::from_bytes(&[7; 32]).unwrap();
+        let (_, public) = MlKem512::generate_deterministic(&[1; 32].into(), &[2; 32].into());
+        let ek = EncKey::parse(&[&PREFIX[..], &public.as_bytes()].concat()).unwrap();
+        for size in KEY_SIZES {
+            assert!(signcrypt(&node, &vec![0; size], 5, &[0; 32], &[0; 20], &ek).is_err(), "{size}");
+        }
+    }
+}
