@@ -160,6 +160,16 @@ t.test('ends requests that come too slowly, and connections that say nothing', a
   await stillServes(t, echo, 'others');
 });
 
+t.test('drops a client that does not take its answer', async (t) => {
+  const echo = await startEchoServer(t, { stallTimeoutMs: 100 });
+  const session = connect(echo.url, { settings: { initialWindowSize: 0 } });
+  session.on('error', () => undefined);
+  t.teardown(() => session.destroy());
+  const answer = await send(session, [frame(randomBytes(1000))]);
+  t.match(answer, { http: 200, status: undefined, reset: constants.NGHTTP2_CANCEL });
+  await stillServes(t, echo, 'others');
+});
+
 t.test('ends a connection that is idle, not one with a call', async (t) => {
   const echo = await startEchoServer(t, { idleTimeoutMs: 80 });
   const idle = openSession(t, echo);
