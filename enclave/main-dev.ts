@@ -4,20 +4,16 @@
  * This file and main.ts are the only ones that name trust anchor, keychain and insecure operations.
  */
 import { systemClock } from '../common/clock.ts';
-import { KmsError } from '../common/errors.ts';
+import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
 import { startEngine } from './engine.ts';
-import { runEngineProcess } from './process.ts';
 import { unixListener } from './service/unix-listener.ts';
 import { clearKeychain } from './vault/clear-keychain.ts';
 
-await runEngineProcess(async (config, log) => {
-  if (!config.developer_mode) {
-    throw new KmsError('CONFIG_INVALID', 'this program is for developer_mode = true alone; use `arca node`');
-  }
+await runServiceProcess('engine', true, async (config, log) => {
   const { path, prefix } = config.private_vault.storage.file;
-  return await startEngine({
+  const engine = await startEngine({
     developerMode: true,
     insecureOperations: true,
     testParameters: true,
@@ -29,4 +25,5 @@ await runEngineProcess(async (config, log) => {
     clock: systemClock,
     log,
   });
+  return { ready: async () => engine.facts, close: (graceMs) => engine.close(graceMs) };
 });

@@ -5,15 +5,9 @@
  * of production, AWS KMS with attestation, is not part of this release, and no other may stand in for it.
  */
 import { KmsError } from '../common/errors.ts';
-import { runEngineProcess } from './process.ts';
+import { runServiceProcess } from '../common/service-process.ts';
 
-await runEngineProcess((config) => {
-  if (config.developer_mode) {
-    throw new KmsError(
-      'CONFIG_INVALID',
-      'developer_mode = true is for `arca dev` alone: this program does not have it',
-    );
-  }
+await runServiceProcess('engine', false, () => {
   throw new KmsError(
     'CONFIG_INVALID',
     'sealed vaults need the AWS KMS keychain, which this release does not have; `arca dev` runs without one',

@@ -68,6 +68,7 @@ function describe({ decryption, generation, identity, version, developerMode }: 
 
 function status({ generation, budget, clock }: HandlerDeps, startedMs: number): Uint8Array {
   const { user, system } = process.cpuUsage();
+  const { heapTotal, external } = process.memoryUsage();
   return toBinary(
     EngineStatusSchema,
     create(EngineStatusSchema, {
@@ -75,6 +76,7 @@ function status({ generation, budget, clock }: HandlerDeps, startedMs: number): 
       residentBytes: BigInt(process.memoryUsage.rss()),
       callsInFlight: budget.calls,
       generating: generation.queue.current,
+      scriptBytes: BigInt(heapTotal + external),
       cpuUserUs: BigInt(user),
       cpuSystemUs: BigInt(system),
     }),

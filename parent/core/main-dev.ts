@@ -1,6 +1,7 @@
 /**
  * The Core of developer mode: insecure RPCs exist, and only an engine in developer mode is accepted.
  */
-import { runCoreProcess } from './process.ts';
+import { runServiceProcess } from '../../common/service-process.ts';
+import { startCoreService } from './process.ts';
 
-await runCoreProcess({ developerMode: true });
+await runServiceProcess('core', true, startCoreService(true));

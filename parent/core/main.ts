@@ -1,6 +1,7 @@
 /**
  * The Core of a production node: no insecure RPC, and an engine that is not in developer mode.
  */
-import { runCoreProcess } from './process.ts';
+import { runServiceProcess } from '../../common/service-process.ts';
+import { startCoreService } from './process.ts';
 
-await runCoreProcess({ developerMode: false });
+await runServiceProcess('core', false, startCoreService(false));

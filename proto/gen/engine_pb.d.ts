@@ -57,13 +57,6 @@ export declare type CallHead = Message<"engine.v1.CallHead"> & {
    * @generated from field: bytes evidence = 1;
    */
   evidence: Uint8Array;
-
-  /**
-   * Time left for the call; 0 is none given.
-   *
-   * @generated from field: uint32 timeout_ms = 2;
-   */
-  timeoutMs: number;
 };
 
 /**
@@ -359,11 +352,11 @@ export declare type EngineStatus = Message<"engine.v1.EngineStatus"> & {
   generating: string;
 
   /**
-   * Server keys now in memory, which Small formats need.
+   * Memory of JavaScript: heap and buffers. The rest of resident_bytes is native.
    *
-   * @generated from field: uint32 server_keys_loaded = 5;
+   * @generated from field: uint64 script_bytes = 5;
    */
-  serverKeysLoaded: number;
+  scriptBytes: bigint;
 
   /**
    * @generated from field: uint64 cpu_user_us = 6;

@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Clock } from '../../../common/clock.ts';
 import { KmsError } from '../../../common/errors.ts';
-import { CallHeadSchema, HelloSchema } from '../../../proto/gen/engine_pb.js';
+import { HelloSchema } from '../../../proto/gen/engine_pb.js';
 import {
   type EngineMethod,
   encodeCall,
@@ -31,7 +31,8 @@ export interface LinkOptions {
 }
 
 const SWEEP_MS = 250;
-const NO_TIMEOUT_HEAD = encodeHead(0);
+/** engine.v1.CallHead without evidence, which the policy operator-trusted does not ask for. */
+const NO_EVIDENCE = new Uint8Array();
 
 /** A connection that takes calls once {@link hello} has resolved. */
 export class LinkConnection {
@@ -50,8 +51,6 @@ export class LinkConnection {
   #corked = false;
   #lastCallId = 0;
   #sweeper: NodeJS.Timeout | undefined;
-  #head = NO_TIMEOUT_HEAD;
-  #headTimeoutMs = 0;
 
   constructor(socket: Duplex, options: LinkOptions) {
     this.#socket = socket;
@@ -87,7 +86,7 @@ export class LinkConnection {
     const callId = this.#nextCallId();
     let frame: Uint8Array[];
     try {
-      frame = encodeCall(callId, method, this.#headFor(timeoutMs), body);
+      frame = encodeCall(callId, method, NO_EVIDENCE, body);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -241,25 +240,12 @@ export class LinkConnection {
     for (const part of parts) this.#socket.write(part);
   }
 
-  #headFor(timeoutMs: number): Uint8Array {
-    // Callers use one or two timeouts, so the last head fits nearly always.
-    if (timeoutMs !== this.#headTimeoutMs) {
-      this.#head = encodeHead(timeoutMs);
-      this.#headTimeoutMs = timeoutMs;
-    }
-    return this.#head;
-  }
-
   #nextCallId(): number {
     do {
       this.#lastCallId = this.#lastCallId >= 0xffff_ffff ? 1 : this.#lastCallId + 1;
     } while (this.#calls.has(this.#lastCallId));
     return this.#lastCallId;
   }
-}
-
-function encodeHead(timeoutMs: number): Uint8Array {
-  return toBinary(CallHeadSchema, create(CallHeadSchema, { timeoutMs: Math.min(timeoutMs, 0xffff_ffff) }));
 }
 
 function cancelled(): KmsError {

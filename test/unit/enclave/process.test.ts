@@ -148,13 +148,13 @@ t.test('wrong arguments and faults in the configuration are told', async (t) => 
 
 t.test('each program takes its own mode only, and production has no clear keychain', async (t) => {
   const folder = tempDir(t);
-  for (const [program, developerMode, wanted] of [
-    [DEVELOPER, false, /developer_mode = true alone/],
-    [PRODUCTION, true, /for `arca dev` alone/],
-    [PRODUCTION, false, /AWS KMS keychain, which this release does not have/],
+  for (const [program, developerMode, wanted, status] of [
+    [DEVELOPER, false, /not for developer_mode = false: use `arca node`/, 2],
+    [PRODUCTION, true, /not for developer_mode = true: use `arca dev`/, 2],
+    [PRODUCTION, false, /AWS KMS keychain, which this release does not have/, 1],
   ] as const) {
     const { code, stderr } = await start(t, program, ['--config', configFile(folder, developerMode)]).exit;
-    t.equal(code, 1, String(wanted));
+    t.equal(code, status, String(wanted));
     t.match(stderr, wanted);
   }
   t.notOk(existsSync(join(folder, 'private')), 'nothing was written');

@@ -1,5 +1,5 @@
 /**
- * Tunes V8's garbage collector for a process whose garbage is request bodies of 100 KB outside of V8's heap.
+ * Tunes V8's garbage collector for processes whose garbage is request bodies of 100 KB outside of V8's heap.
  *
  * By default every 64 MB of them start a full collection: twelve a second at full load, a quarter of the CPU. Counted
  * within the heap's own limit instead, and with a heap that may grow further between collections, they cost a few

@@ -1,0 +1,102 @@
+/**
+ * One of our processes: arguments, configuration, the supervisor's pipe, signals and the line that says it is ready.
+ *
+ * What the process may trust is said by the program's main file; nothing here knows.
+ */
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { parseArgs } from 'node:util';
+import { systemClock } from './clock.ts';
+import { tuneCollector } from './collector.ts';
+import { loadConfig } from './config.ts';
+import { isKmsError, KmsError } from './errors.ts';
+import { createLogger, type Logger } from './log.ts';
+import { NodeConfig } from './node-config.ts';
+
+/** Descriptor of the pipe whose other end the supervisor holds. */
+const SUPERVISOR_FD = 3;
+/** How long calls in flight may take to finish once the process was told to stop. */
+const GRACE_MS = 1_500;
+/** When the process ends whatever is still going on. */
+const HARD_STOP_MS = 2_000;
+
+/** What runs in the process. */
+export interface Service {
+  /** Resolves, once it serves, with the facts of the line that says so. */
+  ready(): Promise<object>;
+  /** Takes no more work and lets what is under way finish for up to `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
+
+/**
+ * Runs a service until a signal, or the end of the supervisor, stops it; then ends the process.
+ *
+ * Logs `<name>.ready`. Exits with 0 after an orderly stop, 1 if it could not start, 2 for wrong arguments or
+ * configuration.
+ */
+export async function runServiceProcess(
+  name: 'engine' | 'core',
+  developerMode: boolean,
+  start: (config: NodeConfig, log: Logger) => Promise<Service>,
+): Promise<void> {
+  tuneCollector();
+  const { config, log } = readConfig(name, developerMode);
+  let stopping = false;
+  try {
+    const service = await start(config, log);
+    const stop = (reason: string): void => {
+      if (stopping) return;
+      stopping = true;
+      log.info({ event: `${name}.stopping`, reason });
+      setTimeout(() => process.exit(1), HARD_STOP_MS).unref();
+      // Whatever the stop comes to, the process ends.
+      void service.close(GRACE_MS).then(
+        () => process.exit(0),
+        (error: unknown) => fail(name, log, error),
+      );
+    };
+    process.on('SIGTERM', () => stop('SIGTERM'));
+    process.on('SIGINT', () => stop('SIGINT'));
+    watchSupervisor(() => stop('the supervisor is gone'));
+    const facts = await service.ready();
+    log.info({ event: `${name}.ready`, ...facts, startMs: Math.round(systemClock.monotonicMs()) });
+  } catch (error) {
+    // Stopped while it was getting ready: the stop ends the process.
+    if (!stopping) fail(name, log, error);
+  }
+}
+
+function readConfig(name: string, developerMode: boolean): { config: NodeConfig; log: Logger } {
+  const early = createLogger({ name, level: 'info' });
+  try {
+    const { values } = parseArgs({ options: { config: { type: 'string' } } });
+    if (values.config === undefined) throw new TypeError('needs --config FILE');
+    const config = loadConfig(NodeConfig, { file: values.config, env: process.env });
+    if (config.developer_mode !== developerMode) {
+      const cure = developerMode ? 'use `arca node`' : 'use `arca dev`';
+      const mode = `developer_mode = ${config.developer_mode}`;
+      throw new KmsError('CONFIG_INVALID', `this program is not for ${mode}: ${cure}`);
+    }
+    return { config, log: createLogger({ name, level: config.telemetry.log_level }) };
+  } catch (error) {
+    return fail(name, early, error instanceof TypeError ? new KmsError('CONFIG_INVALID', error.message) : error, 2);
+  }
+}
+
+function fail(name: string, log: Logger, error: unknown, status = 1): never {
+  log.fatal({ event: `${name}.failed`, err: error });
+  // For people who start the program by hand; the supervisor reads the log line.
+  process.stderr.write(`${name}: ${isKmsError(error) ? error.message : 'failed'}\n`);
+  process.exit(status);
+}
+
+/** Calls `onGone` when the other end of the supervisor's pipe closes. Without such a pipe nobody is watched. */
+function watchSupervisor(onGone: () => void): void {
+  const inherited = fstatSync(SUPERVISOR_FD);
+  // Started by hand, descriptor 3 is the event loop's own and neither a pipe nor a socket.
+  if (!inherited.isFIFO() && !inherited.isSocket()) return;
+  const pipe = new Socket({ fd: SUPERVISOR_FD, readable: true, writable: false });
+  pipe.on('close', onGone);
+  pipe.on('error', () => pipe.destroy());
+  pipe.resume();
+}
