@@ -7,7 +7,7 @@ import { type DescMessage, fromBinary, type MessageShape } from '@bufbuild/proto
 import { KmsError } from '../../../common/errors.ts';
 
 /** Requests without ciphertexts are small; the largest are contexts and epochs of many nodes and keys. */
-const MAX_CONTROL_BYTES = 1024 * 1024;
+const MAX_CONTROL_BYTES = 256 * 1024;
 /** Most ciphertexts, and other fields, at the top of one request. */
 const MAX_FIELDS = 4096;
 /** Number of the field that holds ciphertexts, in both decryption requests. */
@@ -17,11 +17,16 @@ const OPTIONS = { readUnknownFields: false } as const;
 /**
  * Decodes a request that carries no ciphertexts.
  *
+ * @param maxBytes - More than the usual for requests that are lists of ids.
  * @throws {@link KmsError} `REQUEST_INVALID` if it is no such message, `RESOURCE_EXHAUSTED` if it is too large for one.
  */
-export function decodeControl<D extends DescMessage>(schema: D, body: Uint8Array): MessageShape<D> {
-  if (body.byteLength > MAX_CONTROL_BYTES) {
-    throw new KmsError('RESOURCE_EXHAUSTED', `this request has at most ${MAX_CONTROL_BYTES} bytes`, {
+export function decodeControl<D extends DescMessage>(
+  schema: D,
+  body: Uint8Array,
+  maxBytes = MAX_CONTROL_BYTES,
+): MessageShape<D> {
+  if (body.byteLength > maxBytes) {
+    throw new KmsError('RESOURCE_EXHAUSTED', `this request has at most ${maxBytes} bytes`, {
       sizeBytes: body.byteLength,
     });
   }

@@ -35,6 +35,8 @@ const STATUS_OF: Readonly<Record<RequestState, RequestProcessingStatus>> = {
   deleted: RequestProcessingStatus.DELETED,
 };
 
+/** Ten thousand ids, and then some. */
+const MAX_ID_BYTES = 1024 * 1024;
 const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
 
@@ -43,7 +45,7 @@ export function requestStatusesRpc(store: RequestStore): Rpc {
   return {
     operation: 'request_statuses',
     async handle(body) {
-      const message = decodeControl(GetRequestStatusesRequestSchema, body);
+      const message = decodeControl(GetRequestStatusesRequestSchema, body, MAX_ID_BYTES);
       const { requestIds, metaStoreType = MetaStoreType.ALL } = message;
       const kinds = STORES.filter(([type]) => metaStoreType === MetaStoreType.ALL || metaStoreType === type);
       const statuses = requestIds.flatMap((text) => {

@@ -41,7 +41,7 @@ export function preprocessingRows(insecure: boolean): Row[] {
       before: all(hanging, ok(rpc, preprocessing(B)), ok(rpc, preprocessing(C))),
     }),
     row(rpc, 'the request is no request', 'INVALID_ARGUMENT', GARBAGE),
-    row(rpc, 'it is larger than any such request', 'RESOURCE_EXHAUSTED', new Uint8Array(1024 * 1024 + 1)),
+    row(rpc, 'it is larger than any such request', 'RESOURCE_EXHAUSTED', new Uint8Array(256 * 1024 + 1)),
     row(rpc, 'the id is malformed', 'INVALID_ARGUMENT', preprocessing(BAD_ID)),
     row(rpc, 'the domain is missing', 'INVALID_ARGUMENT', preprocessing(A, { domain: undefined })),
     row(rpc, 'the parameters are unknown', 'INVALID_ARGUMENT', preprocessing(A, { params: 2 as FheParameter })),
