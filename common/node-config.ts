@@ -125,7 +125,9 @@ function loopbackOnly(section: string, field: string): Rule {
   const check = (table: unknown): boolean => {
     const text = valueAt(table, [section, field]);
     if (typeof text !== 'string' || valueAt(table, ['service', 'allow_plaintext_clients']) === true) return true;
-    return isLoopback(parseHostPort(text)?.host ?? text);
+    const host = parseHostPort(text)?.host ?? text;
+    // What is no address at all is a fault of its own.
+    return isLoopback(host) || isIP(host) === 0;
   };
   const message =
     'other machines would reach this address without TLS: use 127.0.0.1, or set service.allow_plaintext_clients = true';

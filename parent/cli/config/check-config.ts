@@ -1,5 +1,5 @@
 /**
- * Checks a configuration file exactly as a node does when it starts.
+ * Reads a configuration file exactly as a node does when it starts.
  */
 import { loadConfig } from '../../../common/config.ts';
 import { isKmsError } from '../../../common/errors.ts';
@@ -7,15 +7,20 @@ import { NodeConfig, redactNodeConfig } from '../../../common/node-config.ts';
 import { failure } from '../framework/failure.ts';
 
 /**
- * Returns the effective configuration, fit to be shown.
+ * Returns the configuration of a node.
  *
- * @throws {@link KmsError} `CONFIG_INVALID` listing every fault.
+ * @throws {@link KmsError} `CONFIG_INVALID` listing every fault, and where to read on.
  */
-export function checkConfig(file: string, env: NodeJS.ProcessEnv): unknown {
+export function loadNodeConfig(file: string, env: NodeJS.ProcessEnv): NodeConfig {
   try {
-    return redactNodeConfig(loadConfig(NodeConfig, { file, env }));
+    return loadConfig(NodeConfig, { file, env });
   } catch (error) {
     if (!isKmsError(error, 'CONFIG_INVALID')) throw error;
-    throw failure('CONFIG_INVALID', error.message, "correct the file; 'arca config explain KEY' explains a key");
+    throw failure('CONFIG_INVALID', error.message, "correct it; 'arca config explain KEY' explains a key");
   }
+}
+
+/** Returns the effective configuration, fit to be shown. Throws as {@link loadNodeConfig}. */
+export function checkConfig(file: string, env: NodeJS.ProcessEnv): unknown {
+  return redactNodeConfig(loadNodeConfig(file, env));
 }

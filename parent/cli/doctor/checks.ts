@@ -4,12 +4,12 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { type Clock, systemClock } from '../../../common/clock.ts';
-import { loadConfig } from '../../../common/config.ts';
-import { NodeConfig, parseHostPort } from '../../../common/node-config.ts';
+import { parseHostPort } from '../../../common/node-config.ts';
 import { openKmsClient } from '../../grpc/client.ts';
 import { GrpcError } from '../../grpc/status.ts';
 import { fetchOps } from '../client/ops.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
+import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, hasCode } from '../framework/failure.ts';
 import { findLockHolder } from '../supervise/folder-lock.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
@@ -105,7 +105,7 @@ async function checkPorts({ dir, node }: Findings): Promise<string> {
 /** The ports that the next start takes: those of node.toml if there is one, else the defaults. */
 async function configuredPorts(dir: string) {
   const file = `${dir}/${STATE_FILES.config}`;
-  const config = (await exists(file)) ? loadConfig(NodeConfig, { file, env: process.env }) : undefined;
+  const config = (await exists(file)) ? loadNodeConfig(file, process.env) : undefined;
   const ops = parseHostPort(config?.telemetry.metrics_bind_address ?? '');
   const [service, http] = [config?.service, config?.public_http];
   return [

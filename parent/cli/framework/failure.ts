@@ -3,6 +3,7 @@
  *
  * Every failure is a `KmsError`; the cure travels in `facts.cure`. Exit codes: 0 ok, 1 failed, 2 usage.
  */
+import { z } from 'zod';
 import { type ErrorCode, type Fact, isKmsError, KmsError, systemErrorCode } from '../../../common/errors.ts';
 
 /** The process exit codes of every command. */
@@ -38,12 +39,20 @@ export function describeFailure(error: unknown): FailureReport {
   const cure = isKmsError(error) && typeof error.facts.cure === 'string' ? error.facts.cure : undefined;
   const causes: string[] = [];
   for (let next = error instanceof Error ? error.cause : undefined; next !== undefined && causes.length < 5; ) {
-    const text = next instanceof Error ? next.message : String(next);
+    const text = textOf(next);
     if (text !== '') causes.push(text);
     next = next instanceof Error ? next.cause : undefined;
   }
   const message = error instanceof Error ? error.message : String(error);
   return { code, message, causes, ...(cure === undefined ? {} : { cure }) };
+}
+
+/** One line: the message of a zod error is a JSON document. */
+function textOf(cause: unknown): string {
+  if (cause instanceof z.ZodError) {
+    return cause.issues.map(({ path, message }) => [...path.map(String), message].join(': ')).join('; ');
+  }
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** Returns the exit code for anything thrown by a command. */

@@ -3,10 +3,10 @@
  */
 import { dirname, resolve } from 'node:path';
 import { systemClock } from '../../../common/clock.ts';
-import { loadConfig } from '../../../common/config.ts';
 import type { LogLevel } from '../../../common/log.ts';
-import { NodeConfig } from '../../../common/node-config.ts';
+import type { NodeConfig } from '../../../common/node-config.ts';
 import { packageVersion } from '../../../common/package-version.ts';
+import { loadNodeConfig } from '../config/check-config.ts';
 import type { Output } from '../framework/output.ts';
 import { modulePath } from '../framework/package-files.ts';
 import { formatMs } from '../framework/progress.ts';
@@ -67,7 +67,7 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
     ]);
     const socketPath = await prepareSocketPath(dir);
     const config = await writeDeveloperConfig({ ...options, dir, socketPath, clientPort, publicPort, opsPort });
-    const parsed = loadConfig(NodeConfig, { file: config, env: process.env });
+    const parsed = loadNodeConfig(config, process.env);
     return await startProcesses({ dir, file: config, config: parsed, params: options.params, lock, startedAt }, output);
   } catch (error) {
     lock.release();
@@ -79,7 +79,7 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
 export async function startConfiguredNode(file: string, params: Params, output: Output): Promise<RunningNode> {
   const startedAt = systemClock.monotonicMs();
   const config = resolve(file);
-  const parsed = loadConfig(NodeConfig, { file: config, env: process.env });
+  const parsed = loadNodeConfig(config, process.env);
   const dir = dirname(parsed.state.path);
   const lock = await takeStateFolder(dir, false, output);
   try {

@@ -1,4 +1,5 @@
 import t from 'tap';
+import { z } from 'zod';
 import { KmsError } from '../../../common/errors.ts';
 import { describeFailure, exitCodeOf, failure, usageFailure } from '../../../parent/cli/framework/failure.ts';
 import { createOutput, toJson } from '../../../parent/cli/framework/output.ts';
@@ -27,6 +28,13 @@ t.test('a failure is an object under --json, and names cause and cure for people
   const report = { code: 'NOT_FOUND', message: 'no such key', causes: ['disk', 'fire'], cure: 'list them' };
   t.same(JSON.parse(stdout.text()), { error: report });
   t.equal(stderr.text(), 'error: no such key\n  cause: disk\n  cause: fire\n  cure: list them\n');
+});
+
+t.test('a cause that a schema found is one line', async (t) => {
+  const { error } = z.object({ keyId: z.string(), list: z.array(z.int()) }).safeParse({ list: ['x'] });
+  t.same(describeFailure(failure('REQUEST_INVALID', 'no ciphertext file', 'give another', {}, error)).causes, [
+    'keyId: Invalid input: expected string, received undefined; list: 0: Invalid input: expected number, received string',
+  ]);
 });
 
 t.test('a failure after a result does not write a second object', async (t) => {

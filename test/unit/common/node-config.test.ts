@@ -130,7 +130,7 @@ t.test('values out of their range are refused', async (t) => {
   for (const [section, line] of bad) {
     t.throws(
       () => parse(`[${section}]\n${line}`),
-      { code: 'CONFIG_INVALID', message: /^configuration node.toml: \d faults?\n/ },
+      { code: 'CONFIG_INVALID', message: /^configuration node.toml: 1 fault\n/ },
       line,
     );
   }
