@@ -130,9 +130,15 @@ t.test('values out of their range are refused', async (t) => {
   for (const [section, line] of bad) {
     t.throws(
       () => parse(`[${section}]\n${line}`),
-      { code: 'CONFIG_INVALID', message: /^configuration node.toml: 1 fault\n/ },
+      { code: 'CONFIG_INVALID', message: /^configuration node.toml: \d faults?\n/ },
       line,
     );
+  }
+});
+
+t.test('what is no address is one fault, not an open address too', async (t) => {
+  for (const line of ['[service]\nlisten_address = "example.org"', '[telemetry]\nmetrics_bind_address = "0.0.0.0"']) {
+    t.throws(() => parse(line), { facts: { faults: 1 }, message: /needs an IP address/ }, line);
   }
 });
 
