@@ -137,7 +137,7 @@ t.test('values out of their range are refused', async (t) => {
 });
 
 t.test('what is no address is one fault, not an open address too', async (t) => {
-  for (const line of ['[service]\nlisten_address = "example.org"', '[telemetry]\nmetrics_bind_address = "0.0.0.0"']) {
+  for (const line of ['[service]\nlisten_address = "example.org"', '[telemetry]\nmetrics_bind_address = "0.0.0.0:0"']) {
     t.throws(() => parse(line), { facts: { faults: 1 }, message: /needs an IP address/ }, line);
   }
 });
