@@ -25,16 +25,26 @@ export async function* abortable(
     yield* source;
     return;
   }
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  aborted.catch(() => undefined); // observed by the race below; nobody may be waiting when it fires
-  const onAbort = () => reject(new KmsError('CANCELLED', 'the write was cancelled', {}, signal.reason));
+  const iterator = source[Symbol.asyncIterator]();
+  let reason: KmsError | undefined;
+  let stopStep: (reason: KmsError) => void = () => undefined;
+  const onAbort = (): void => {
+    reason = new KmsError('CANCELLED', 'the write was cancelled', {}, signal.reason);
+    stopStep(reason);
+  };
+  // No race with one promise of the abort: that would hold every chunk until the stream ends.
+  const next = (): Promise<IteratorResult<Uint8Array>> =>
+    new Promise((resolve, reject) => {
+      stopStep = reject;
+      if (reason) reject(reason);
+      else iterator.next().then(resolve, reject);
+    });
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
-  const iterator = source[Symbol.asyncIterator]();
   let ended = false;
   try {
     while (true) {
-      const step = await Promise.race([aborted, iterator.next()]);
+      const step = await next();
       if (step.done) {
         ended = true;
         return;
