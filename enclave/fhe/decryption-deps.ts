@@ -9,7 +9,7 @@ import type { Catalogue } from '../vault/catalogue.ts';
 
 /** See the file comment. */
 export interface DecryptionDeps {
-  readonly native: Pick<typeof Native, 'publicDecrypt' | 'userDecrypt'>;
+  readonly native: Pick<typeof Native, 'publicDecrypt' | 'publicDecryptSync' | 'userDecrypt' | 'userDecryptSync'>;
   readonly nodeKey: Native.NodeKey;
   readonly catalogue: Catalogue;
   readonly signer: AnswerSigner;

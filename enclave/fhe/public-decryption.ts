@@ -16,6 +16,7 @@ import { type PublicDecryption, parsePublicDecryption } from '../../wire/validat
 import type { CallHandler } from '../call.ts';
 import { decodeRequest } from '../decode-request.ts';
 import type { DecryptionDeps } from './decryption-deps.ts';
+import { openedOnTheSpot } from './on-the-spot.ts';
 
 const MAX_HANDLE_BYTES = 32;
 
@@ -32,12 +33,15 @@ export const publicDecryption = (deps: DecryptionDeps): CallHandler => {
     const key = catalogue.key(request.epochId, request.keyId);
     requireSignable(request);
 
-    const opened = await native.publicDecrypt(key, request.items);
-    const plaintexts = opened.map((bytes, i) => ({ bytes, fheType: request.items[i]?.fheType ?? -1 }));
+    const { items } = request;
+    const opened = openedOnTheSpot(items)
+      ? native.publicDecryptSync(key, items)
+      : await native.publicDecrypt(key, items);
+    const plaintexts = opened.map((bytes, i) => ({ bytes, fheType: items[i]?.fheType ?? -1 }));
 
     const { requestId, domain } = request;
     const extraData = effectiveExtraData(request.extraData, deps.treatV0ExtraDataAsEmpty);
-    const ctHandles = request.items.map(({ externalHandle }) => externalHandle);
+    const ctHandles = items.map(({ externalHandle }) => externalHandle);
     const decryptedResult = abiEncodePlaintexts(plaintexts);
     const digest = publicDecryptDigest({ domain, ctHandles, decryptedResult, extraData }, signer.keccak);
     const { verificationKey } = signer;

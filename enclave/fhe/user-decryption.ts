@@ -14,6 +14,7 @@ import { parseUserDecryption } from '../../wire/validate/decryption.ts';
 import type { CallHandler } from '../call.ts';
 import { decodeRequest } from '../decode-request.ts';
 import type { DecryptionDeps } from './decryption-deps.ts';
+import { openedOnTheSpot } from './on-the-spot.ts';
 
 /** A centralized node is the only party, shares nothing and packs nothing. */
 const PARTY_ID = 1;
@@ -36,7 +37,9 @@ export const userDecryption = (deps: DecryptionDeps): CallHandler => {
     const handles = request.items.map(({ externalHandle }) => externalHandle);
     const link = userDecryptionLink({ domain, publicKey, handles, userAddress }, signer.keccak);
     const recipient = { encKey: publicKey, clientAddress: userAddress, link };
-    const sealed = await native.userDecrypt(key, nodeKey, request.items, recipient);
+    const sealed = openedOnTheSpot(request.items)
+      ? native.userDecryptSync(key, nodeKey, request.items, recipient)
+      : await native.userDecrypt(key, nodeKey, request.items, recipient);
 
     const { verificationKey } = signer;
     const signcryptedCiphertexts = request.items.map(({ fheType, externalHandle }, i) => ({
