@@ -83,17 +83,19 @@ export function createLogger({ name, level, destination }: LoggerOptions): Logge
 
 function describeError(value: unknown, withStack: boolean): Record<string, unknown> {
   if (!(value instanceof Error)) return { type: typeof value };
-  const stack = withStack ? { stack: value.stack } : {};
+  const frames = stackFrames(value);
+  const stack = withStack ? { stack: frames.join('\n') } : {};
   // Only our own messages are known to hold nothing secret; a stray library error keeps its type and place.
   if (isKmsError(value))
     return { ...value.facts, type: value.name, code: value.code, message: value.message, ...stack };
   const code = 'code' in value && typeof value.code === 'string' ? { code: value.code } : {};
-  return { type: value.name, ...code, at: firstFrame(value), ...stack };
+  return { type: value.name, ...code, at: frames[0], ...stack };
 }
 
-function firstFrame(error: Error): string | undefined {
-  return error.stack
-    ?.split('\n')
-    .find((line) => line.trimStart().startsWith('at '))
-    ?.trim();
+/** The places of a stack, without the message that stands above them. */
+function stackFrames({ stack = '' }: Error): string[] {
+  return stack
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith('at '));
 }

@@ -65,6 +65,9 @@ t.test('stacks stand in debug logs only', async (t) => {
   const loud = collect('debug');
   loud.log.error({ err: new KmsError('ABORTED', 'aborted') });
   t.match(loud.last(), { err: { stack: /log\.test/ } });
+  loud.log.error({ err: new TypeError('a quoted\nrequest of c0ffee') });
+  t.match(loud.last(), { err: { stack: /log\.test/ } });
+  t.notMatch(loud.lines.join(), 'c0ffee', 'a foreign message stays out of the stack too');
 });
 
 t.test('metrics carry the constant labels', async (t) => {
