@@ -36,9 +36,11 @@ export interface RpcDeps {
 export interface Waits {
   /** A `*Sync` call or a decryption's `Get…Result`, for its result. */
   readonly resultMs: number;
+  /** The start of a preprocessing, for its record: clients of a centralized node use it without asking first. */
+  readonly recordMs: number;
   /** An abort, for the engine's word on it. */
   readonly abortMs: number;
 }
 
 /** The waits of the published service. */
-export const DEFAULT_WAITS: Waits = { resultMs: 60_000, abortMs: 5000 };
+export const DEFAULT_WAITS: Waits = { resultMs: 60_000, recordMs: 2000, abortMs: 5000 };

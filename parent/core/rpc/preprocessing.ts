@@ -19,7 +19,7 @@ import { decodeControl } from './decode.ts';
 import { engineAway } from './decryptions.ts';
 import type { RpcDeps } from './deps.ts';
 import { EMPTY, noteId, type Rpc, type RpcCall } from './method.ts';
-import { decodeId, requireRequest, resultOf } from './results.ts';
+import { decodeId, requireRequest, resultOf, settledWithin } from './results.ts';
 import type { RunningJobs } from './running-jobs.ts';
 import type { Topology } from './topology.ts';
 
@@ -81,7 +81,7 @@ interface Start {
 }
 
 async function start(deps: PreprocessingDeps, { request, body, insecure }: Start, call: RpcCall): Promise<Uint8Array> {
-  const { store, engine, topology, background, jobs } = deps;
+  const { store, engine, topology, background, jobs, waits } = deps;
   const { requestId: id, contextId, epochId } = request;
   if (store.find('preproc', id)) throw new KmsError('ALREADY_EXISTS', 'this id is known', { id });
   topology.require(contextId, epochId);
@@ -93,8 +93,9 @@ async function start(deps: PreprocessingDeps, { request, body, insecure }: Start
   const work = jobs.run(entry, (signal) =>
     background.run({ entry, method: ENGINE_METHOD.keyGenPreproc, body, permit, releaseBody, signal }),
   );
-  // Nobody waits for it: its outcome is stored, and what it throws means that the node stops.
+  // Its outcome is stored, and what it throws means that the node stops.
   work.catch(() => undefined);
   await stored;
+  await settledWithin(work, waits.recordMs, call.signal);
   return EMPTY;
 }

@@ -1,5 +1,6 @@
 /** What request handlers do beside answering a status: what reaches the engine, who waits, who is told what. */
 import { hash } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
@@ -184,6 +185,17 @@ t.test('a key generation takes both requests along and uses the preprocessing up
   t.equal(call.insecure, true);
   t.equal(core.store.find('preproc', A)?.consumedBy, B);
   t.same(Buffer.from(await core.raw('GetKeyGenResult', idBody(B))), Buffer.from(result));
+});
+
+t.test('a preprocessing that was begun can be used without asking for it first', async (t) => {
+  const core = await startTestCore(t, { waits: { recordMs: 60_000 } });
+  const held = hold(core, ENGINE_METHOD.keyGenPreproc);
+  const started = core.status('KeyGenPreproc', preprocessing(A));
+  while (!core.store.find('preproc', A)) await turn();
+  held.answer(new Uint8Array(0));
+  t.equal(await started, 'OK');
+  t.equal(core.store.find('preproc', A)?.state, 'done', 'recorded before the start is answered');
+  t.equal(await core.status('KeyGen', keyGeneration(B, A)), 'OK');
 });
 
 t.test('two key generations at once cannot use one preprocessing', async (t) => {

@@ -117,7 +117,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     storageInfo: 'file storage',
     health: { reasons: () => [] },
     listen: { host: '127.0.0.1', port: 0 },
-    waits: { ...DEFAULT_WAITS, ...options.waits },
+    waits: { ...DEFAULT_WAITS, recordMs: 20, ...options.waits },
   });
   if (options.recover !== false) await core.recover();
   const client = openKmsClient(`http://127.0.0.1:${core.address.port}`);
