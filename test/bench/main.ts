@@ -20,6 +20,7 @@ import { summarizeProfiles } from './profile.ts';
 import { buildRequests } from './requests.ts';
 import { measureSteps } from './steps.ts';
 import { measureTransports } from './transport.ts';
+import { addWhere } from './where.ts';
 
 const HELP = `Usage: npm run bench -- [options]
   --json FILE            also write every figure, by name, to FILE
@@ -66,6 +67,7 @@ async function main(): Promise<number> {
     }
     await measureTransports(bench, requests[0] ?? fail());
     await measureSteps(bench, party.running.dir, party.making.keyId, requests);
+    addWhere(figures);
     await measureStart(bench, params, party.making);
     process.stdout.write(`\n${machine}\n\n${textTable(figures.all())}\n`);
     if (values.profile) showProfiles(folder);

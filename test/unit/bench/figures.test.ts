@@ -2,6 +2,7 @@
 import t from 'tap';
 import { Figures, markdownTable, reaches, round, textTable } from '../../bench/figures.ts';
 import { cpuSeconds, mainThreadCpuSeconds, memory } from '../../bench/process-usage.ts';
+import { addWhere } from '../../bench/where.ts';
 
 const rate = { name: 'a.perSecond', value: 1234.56, unit: 'per second', goal: 1000 } as const;
 const latency = { name: 'a.p50Ms', value: 0.12345, unit: 'ms', goal: 0.1, note: 'slow' } as const;
@@ -47,4 +48,32 @@ t.test('reads processor time and memory of a running process', async (t) => {
   t.ok(main >= 0.05 && all >= main - 0.02, `${main} s of ${all} s`);
   const { residentMb, peakMb } = memory(process.pid);
   t.ok(residentMb > 10 && peakMb >= residentMb, `${residentMb} of ${peakMb} MB`);
+});
+
+t.test('says where the time of a decryption goes, and what no step explains', async (t) => {
+  const figures = new Figures();
+  for (const process of ['core', 'engine']) {
+    figures.add({ name: `public.bigCompressed.euint64.inFlight16.cpu.${process}Ms`, value: 0.3, unit: 'ms' });
+  }
+  for (const step of [
+    'transport.http2',
+    'transport.frames',
+    'protobuf.decodeRequest',
+    'protobuf.encodeResponse',
+    'validate.public',
+    'core.requestDigest',
+    'core.sqlite.inFlight16',
+    'native.publicDecrypt',
+    'native.signature',
+    'engine.eip712Digest',
+    'engine.encodePayload',
+  ]) {
+    figures.add({ name: `step.${step}`, value: 30, unit: 'µs' });
+  }
+  addWhere(figures);
+  const record = figures.toRecord();
+  t.equal(record['where.public.core.rest'], 150);
+  t.equal(record['where.public.engine.signatures'], 60);
+  t.equal(record['where.public.engine.rest'], 30);
+  t.equal(figures.all().at(-1)?.note, '10 % of 300 µs');
 });
