@@ -5,7 +5,7 @@
 import type { Figures } from './figures.ts';
 
 /** What a process does for one public decryption, under the names of the steps; some twice. */
-const PARTS = {
+const PARTS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   core: {
     http2: ['step.transport.http2'],
     protobuf: ['step.protobuf.decodeRequest'],
@@ -21,7 +21,7 @@ const PARTS = {
     hashing: ['step.engine.eip712Digest', 'step.engine.encodePayload'],
     signatures: ['step.native.signature', 'step.native.signature'],
   },
-} as const;
+};
 
 const LOAD = 'public.bigCompressed.euint64.inFlight16.cpu';
 
