@@ -11,7 +11,7 @@ import { generateKey, type KeyFacts } from '../../parent/cli/client/keys.ts';
 import { withNode } from '../../parent/cli/client/session.ts';
 import { createOutput } from '../../parent/cli/framework/output.ts';
 import type { NodeFile } from '../../parent/cli/supervise/node-file.ts';
-import { startDeveloperNode } from '../../parent/cli/supervise/run-node.ts';
+import { type Params, startDeveloperNode } from '../../parent/cli/supervise/run-node.ts';
 import { type KmsClient, openKmsClient } from '../../parent/grpc/client.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
@@ -27,8 +27,8 @@ export interface Party {
   readLog(): string;
   /** Path of an object of the public vault. */
   publicFile(type: string, id: string): string;
-  /** Generates a key with test parameters, through the client service. */
-  generateKey(): Promise<KeyFacts>;
+  /** Generates a key through the client service, with test parameters unless others are asked for. */
+  generateKey(params?: Params): Promise<KeyFacts>;
   stop(): Promise<void>;
 }
 
@@ -77,9 +77,9 @@ export async function startParty(
     pids: running.pids,
     readLog: () => readFileSync(join(dir, 'node.log'), 'utf8'),
     publicFile: (type, id) => join(dir, 'public/PUB', type, id),
-    generateKey: () =>
+    generateKey: (params = 'test') =>
       withNode({ dir }, (session) =>
-        generateKey(session, 'test', { domain: TEST_DOMAIN, extraData: new Uint8Array() }),
+        generateKey(session, params, { domain: TEST_DOMAIN, extraData: new Uint8Array() }),
       ),
     stop,
   };

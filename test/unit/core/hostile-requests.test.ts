@@ -68,7 +68,7 @@ t.test('a changed, cut or extended request is answered, never an accident', asyn
     }),
     { numRuns: 600 },
   );
-  t.ok(seen.size > 2, [...seen].join(', '));
+  t.ok(seen.has('INVALID_ARGUMENT'), [...seen].join(', '));
   t.notMatch(core.logs.join(''), '"level":"error"');
 });
 
