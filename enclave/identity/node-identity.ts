@@ -5,6 +5,7 @@
  * that are wiped. Spec: kms-service.md sections 4.1, 4.7, 6.1 and 8.
  */
 import type { Clock } from '../../common/clock.ts';
+import { KmsError } from '../../common/errors.ts';
 import type { RandomSource } from '../../common/random.ts';
 import type * as Native from '../../native/engine/index.ts';
 import { buildCaCertificate, certificatePem } from '../../wire/certificate.ts';
@@ -34,14 +35,20 @@ const SERIAL_BYTES = 16;
 const BACKDATED_MS = 3_600_000;
 
 /**
- * Loads the node's identity, or generates it if the vault has none.
+ * Loads the node's identity, or generates it if the vault is new.
  *
- * @param mayGenerate - Whether a key may be made: not where the vault holds keys that were signed by another one.
- * @throws KmsError `STATE_INVALID` if a stored part is damaged.
+ * @throws KmsError `STATE_INVALID` if a stored part is damaged, or if a vault that was in use has lost its key: another
+ *   identity there would disown all that the first one signed.
  */
 export async function loadOrGenerateIdentity(deps: IdentityDeps): Promise<NodeIdentity> {
+  const { vault } = deps;
   const path = ['SigningKey', SIGNING_KEY_ID] as const;
-  const key = (await deps.vault.has(path)) ? await loadKey(deps) : await generateKey(deps);
+  const known = await vault.has(path);
+  if (!known && (await vault.inUse())) {
+    const message = `the private vault holds objects but no ${path.join('/')}: restore it from a backup`;
+    throw new KmsError('STATE_INVALID', message);
+  }
+  const key = known ? await loadKey(deps) : await generateKey(deps);
   try {
     return { key, certificate: await loadOrMakeCertificate(deps, key) };
   } catch (error) {

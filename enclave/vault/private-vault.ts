@@ -93,6 +93,13 @@ export class PrivateVault {
     return found;
   }
 
+  /** Returns whether the vault holds an object of any kind. */
+  async inUse(): Promise<boolean> {
+    for (const type of NODE_TYPES) if ((await this.#storage.list([type])).length > 0) return true;
+    for (const type of EPOCH_SCOPED_TYPES) if ((await this.list(type)).length > 0) return true;
+    return false;
+  }
+
   /**
    * Checks that the vault holds nothing but the kinds that this release knows.
    *

@@ -1,5 +1,7 @@
 /** The node's identity: made once, the same ever after, and described by the published objects. */
 import { X509Certificate } from 'node:crypto';
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { toHex } from '../../../common/bytes.ts';
 import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
@@ -58,4 +60,16 @@ t.test('a restart keeps all of it, another folder is another node', async (t) =>
   t.same(after, before);
   const other = await describe(await (await testEngine(t)).link());
   t.notSame(other.address, before.address);
+});
+
+t.test('a vault that has lost its signing key gets no other one', async (t) => {
+  const { folder, stop } = await testEngine(t);
+  await stop();
+  const key = join(folder, 'private/PRIV/SigningKey');
+  renameSync(key, join(folder, 'lost'));
+  await t.rejects(testEngine(t, { folder }), {
+    code: 'STATE_INVALID',
+    message: /holds objects but no SigningKey\/60b7.*: restore it from a backup/,
+  });
+  t.notOk(existsSync(key), 'and nothing stands in the way of the backup');
 });
