@@ -29,9 +29,20 @@ export async function runVerify(file: string | undefined, options: VerifyOptions
   if (asked.length !== 1) {
     throw usageFailure('needs one thing to verify', 'name an answer file, or --key ID, or --crs ID');
   }
-  if (options.signer !== undefined) parseAddress(options.signer, '--signer');
+  if (options.signer !== undefined) requireAddress(options.signer);
   if (file !== undefined) await verifyFile(file, options, output);
   else await withNode(options, (session) => verifyMaterial(session, options, output));
+}
+
+function requireAddress(text: string): void {
+  try {
+    parseAddress(text, '--signer');
+  } catch {
+    throw usageFailure(
+      `'${text}' is no address`,
+      'give --signer 0x and 40 hexadecimal digits with their EIP-55 checksum',
+    );
+  }
 }
 
 async function verifyFile(file: string, options: VerifyOptions, output: Output): Promise<void> {

@@ -13,7 +13,7 @@ import {
   type SignedKeyType,
 } from '../../../wire/eip712.ts';
 import { idFromBytes, parseRequestId, type RequestId } from '../../../wire/ids.ts';
-import { failure } from '../framework/failure.ts';
+import { failure, usageFailure } from '../framework/failure.ts';
 import type { Params } from '../supervise/run-node.ts';
 import type { RequestDomain } from './domain.ts';
 import { addToJournal, type JournalEntry, readJournal } from './journal.ts';
@@ -153,7 +153,7 @@ export async function listItems(session: Session, kind: JournalEntry['kind']): P
  * @throws {@link KmsError} `NOT_FOUND` if the node has none.
  */
 export async function chooseKey(session: Session, named: string | undefined): Promise<RequestId> {
-  if (named !== undefined) return parseRequestId(named, '--key');
+  if (named !== undefined) return readId(named);
   const last = (await listItems(session, 'key')).at(-1);
   if (last !== undefined) return parseRequestId(last.id);
   throw failure('NOT_FOUND', 'the node has no key', "generate one with 'arca key generate'");
@@ -185,7 +185,11 @@ function signedKeyType(type: string): SignedKeyType {
 }
 
 function readId(text: string): RequestId {
-  return parseRequestId(text, 'id');
+  try {
+    return parseRequestId(text, 'id');
+  } catch {
+    throw usageFailure(`'${text}' is no id`, "give 64 hexadecimal digits, not all zero; 'arca status' shows the ids");
+  }
 }
 
 function journalEntry(kind: JournalEntry['kind'], id: RequestId, params: Params): JournalEntry {

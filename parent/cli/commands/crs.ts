@@ -60,6 +60,6 @@ function listCommand() {
 
 function parseBits(text: string): number {
   const bits = Number(text);
-  if (/^\d{1,6}$/.test(text) && bits >= 1) return bits;
-  throw new InvalidArgumentError('give a number of bits, such as 2048');
+  if (/^\d{1,4}$/.test(text) && bits <= 2048 && Number.isInteger(Math.log2(bits))) return bits;
+  throw new InvalidArgumentError('give a power of two from 1 to 2048');
 }
