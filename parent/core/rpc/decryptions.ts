@@ -7,6 +7,7 @@
 import { hash } from 'node:crypto';
 import { KmsError } from '../../../common/errors.ts';
 import { PublicDecryptionRequestSchema, UserDecryptionRequestSchema } from '../../../proto/gen/kms_pb.js';
+import { fheType } from '../../../wire/fhe-types.ts';
 import { ENGINE_METHOD, type EngineMethod } from '../../../wire/frames.ts';
 import type { RequestId } from '../../../wire/ids.ts';
 import { parsePublicDecryption, parseUserDecryption } from '../../../wire/validate/decryption.ts';
@@ -35,6 +36,7 @@ interface Subject {
   readonly keyId: RequestId;
   readonly contextId: RequestId;
   readonly epochId: RequestId;
+  readonly items: readonly { readonly fheType: number }[];
 }
 
 type Kind = 'public_decrypt' | 'user_decrypt';
@@ -70,10 +72,24 @@ function decryptionRpcs(
   method: EngineMethod,
   parse: (body: Uint8Array, call: RpcCall) => Subject,
 ): DecryptionRpcs {
-  const { store, background, waits } = deps;
+  const { store, background, waits, metrics, clock } = deps;
   const limited = kind === 'public_decrypt' ? 'pub_decrypt' : 'user_decrypt';
-  const run = (entry: RequestEntry, body: Uint8Array, call: RpcCall): Promise<Outcome> =>
-    background.run({ entry, method, body, permit: call.takePermit(), releaseBody: call.keepBody() });
+  const inner = `${kind}_inner` as const;
+  const run = async (subject: Subject, entry: RequestEntry, body: Uint8Array, call: RpcCall): Promise<Outcome> => {
+    const startedMs = clock.monotonicMs();
+    metrics.operation(inner);
+    try {
+      const work = { entry, method, body, permit: call.takePermit(), releaseBody: call.keepBody() };
+      const outcome = await background.run(work);
+      if (outcome.state === 'failed') metrics.error(inner, new KmsError(outcome.code, outcome.reason));
+      return outcome;
+    } catch (error) {
+      metrics.error(inner, error);
+      throw error;
+    } finally {
+      metrics.observeMs(inner, clock.monotonicMs() - startedMs, typeOf(subject));
+    }
+  };
 
   return {
     start: {
@@ -87,7 +103,7 @@ function decryptionRpcs(
         const entry = store.begin({ kind, id: subject.requestId, digest, ...placeOf(subject) });
         const stored = store.acknowledge(entry, body);
         // Nobody waits for it: its outcome is stored, and what it throws means that the node stops.
-        run(entry, body, call).catch(() => undefined);
+        run(subject, entry, body, call).catch(() => undefined);
         await stored;
         return EMPTY;
       },
@@ -103,7 +119,7 @@ function decryptionRpcs(
         if (known && known.state !== 'failed') return await resultOf(store, known, waits.resultMs, call.signal);
         requireReady(deps, subject);
         const entry = store.begin({ kind, id: subject.requestId, digest, ...placeOf(subject) });
-        const work = run(entry, body, call);
+        const work = run(subject, entry, body, call);
         const ended = await settledWithin(work, waits.resultMs, call.signal);
         if (!ended) throw new KmsError('UNAVAILABLE', 'the request is still running');
         return responseOf(await work);
@@ -117,6 +133,14 @@ function decryptionRpcs(
       },
     },
   };
+}
+
+/** The type of all ciphertexts as a label, `euint64`: absent if they differ. */
+function typeOf({ items }: Subject): string | undefined {
+  const [first] = items;
+  if (!first || items.some((item) => item.fheType !== first.fheType)) return undefined;
+  const type = fheType(first.fheType);
+  return type && `e${type.name.toLowerCase()}`;
 }
 
 /** While a request is remembered, its id stands for it alone. */

@@ -114,6 +114,28 @@ t.test('goes on with a sync request whose client has left', async (t) => {
   t.equal(core.engine.calls.length, 1);
 });
 
+t.test('measures the work of the engine apart from the call, by type', async (t) => {
+  const core = await startTestCore(t);
+  const item = { ciphertext: Uint8Array.of(1), externalHandle: new Uint8Array(32) };
+  await core.raw('PublicDecryptSync', publicDecryption(A, { ciphertexts: [{ ...item, fheType: 5 }] }));
+  const mixed = [
+    { ...item, fheType: 5 },
+    { ...item, fheType: 0 },
+  ];
+  await core.raw('PublicDecryptSync', publicDecryption(B, { ciphertexts: mixed }));
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => {
+    throw new KmsError('CIPHERTEXT_INVALID', 'not a ciphertext');
+  });
+  await core.status('PublicDecryptSync', publicDecryption(C, { ciphertexts: [{ ...item, fheType: 0 }] }));
+  const text = await core.metrics();
+  const labels = 'operation_type="public_decrypt_inner",party_id="central"';
+  t.match(text, 'kms_operations_total{operation="public_decrypt_inner"} 3');
+  t.match(text, 'kms_operation_errors_total{operation="public_decrypt_inner",error="invalid_argument"} 1');
+  for (const more of ['', ',tfhe_type="euint64"', ',tfhe_type="ebool"']) {
+    t.match(text, `kms_operation_duration_ms_count{${labels}${more}} 1`);
+  }
+});
+
 t.test('holds tokens until the work in the background ends', async (t) => {
   const core = await startTestCore(t, { limits: { bucket_size: 3, pub_decrypt: 1, keygen: 3, preproc: 1 } });
   const gate = hold(core, ENGINE_METHOD.publicDecrypt);

@@ -78,6 +78,8 @@ export interface TestCore {
   readonly file: string;
   readonly logs: string[];
   readonly limiterUsed: () => number;
+  /** What a scrape gives. */
+  readonly metrics: () => Promise<string>;
   /** Calls by RPC name with an encoded request. */
   raw(rpc: string, body: Uint8Array): Promise<Uint8Array>;
   /** As raw, but returns the status only. */
@@ -98,13 +100,14 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
   const file = options.file ?? storeFile(t);
   const store = new RequestStore({ file, ...(options.capacity ?? { decCapacity: 10_000, minDecCache: 6000 }) });
   const logs: string[] = [];
+  const registry = createRegistry();
   const limiter = openRateLimiter({ ...RATE_LIMITS, ...options.limits });
   const core = await startCore({
     engine,
     generations,
     store,
     limiter,
-    metrics: openCoreMetrics(createRegistry()),
+    metrics: openCoreMetrics(registry),
     log: createLogger({
       name: 'core',
       level: options.logLevel ?? 'debug',
@@ -139,5 +142,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
       () => 'OK',
       (error: unknown) => (error instanceof GrpcError ? error.statusName : String(error)),
     );
-  return { core, engine, generations, client, store, file, logs, limiterUsed: () => limiter.used, raw, status, stop };
+  const limiterUsed = (): number => limiter.used;
+  const metrics = (): Promise<string> => registry.metrics();
+  return { core, engine, generations, client, store, file, logs, limiterUsed, metrics, raw, status, stop };
 }
