@@ -73,8 +73,10 @@ export function keyGenResultRpc({ store, material }: GenerationDeps, insecure: b
     operation: insecure ? 'insecure_keygen_result' : 'keygen_result',
     async handle(body, call) {
       const id = decodeId(body, call);
-      // A key that the engine holds has a result even where the request store is younger than the key.
-      const kept = store.find('keygen', id) ? undefined : material.keyResult(id);
+      const entry = store.find('keygen', id);
+      // The engine's word counts: the store may be younger than the key, and a later generation may have given the key
+      // other objects (`copy_compressed_key_to_original`).
+      const kept = !entry || entry.state === 'done' ? material.keyResult(id) : undefined;
       return kept ?? (await resultOf(store, requireRequest(store, 'keygen', id), 0, call.signal));
     },
   };

@@ -10,6 +10,7 @@ import {
   DestroyMpcContextRequestSchema,
   DestroyMpcContextResponseSchema,
   HealthStatusResponseSchema,
+  KeyGenResultSchema,
   KeyMaterialAvailabilityResponseSchema,
   NodeType,
 } from '../../../proto/gen/kms_pb.js';
@@ -207,6 +208,18 @@ t.test('a key generation takes both requests along and uses the preprocessing up
   t.equal(call.insecure, true);
   t.equal(core.store.find('preproc', A)?.consumedBy, B);
   t.same(Buffer.from(await core.raw('GetKeyGenResult', idBody(B))), Buffer.from(result));
+});
+
+t.test('the result of a key is what the engine signed last for it', async (t) => {
+  const core = await startTestCore(t);
+  await core.raw('KeyGenPreproc', preprocessing(A));
+  await core.raw('KeyGen', keyGeneration(B, A));
+  await settled(core, 'keygen', B);
+  const types = async (): Promise<string[]> =>
+    fromBinary(KeyGenResultSchema, await core.raw('GetKeyGenResult', idBody(B))).keyDigests.map((d) => d.keyType);
+  t.same(await types(), [], 'as the generation answered');
+  core.engine.setKeys([B]);
+  t.same(await types(), ['PublicKey'], 'a later generation gave it other objects');
 });
 
 t.test('a preprocessing that was begun can be used without asking for it first', async (t) => {
