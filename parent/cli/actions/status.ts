@@ -6,6 +6,7 @@ import { MetaStoreType } from '../../../proto/gen/metastore-status_pb.js';
 import { listItems } from '../client/keys.ts';
 import { type NodeSelection, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
+import { EXIT } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 
 const SERVING = 1;
@@ -54,6 +55,8 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
       ),
     ];
     output.result(value, lines.join('\n'));
+    // Scripts ask by exit code, as they do of other daemons.
+    if (!value.healthy) process.exitCode = EXIT.failed;
   });
 }
 

@@ -30,6 +30,7 @@ export function servePublicMaterial(at: ListenAt, deps: PublicMaterialDeps): Pro
 async function serve(request: IncomingMessage, response: ServerResponse, deps: PublicMaterialDeps): Promise<void> {
   // Any page may read what anyone may read: browser clients fetch keys from here.
   response.setHeader('access-control-allow-origin', '*');
+  response.setHeader('access-control-expose-headers', 'ETag, Content-Range, Accept-Ranges');
   const address = parseObjectAddress(request.url ?? '', deps.bucket, deps.prefix);
   if (address.kind === 'no-such-bucket') {
     sendFault(response, 404, 'NoSuchBucket', 'The specified bucket does not exist');
@@ -66,6 +67,11 @@ async function sendObject(request: IncomingMessage, response: ServerResponse, ob
   response.setHeader('etag', etag);
   response.setHeader('accept-ranges', 'bytes');
   response.setHeader('cache-control', 'no-cache');
+  const wanted = request.headers['if-match'];
+  if (wanted !== undefined && !namesTag(wanted, etag)) {
+    sendFault(response, 412, 'PreconditionFailed', 'The object has another digest');
+    return;
+  }
   if (namesTag(request.headers['if-none-match'], etag)) {
     response.writeHead(304).end();
     return;

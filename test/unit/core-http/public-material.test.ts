@@ -90,6 +90,8 @@ t.test('answers 304 to a client that has the object', async (t) => {
     t.equal((await fetch(url, { headers: { 'if-none-match': header } })).status, 304, header);
   }
   t.equal((await fetch(url, { headers: { 'if-none-match': '"x"' } })).status, 200, 'another tag');
+  t.equal((await fetch(url, { headers: { 'if-match': '"x"' } })).status, 412, 'a client that wants another object');
+  t.equal((await fetch(url, { headers: { 'if-match': '*' } })).status, 200, 'any object');
 });
 
 t.test('absent objects, buckets and types are 404 in the words of S3', async (t) => {
