@@ -5,13 +5,7 @@
  * Everything else (progress, notices, warnings) goes to standard error, so results can be piped.
  */
 import { describeFailure } from './failure.ts';
-import { createProgress, type Progress } from './progress.ts';
-
-/** A stream that text goes to; `isTTY` decides on bars and colours. */
-export interface TextSink {
-  readonly isTTY?: boolean | undefined;
-  write(text: string): unknown;
-}
+import { createProgress, type Progress, type TextSink } from './progress.ts';
 
 /** Where a command writes. */
 export interface Output {

@@ -4,7 +4,12 @@
  * An estimate is labelled as one: some steps (key generation) give no real progress to show.
  */
 import { systemClock } from '../../../common/clock.ts';
-import type { TextSink } from './output.ts';
+
+/** A stream that text goes to; `isTTY` decides on bars and colours. */
+export interface TextSink {
+  readonly isTTY?: boolean | undefined;
+  write(text: string): unknown;
+}
 
 /** A step that is going on. */
 export interface Progress {
