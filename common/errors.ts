@@ -16,8 +16,14 @@ export const ERROR_STATUS = {
   NOT_FOUND: 5,
   ALREADY_EXISTS: 6,
   PERMISSION_DENIED: 7,
+  /** A document, chain or proof that does not verify. */
+  ATTESTATION_INVALID: 7,
+  /** One that verifies, from somebody who is not trusted here: release, identity, role, binding. */
+  ATTESTATION_REJECTED: 7,
   RESOURCE_EXHAUSTED: 8,
   PRECONDITION_FAILED: 9,
+  /** Needs governance signatures; the message and the fact `proposalDigest` name what is to be signed. */
+  APPROVAL_MISSING: 9,
   STATE_INVALID: 9,
   ABORTED: 10,
   UNIMPLEMENTED: 12,

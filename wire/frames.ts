@@ -50,6 +50,16 @@ export const ENGINE_METHOD = {
   crsGen: 6,
   /** Empty → engine.v1.EngineStatus. */
   status: 7,
+  /** engine.v1.AttestCall → engine.v1.AttestResult. */
+  attest: 8,
+  /** engine.v1.GovernanceObject → engine.v1.GovernanceState. */
+  governancePut: 9,
+  /** Empty → engine.v1.GovernanceState. */
+  governanceState: 10,
+  /** engine.v1.ApprovalCall → empty, or APPROVAL_MISSING. */
+  requireApproval: 11,
+  /** Empty → engine.v1.PeerTable. */
+  peers: 12,
 } as const;
 export type EngineMethod = (typeof ENGINE_METHOD)[keyof typeof ENGINE_METHOD];
 
@@ -242,7 +252,7 @@ function isKind(kind: number): kind is FrameKind {
 }
 
 function isMethod(method: number): method is EngineMethod {
-  return method >= ENGINE_METHOD.describe && method <= ENGINE_METHOD.status;
+  return method >= ENGINE_METHOD.describe && method <= ENGINE_METHOD.peers;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

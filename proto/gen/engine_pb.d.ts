@@ -428,3 +428,287 @@ export declare type CrsGenCall = Message<"engine.v1.CrsGenCall"> & {
  */
 export declare const CrsGenCallSchema: GenMessage<CrsGenCall>;
 
+/**
+ * Asks for a document under the label arca-attest-1.
+ *
+ * @generated from message engine.v1.AttestCall
+ */
+export declare type AttestCall = Message<"engine.v1.AttestCall"> & {
+  /**
+   * The asker's, 8 to 64 bytes.
+   *
+   * @generated from field: bytes nonce = 1;
+   */
+  nonce: Uint8Array;
+};
+
+/**
+ * Describes the message engine.v1.AttestCall.
+ * Use `create(AttestCallSchema)` to create a new message.
+ */
+export declare const AttestCallSchema: GenMessage<AttestCall>;
+
+/**
+ * A document and the facts that its user_data commits to; whoever checks it recomputes the commitment.
+ *
+ * @generated from message engine.v1.AttestResult
+ */
+export declare type AttestResult = Message<"engine.v1.AttestResult"> & {
+  /**
+   * @generated from field: bytes document = 1;
+   */
+  document: Uint8Array;
+
+  /**
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * SHA-384 of the charter.
+   *
+   * @generated from field: bytes charter_digest = 3;
+   */
+  charterDigest: Uint8Array;
+
+  /**
+   * @generated from field: uint32 party = 4;
+   */
+  party: number;
+
+  /**
+   * 20 bytes.
+   *
+   * @generated from field: bytes address = 5;
+   */
+  address: Uint8Array;
+
+  /**
+   * @generated from field: string release = 6;
+   */
+  release: string;
+
+  /**
+   * @generated from field: uint64 incarnation = 7;
+   */
+  incarnation: bigint;
+};
+
+/**
+ * Describes the message engine.v1.AttestResult.
+ * Use `create(AttestResultSchema)` to create a new message.
+ */
+export declare const AttestResultSchema: GenMessage<AttestResult>;
+
+/**
+ * A signed object of governance, in its canonical CBOR form with its signatures.
+ *
+ * @generated from message engine.v1.GovernanceObject
+ */
+export declare type GovernanceObject = Message<"engine.v1.GovernanceObject"> & {
+  /**
+   * "record", "release-set" or "proposal".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: bytes content = 2;
+   */
+  content: Uint8Array;
+};
+
+/**
+ * Describes the message engine.v1.GovernanceObject.
+ * Use `create(GovernanceObjectSchema)` to create a new message.
+ */
+export declare const GovernanceObjectSchema: GenMessage<GovernanceObject>;
+
+/**
+ * @generated from message engine.v1.ProposalState
+ */
+export declare type ProposalState = Message<"engine.v1.ProposalState"> & {
+  /**
+   * @generated from field: bytes digest = 1;
+   */
+  digest: Uint8Array;
+
+  /**
+   * "context", "epoch", "custodian-context", "backup-keychain" or "release-set".
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: uint32 signatures = 3;
+   */
+  signatures: number;
+
+  /**
+   * @generated from field: uint32 needed = 4;
+   */
+  needed: number;
+
+  /**
+   * @generated from field: bool in_force = 5;
+   */
+  inForce: boolean;
+};
+
+/**
+ * Describes the message engine.v1.ProposalState.
+ * Use `create(ProposalStateSchema)` to create a new message.
+ */
+export declare const ProposalStateSchema: GenMessage<ProposalState>;
+
+/**
+ * @generated from message engine.v1.GovernanceState
+ */
+export declare type GovernanceState = Message<"engine.v1.GovernanceState"> & {
+  /**
+   * @generated from field: bytes charter = 1;
+   */
+  charter: Uint8Array;
+
+  /**
+   * @generated from field: bytes record = 2;
+   */
+  record: Uint8Array;
+
+  /**
+   * The set in force, and a newer one that waits for its delay; empty when there is none.
+   *
+   * @generated from field: bytes releases = 3;
+   */
+  releases: Uint8Array;
+
+  /**
+   * @generated from field: bytes pending_releases = 4;
+   */
+  pendingReleases: Uint8Array;
+
+  /**
+   * @generated from field: uint64 pending_from_ms = 5;
+   */
+  pendingFromMs: bigint;
+
+  /**
+   * @generated from field: repeated engine.v1.ProposalState proposals = 6;
+   */
+  proposals: ProposalState[];
+
+  /**
+   * @generated from field: uint64 incarnation = 7;
+   */
+  incarnation: bigint;
+};
+
+/**
+ * Describes the message engine.v1.GovernanceState.
+ * Use `create(GovernanceStateSchema)` to create a new message.
+ */
+export declare const GovernanceStateSchema: GenMessage<GovernanceState>;
+
+/**
+ * @generated from message engine.v1.ApprovalCall
+ */
+export declare type ApprovalCall = Message<"engine.v1.ApprovalCall"> & {
+  /**
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * SHA-384 of what is to be approved.
+   *
+   * @generated from field: bytes digest = 2;
+   */
+  digest: Uint8Array;
+};
+
+/**
+ * Describes the message engine.v1.ApprovalCall.
+ * Use `create(ApprovalCallSchema)` to create a new message.
+ */
+export declare const ApprovalCallSchema: GenMessage<ApprovalCall>;
+
+/**
+ * @generated from message engine.v1.PeerState
+ */
+export declare type PeerState = Message<"engine.v1.PeerState"> & {
+  /**
+   * "engine", "core" or "connector".
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * @generated from field: uint32 party = 2;
+   */
+  party: number;
+
+  /**
+   * @generated from field: bool reachable = 3;
+   */
+  reachable: boolean;
+
+  /**
+   * @generated from field: bool attested = 4;
+   */
+  attested: boolean;
+
+  /**
+   * @generated from field: string release = 5;
+   */
+  release: string;
+
+  /**
+   * When the connection must end: the earlier of both leaves' ends.
+   *
+   * @generated from field: uint64 expires_ms = 6;
+   */
+  expiresMs: bigint;
+
+  /**
+   * @generated from field: int64 skew_ms = 7;
+   */
+  skewMs: bigint;
+
+  /**
+   * @generated from field: uint64 last_seen_ms = 8;
+   */
+  lastSeenMs: bigint;
+
+  /**
+   * Why it is not attested, for people; empty when it is.
+   *
+   * @generated from field: string reason = 9;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message engine.v1.PeerState.
+ * Use `create(PeerStateSchema)` to create a new message.
+ */
+export declare const PeerStateSchema: GenMessage<PeerState>;
+
+/**
+ * @generated from message engine.v1.PeerTable
+ */
+export declare type PeerTable = Message<"engine.v1.PeerTable"> & {
+  /**
+   * @generated from field: repeated engine.v1.PeerState peers = 1;
+   */
+  peers: PeerState[];
+};
+
+/**
+ * Describes the message engine.v1.PeerTable.
+ * Use `create(PeerTableSchema)` to create a new message.
+ */
+export declare const PeerTableSchema: GenMessage<PeerTable>;
+
