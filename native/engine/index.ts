@@ -21,4 +21,4 @@ export {
   userDecryptSync,
 } from './fhe.ts';
 export { NativeBytes } from './native-bytes.ts';
-export { NodeKey } from './node-key.ts';
+export { type KeyPurpose, NodeKey } from './node-key.ts';

@@ -18,8 +18,13 @@ export interface RawNodeKey {
   signDer(digest: Uint8Array): Uint8Array;
   derivedPublicKey(scheme: number): Uint8Array;
   signScheme(scheme: number, data: Uint8Array): Uint8Array;
+  purposePublicKey(purpose: string): Uint8Array;
+  signPurpose(purpose: string, data: Uint8Array): Uint8Array;
   dispose(): void;
 }
+
+/** What Arca's own signatures are for; each has a key of its own. */
+export type KeyPurpose = 'mesh' | 'manifest' | 'object' | 'record';
 
 interface NodeKeyBinding {
   readonly NativeNodeKey: { generate(): RawNodeKey; fromBytes(bytes: Uint8Array): RawNodeKey };
@@ -97,6 +102,16 @@ export class NodeKey {
   /** Signs `data` itself with a derived key: 64, 2420, 3309 or 4627 bytes. */
   signScheme(scheme: number, data: Uint8Array): Uint8Array {
     return attempt(() => this.#raw.signScheme(scheme, data));
+  }
+
+  /** Derives the Ed25519 public key of a purpose, 32 bytes. Table: docs/security/signatures.md. */
+  purposePublicKey(purpose: KeyPurpose): Uint8Array {
+    return attempt(() => this.#raw.purposePublicKey(purpose));
+  }
+
+  /** Signs `data` itself with the key of a purpose: 64 bytes. */
+  signPurpose(purpose: KeyPurpose, data: Uint8Array): Uint8Array {
+    return attempt(() => this.#raw.signPurpose(purpose, data));
   }
 
   /** Erases the scalar once calls that still use it end. Further use throws `KEY_INVALID`. */

@@ -12,6 +12,7 @@ use super::derived::{self, Scheme};
 use super::enc_key::EncKey;
 use super::hash::{self, SharedDigest};
 use super::node_key::NodeKeyInner;
+use super::purpose;
 use super::secp;
 use crate::errors::{EngineError, Result as Checked};
 use crate::task::{Job, spawn};
@@ -89,6 +90,16 @@ impl NativeNodeKey {
     #[napi(catch_unwind)]
     pub fn sign_scheme<'e>(&self, env: &'e Env, scheme: u32, data: &[u8]) -> Result<Uint8ArraySlice<'e>> {
         Uint8ArraySlice::copy_from(env, derived::sign(self.inner()?, Scheme::from_number(scheme)?, data)?)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn purpose_public_key<'e>(&self, env: &'e Env, purpose: String) -> Result<Uint8ArraySlice<'e>> {
+        Uint8ArraySlice::copy_from(env, purpose::public_key(self.inner()?, &purpose)?)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn sign_purpose<'e>(&self, env: &'e Env, purpose: String, data: &[u8]) -> Result<Uint8ArraySlice<'e>> {
+        Uint8ArraySlice::copy_from(env, purpose::sign(self.inner()?, &purpose, data)?)
     }
 
     /// Lets go of the scalar; it is erased when the last call that uses it ends.

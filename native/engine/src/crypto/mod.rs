@@ -8,6 +8,7 @@ pub mod derived;
 pub mod enc_key;
 pub mod hash;
 pub mod node_key;
+pub mod purpose;
 pub mod secp;
 pub mod signcrypt;
 
