@@ -3,6 +3,7 @@
  */
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { BufferPool } from './buffer-pool.ts';
+import type { Caller } from './caller.ts';
 import { type ByteBudget, frameMessage, MessageCollector } from './framing.ts';
 import { ACCEPTED_ENCODINGS, type Inflate } from './inflate.ts';
 import { encodeDetails, encodeMessage, GrpcError, STATUS } from './status.ts';
@@ -12,6 +13,8 @@ import { parseTimeout } from './timeout.ts';
 export interface GrpcCall {
   /** Aborts when the client cancels or leaves, when the deadline passes, and when the server stops. */
   readonly signal: AbortSignal;
+  /** Who calls, as far as the transport has verified it. */
+  readonly caller: Caller;
   /**
    * Keeps the request's bytes valid after the handler has settled; else they are used for another call then.
    *
@@ -61,6 +64,7 @@ const END_STREAM = { endStream: true };
 /** A call under way. */
 export class ServerCall implements GrpcCall {
   readonly path: string;
+  readonly caller: Caller;
   readonly startedMs: number;
   /** When bytes last came in, or the phase last changed. */
   lastMs: number;
@@ -80,10 +84,12 @@ export class ServerCall implements GrpcCall {
   constructor(
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders & { ':path'?: string },
+    caller: Caller,
     method: GrpcMethod,
     environment: CallEnvironment,
   ) {
     this.path = headers[':path'] ?? '';
+    this.caller = caller;
     this.startedMs = environment.now();
     this.lastMs = this.startedMs;
     this.#stream = stream;

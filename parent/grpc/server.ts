@@ -1,24 +1,27 @@
 /**
- * A small gRPC server on node:http2: unary calls and server streams over cleartext HTTP/2.
+ * A small gRPC server on node:http2: unary calls and server streams, over TCP, TLS, and streams that others verified.
  *
  * Ours because it halves the CPU that `@grpc/grpc-js` takes for a 99 KB unary call. It knows nothing of protobuf or of
  * any service: bytes in, bytes out. Everything that comes in is a stranger's and is limited in size, number and time.
  */
 import {
-  createServer,
-  type Http2Server,
   type IncomingHttpHeaders,
+  performServerHandshake,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  type ServerOptions,
 } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { type Clock, systemClock } from '../../common/clock.ts';
-import { KmsError, systemErrorCode } from '../../common/errors.ts';
 import { openBufferPool } from './buffer-pool.ts';
+import type { Caller } from './caller.ts';
 import { openByteBudget } from './framing.ts';
 import { ACCEPTED_ENCODINGS, createInflate } from './inflate.ts';
+import { listen, type OnRefused, plainListener, tlsListener } from './listeners.ts';
 import { type CallEnvironment, type GrpcMethod, ServerCall, statusHeaders } from './server-call.ts';
 import { GrpcError, STATUS } from './status.ts';
+import type { TlsSource } from './tls-source.ts';
 
 export type { GrpcCall, GrpcMethod } from './server-call.ts';
 
@@ -64,13 +67,26 @@ export interface GrpcServerOptions {
   readonly limits?: Partial<GrpcLimits>;
   /** Told of errors that no handler should throw; never of what clients do wrong. */
   readonly onFault: (error: unknown, path: string) => void;
+  /** Judges a call of a known method before its message is read; the error that ends it, or undefined to let it pass. */
+  readonly authorize?: (path: string, caller: Caller) => GrpcError | undefined;
+  /** Told of TLS clients that were turned away. */
+  readonly onRefused?: OnRefused;
   readonly clock?: Clock;
 }
 
 /** A running server. */
 export interface GrpcServer {
-  /** Starts to listen. @throws KmsError STATE_INVALID if the port is taken or not ours to take. */
-  listen(host: string, port: number): Promise<{ readonly host: string; readonly port: number }>;
+  /**
+   * Starts to listen, with TLS if it is given certificates. May be called for several addresses.
+   *
+   * @throws KmsError STATE_INVALID if the port is taken or not ours to take.
+   */
+  listen(host: string, port: number, tls?: TlsSource): Promise<{ readonly host: string; readonly port: number }>;
+  /**
+   * Serves a stream whose other end somebody else has verified. The stream is ours from then on; what it has read
+   * already, and not given out, is read first.
+   */
+  inject(stream: Duplex, caller: Caller): void;
   /** Calls that have not ended. */
   readonly callsInFlight: number;
   /** Bytes of requests held. */
@@ -87,6 +103,8 @@ const MAX_FRAME_BYTES = 1024 * 1024;
 const SWEEP_MS = 1000;
 const CONTENT_TYPE = /^application\/grpc(?:\+proto)?(?:\s*;|$)/;
 
+type CallHeaders = IncomingHttpHeaders & { ':path'?: string };
+
 /** Opens a server that does not listen yet. */
 export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
   const limits = { ...DEFAULT_GRPC_LIMITS, ...options.limits };
@@ -101,29 +119,48 @@ export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
   };
   const sessions = new Set<ServerHttp2Session>();
   const calls = new Set<ServerCall>();
-  const server = createHttp2Server(limits);
+  const servers = new Set<Server>();
+  /** Also those that have not finished their TLS handshake. */
+  const sockets = new Set<Socket>();
+  const http2 = http2Options(limits);
+  const listenerLimits = { maxConnections: limits.maxConnections, handshakeTimeoutMs: limits.prefaceTimeoutMs };
 
-  server.on('session', (session) => {
-    sessions.add(session);
-    guardSession(session, limits);
-    session.once('close', () => sessions.delete(session));
-  });
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders & { ':path'?: string }) => {
+  const onStream = (stream: ServerHttp2Stream, headers: CallHeaders, caller: Caller): void => {
     stream.on('error', ignore); // resets by the client come as errors; 'close' follows and is enough
-    const method = accept(stream, headers, options.methods);
+    const method = accept(stream, headers, caller, options);
     if (!method) return;
-    const call = new ServerCall(stream, headers, method, environment);
+    const call = new ServerCall(stream, headers, caller, method, environment);
     calls.add(call);
     stream.once('close', () => {
       calls.delete(call);
       call.closed();
     });
     call.start();
-  });
+  };
+  const inject = (socket: Duplex, caller: Caller): void => {
+    socket.on('error', ignore); // the session hears of it, and is closed
+    const session = performServerHandshake(socket, http2);
+    sessions.add(session);
+    guardSession(session, limits);
+    session.on('stream', (stream: ServerHttp2Stream, headers: CallHeaders) => onStream(stream, headers, caller));
+    session.once('close', () => sessions.delete(session));
+  };
   const sweeper = setInterval(() => sweep(calls, limits, environment.now()), SWEEP_MS).unref();
 
   return {
-    listen: (host, port) => listen(server, host, port),
+    async listen(host, port, tls) {
+      const server = tls
+        ? tlsListener(tls, listenerLimits, inject, options.onRefused ?? ignore)
+        : plainListener(listenerLimits, inject);
+      server.on('connection', (socket: Socket) => {
+        sockets.add(socket);
+        socket.once('close', () => sockets.delete(socket));
+      });
+      const address = await listen(server, host, port);
+      servers.add(server);
+      return address;
+    },
+    inject,
     get callsInFlight() {
       return calls.size;
     },
@@ -131,20 +168,22 @@ export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
       return environment.budget.used;
     },
     async close(graceMs = 5000) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const closed = [...servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+      const ended = [...sessions].map((session) => new Promise<void>((resolve) => session.once('close', resolve)));
       for (const session of sessions) session.close();
       const timer = setTimeout(() => {
         for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
       }, graceMs);
-      if (server.listening || sessions.size > 0) await closed;
+      await Promise.all([...ended, ...closed]);
       clearTimeout(timer);
       clearInterval(sweeper);
     },
   };
 }
 
-function createHttp2Server(limits: GrpcLimits): Http2Server {
-  const server = createServer({
+function http2Options(limits: GrpcLimits): ServerOptions {
+  return {
     settings: {
       initialWindowSize: STREAM_WINDOW_BYTES,
       maxFrameSize: MAX_FRAME_BYTES,
@@ -159,10 +198,7 @@ function createHttp2Server(limits: GrpcLimits): Http2Server {
     // A client that opens and resets streams in bursts costs work and no flow control: nghttp2 counts them.
     streamResetBurst: 1000,
     streamResetRate: 50,
-  });
-  server.maxConnections = limits.maxConnections;
-  server.on('sessionError', ignore); // a broken client: its session is gone, which is all there is to do
-  return server;
+  };
 }
 
 /** Closes connections that say nothing, or have had nothing to say for long. */
@@ -182,11 +218,12 @@ function guardSession(session: ServerHttp2Session, limits: GrpcLimits): void {
   });
 }
 
-/** Finds the method, or answers why there is none. */
+/** Finds the method that this caller may use, or answers why there is none. */
 function accept(
   stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders & { ':path'?: string },
-  methods: GrpcMethods,
+  headers: CallHeaders,
+  caller: Caller,
+  { methods, authorize }: GrpcServerOptions,
 ): GrpcMethod | undefined {
   if (headers[':method'] !== 'POST') {
     refuse(stream, { ':status': 405 });
@@ -197,14 +234,17 @@ function accept(
     return undefined;
   }
   const encoding = headers['grpc-encoding'];
-  const method = methods.get(headers[':path'] ?? '');
-  if (method && (encoding === undefined || encoding === 'identity' || encoding === 'gzip')) return method;
+  const path = headers[':path'] ?? '';
+  const method = methods.get(path);
+  const known = encoding === undefined || encoding === 'identity' || encoding === 'gzip';
   const message = method ? 'this message encoding is not supported' : 'no such method';
+  const error = method && known ? authorize?.(path, caller) : new GrpcError(STATUS.UNIMPLEMENTED, message);
+  if (error === undefined) return method;
   refuse(stream, {
     ':status': 200,
     'content-type': 'application/grpc',
     'grpc-accept-encoding': ACCEPTED_ENCODINGS,
-    ...statusHeaders(new GrpcError(STATUS.UNIMPLEMENTED, message)),
+    ...statusHeaders(error),
   });
   return undefined;
 }
@@ -227,27 +267,6 @@ function sweep(calls: ReadonlySet<ServerCall>, limits: GrpcLimits, nowMs: number
       call.drop();
     }
   }
-}
-
-function listen(server: Http2Server, host: string, port: number): Promise<{ host: string; port: number }> {
-  return new Promise((resolve, reject) => {
-    const refused = (error: Error): void => {
-      const taken = systemErrorCode(error) === 'EADDRINUSE';
-      const why = taken ? 'the port is taken by another process' : 'cannot listen there';
-      reject(new KmsError('STATE_INVALID', `${why}: ${host}:${port}`, { host, port }, error));
-    };
-    server.once('error', refused);
-    server.listen(port, host, () => {
-      server.off('error', refused);
-      server.on('error', ignore); // a connection that could not be taken, as with too many open files
-      resolve(boundAddress(server, host));
-    });
-  });
-}
-
-function boundAddress(server: Http2Server, host: string): { host: string; port: number } {
-  const address: AddressInfo | string | null = server.address();
-  return { host, port: typeof address === 'object' && address !== null ? address.port : 0 };
 }
 
 function ignore(): void {}
