@@ -11,7 +11,7 @@ import { type RandomSource, systemRandom } from '../../common/random.ts';
 import { ATTEST_FIELD_MAX_BYTES } from '../attester/attester.ts';
 import { decodeNsmRequest, encodeNsmResponse, nsmError } from '../attester/nsm-codec.ts';
 import type { NsmRequest, NsmResponse } from '../attester/nsm-messages.ts';
-import type { Platform } from '../document/index.ts';
+import type { Platform } from '../document/types.ts';
 import { type DeveloperRootKey, makeSigningChain, type SigningChain } from './chain.ts';
 import { PCR_BYTES, type RegisterLayout, Registers } from './registers.ts';
 import { type DocumentForm, signDocument } from './sign-document.ts';

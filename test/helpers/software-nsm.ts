@@ -9,7 +9,7 @@ import { type DeveloperRootKey, makeDeveloperRoot } from '../../attestation/deve
 import { extendedPcr, zeroPcr } from '../../attestation/developer/registers.ts';
 import type { DocumentForm } from '../../attestation/developer/sign-document.ts';
 import { createSoftwareNsm, type SoftwareNsm } from '../../attestation/developer/software-nsm.ts';
-import type { Platform, TrustAnchor } from '../../attestation/document/index.ts';
+import type { Platform, TrustAnchor } from '../../attestation/document/types.ts';
 import type { Role } from '../../attestation/role.ts';
 import { type Clock, systemClock } from '../../common/clock.ts';
 
