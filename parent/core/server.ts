@@ -3,8 +3,16 @@
  *
  * Holds no secret. Whoever boots the node opens what comes in here, calls `recover`, and closes it first when stopping.
  */
+import type { Duplex } from 'node:stream';
+import type { Listening } from '../../attestation/mesh/transport.ts';
+import { unixTransport } from '../../attestation/mesh/transport-unix.ts';
 import { Health as HealthService } from '../../proto/gen/health_pb.js';
+import { ADMIN_SOCKET } from '../grpc/caller.ts';
 import { type GrpcLimits, type GrpcMethods, openGrpcServer } from '../grpc/server.ts';
+import type { TlsSource } from '../grpc/tls-source.ts';
+import { type AllowLists, createAuthorizer } from './admin/access.ts';
+import { type AdminDeps, adminMethods } from './admin/admin-service.ts';
+import { attestWith } from './admin/attest.ts';
 import type { Health } from './health.ts';
 import { DEFAULT_WAITS, type RpcDeps, type Waits } from './rpc/deps.ts';
 import { healthCheck, healthWatch } from './rpc/health-service.ts';
@@ -15,6 +23,14 @@ export interface CoreDeps extends Omit<RpcDeps, 'stopping' | 'waits'> {
   /** Reasons not to serve beside the Core's own, such as public objects that do not match. */
   readonly health: Health;
   readonly listen: { readonly host: string; readonly port: number };
+  /** Certificates of the client port; plaintext without. */
+  readonly tls?: TlsSource | undefined;
+  /** Subjects of client certificates that may act, by group of RPCs. */
+  readonly allow?: AllowLists | undefined;
+  /** Path of the local admin socket; none without. */
+  readonly adminSocketPath?: string | undefined;
+  /** What the admin service is told of the Core's own mesh, and tells it. */
+  readonly admin?: Partial<Pick<AdminDeps, 'attest' | 'corePeers' | 'onGovernance'>> | undefined;
   readonly limits?: Partial<GrpcLimits>;
   readonly waits?: Waits;
 }
@@ -22,6 +38,8 @@ export interface CoreDeps extends Omit<RpcDeps, 'stopping' | 'waits'> {
 /** A Core that listens. */
 export interface Core {
   readonly address: { readonly host: string; readonly port: number };
+  /** Serves a stream whose other end the mesh has verified. */
+  inject(stream: Duplex, peer: { readonly role: string; readonly party: number }): void;
   /**
    * Takes up what the last run left: acknowledged decryptions are done again, interrupted generations settled.
    *
@@ -58,17 +76,31 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
     ...service.methods,
     [`/${HealthService.typeName}/Check`, healthCheck(all)],
     [`/${HealthService.typeName}/Watch`, healthWatch(all, draining.signal)],
+    ...adminMethods({ engine, attest: attestWith(engine), log, ...deps.admin }),
   ]);
   const server = openGrpcServer({
     methods,
     limits,
     clock: deps.clock,
+    authorize: createAuthorizer({ developerMode: deps.insecure, allow: deps.allow ?? {} }, log),
     onFault: (error, path) => log.error({ event: 'grpc.fault', path, err: error }),
+    onRefused: (reason, source) => log.info({ event: 'tls.client_refused', reason, source }),
   });
-  const address = await server.listen(listen.host, listen.port);
+  const address = await server.listen(listen.host, listen.port, deps.tls);
+  let adminSocket: Listening | undefined;
+  try {
+    if (deps.adminSocketPath !== undefined) {
+      const transport = unixTransport(deps.adminSocketPath);
+      adminSocket = await transport.listen((stream) => server.inject(stream, ADMIN_SOCKET));
+    }
+  } catch (error) {
+    await server.close(0);
+    throw error;
+  }
 
   return {
     address,
+    inject: (stream, { role, party }) => server.inject(stream, { kind: 'mesh', role, party }),
     async recover() {
       await service.recover();
       recovered = true;
@@ -79,6 +111,7 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
     },
     async close(graceMs = 5000) {
       draining.abort();
+      await adminSocket?.close();
       await server.close(graceMs);
       stopping.abort();
     },

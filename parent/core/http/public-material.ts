@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isKmsError } from '../../../common/errors.ts';
 import type { PublicObject, PublicObjects } from '../objects/public-objects.ts';
+import { ATTESTATION_PATH, type AttestationPage } from './attestation.ts';
 import { type HttpLimits, type ListenAt, type RunningHttpServer, sendText, startHttpServer } from './http-server.ts';
 import { parseObjectAddress } from './object-address.ts';
 import { resolveRange } from './ranges.ts';
@@ -18,6 +19,8 @@ export interface PublicMaterialDeps {
   readonly bucket: string;
   readonly prefix: string;
   readonly limits?: HttpLimits;
+  /** Answers `/attestation`; absent where nothing attests. */
+  readonly attestation?: AttestationPage | undefined;
 }
 
 const DEFAULT_LIMITS: HttpLimits = { maxConnections: 256, idleMs: 60_000 };
@@ -31,7 +34,12 @@ async function serve(request: IncomingMessage, response: ServerResponse, deps: P
   // Any page may read what anyone may read: browser clients fetch keys from here.
   response.setHeader('access-control-allow-origin', '*');
   response.setHeader('access-control-expose-headers', 'ETag, Content-Range, Accept-Ranges');
-  const address = parseObjectAddress(request.url ?? '', deps.bucket, deps.prefix);
+  const target = request.url ?? '';
+  if (deps.attestation && target.split('?', 1)[0] === ATTESTATION_PATH) {
+    await deps.attestation(request, response);
+    return;
+  }
+  const address = parseObjectAddress(target, deps.bucket, deps.prefix);
   if (address.kind === 'no-such-bucket') {
     sendFault(response, 404, 'NoSuchBucket', 'The specified bucket does not exist');
     return;

@@ -1,0 +1,93 @@
+/**
+ * `arca.v1.AdminService`: what operators ask of a node beyond the published service. Who may ask is `access.ts`'s word.
+ *
+ * The engine decides on everything signed; the Core hands it on as it came. Nothing here is secret.
+ */
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import type { Logger } from '../../../common/log.ts';
+import { AdminService, GetGovernanceRequestSchema, ListPeersRequestSchema } from '../../../proto/gen/arca-admin_pb.js';
+import {
+  AttestCallSchema,
+  AttestResultSchema,
+  GovernanceObjectSchema,
+  type GovernanceState,
+  GovernanceStateSchema,
+  type PeerStateSchema,
+  PeerTableSchema,
+} from '../../../proto/gen/engine_pb.js';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import type { GrpcCall, GrpcMethod } from '../../grpc/server.ts';
+import type { EngineClient } from '../engine-client/engine-client.ts';
+import { decodeControl } from '../rpc/decode.ts';
+import { statusOf } from '../rpc/failures.ts';
+import type { Attest } from './attest.ts';
+
+/** A peer as the table shows it; the Core's own are added to the engine's. */
+export type PeerInit = MessageInitShape<typeof PeerStateSchema>;
+
+/** What the service needs. */
+export interface AdminDeps {
+  readonly engine: EngineClient;
+  readonly attest: Attest;
+  readonly log: Logger;
+  /** Peers that the Core itself is connected to, or should be. */
+  readonly corePeers?: (() => readonly PeerInit[]) | undefined;
+  /** Told of what the engine holds after each change that came through here. */
+  readonly onGovernance?: ((state: GovernanceState) => void) | undefined;
+}
+
+const TIMEOUT_MS = 20_000;
+const NOTHING = new Uint8Array(0);
+
+/** RPCs of the service by their published names. */
+export type AdminRpcName = Capitalize<keyof typeof AdminService.method & string>;
+
+type Handle = (body: Uint8Array, call: GrpcCall) => Promise<Uint8Array>;
+
+/** Makes the methods of the service, by path. */
+export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
+  const { engine, attest, log } = deps;
+  const handlers: Readonly<Record<AdminRpcName, Handle>> = {
+    async GetAttestation(body, { signal }) {
+      const { nonce } = decodeControl(AttestCallSchema, body);
+      return toBinary(AttestResultSchema, await attest(nonce, signal));
+    },
+    async GetGovernance(body, { signal }) {
+      decodeControl(GetGovernanceRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.governanceState, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
+    },
+    async PutGovernance(body, { signal }) {
+      const { kind } = decodeControl(GovernanceObjectSchema, body);
+      const answer = await engine.call(ENGINE_METHOD.governancePut, body, { signal, timeoutMs: TIMEOUT_MS });
+      log.info({ event: 'governance.put', kind: KINDS.has(kind) ? kind : 'unknown' });
+      deps.onGovernance?.(fromBinary(GovernanceStateSchema, answer));
+      return answer;
+    },
+    async ListPeers(body, { signal }) {
+      decodeControl(ListPeersRequestSchema, body);
+      const answer = await engine.call(ENGINE_METHOD.peers, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
+      const { peers } = fromBinary(PeerTableSchema, answer);
+      return toBinary(PeerTableSchema, create(PeerTableSchema, { peers: [...peers, ...(deps.corePeers?.() ?? [])] }));
+    },
+  };
+  return new Map(
+    Object.entries(handlers).map(([name, handle]): [string, GrpcMethod] => [
+      `/${AdminService.typeName}/${name}`,
+      { kind: 'unary', handle: guarded(handle, name, log) },
+    ]),
+  );
+}
+
+const KINDS: ReadonlySet<string> = new Set(['record', 'release-set', 'proposal']);
+
+/** One place for errors of all handlers. */
+function guarded(handle: Handle, name: string, log: Logger): Handle {
+  return async (body, call) => {
+    try {
+      return await handle(body, call);
+    } catch (error) {
+      log.warn({ event: 'admin.failed', rpc: name, err: error });
+      throw statusOf(error, undefined, name);
+    }
+  };
+}
