@@ -35,6 +35,8 @@ export interface SoftwareNsmOptions {
    * If it fails, the request is answered with `InternalError`.
    */
   readonly beforeAttest?: () => Promise<ReadonlyMap<number, Uint8Array> | undefined>;
+  /** Learns why a request was answered with `InternalError`: who asked does not. */
+  readonly onFault?: (error: unknown) => void;
 }
 
 /** A security module without a device. */
@@ -104,8 +106,8 @@ export function createSoftwareNsm(options: SoftwareNsmOptions): SoftwareNsm {
     if (request.kind === 'Error') return encodeNsmResponse(request);
     try {
       return encodeNsmResponse(await serve(request));
-    } catch {
-      // As of a device: who asks learns that it failed, not why. The owner's own hook reports its reasons itself.
+    } catch (error) {
+      options.onFault?.(error);
       return encodeNsmResponse(nsmError('InternalError'));
     }
   };
