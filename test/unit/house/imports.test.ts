@@ -14,9 +14,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   proto: [],
   storage: ['common'],
   wire: ['common', 'proto'],
+  attestation: ['common'],
   native: ['common', 'wire'],
-  enclave: ['common', 'storage', 'wire', 'proto', 'native'],
-  parent: ['common', 'storage', 'wire', 'proto', 'native/engine/public.ts'],
+  enclave: ['common', 'storage', 'wire', 'proto', 'attestation', 'native'],
+  parent: ['common', 'storage', 'wire', 'proto', 'attestation', 'native/engine/public.ts', 'native/nitro/index.ts'],
 };
 const LAYERS = Object.keys(MAY_IMPORT);
 
