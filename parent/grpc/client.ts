@@ -1,9 +1,12 @@
 /**
- * A small gRPC client on node:http2 for the CLI and the tests: unary calls on one connection that opens by itself.
+ * A small gRPC client on node:http2 for the CLI and the tests: unary calls on one connection that opens by itself, over
+ * TCP, TLS 1.3 or a Unix socket.
  */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { AdminService } from '../../proto/gen/arca-admin_pb.js';
 import { Health, type HealthCheckResponse } from '../../proto/gen/health_pb.js';
 import { CoreServiceEndpoint } from '../../proto/gen/kms-service_pb.js';
 import { MetaStoreStatusService } from '../../proto/gen/metastore-status_pb.js';
@@ -12,17 +15,22 @@ import { decodeDetails, decodeMessage, GrpcError, STATUS } from './status.ts';
 import { formatTimeout } from './timeout.ts';
 
 type CoreMethods = typeof CoreServiceEndpoint.method;
+type AdminMethods = typeof AdminService.method;
 type MetaStoreMethods = typeof MetaStoreStatusService.method;
 
 /** RPCs of the client service by their published names, such as `KeyGen`. */
 export type KmsRpcName = Capitalize<keyof CoreMethods & string>;
 /** RPCs of the request status service by their published names. */
 export type MetaStoreRpcName = Capitalize<keyof MetaStoreMethods & string>;
+/** RPCs of the operator's service by their names. */
+export type AdminRpcName = Capitalize<keyof AdminMethods & string>;
 
 /** What a call of that name takes. */
 export type KmsRequest<N extends KmsRpcName> = MessageInitShape<CoreMethods[Uncapitalize<N>]['input']>;
 /** What a call of that name gives. */
 export type KmsResponse<N extends KmsRpcName> = MessageShape<CoreMethods[Uncapitalize<N>]['output']>;
+type AdminRequest<N extends AdminRpcName> = MessageInitShape<AdminMethods[Uncapitalize<N>]['input']>;
+type AdminResponse<N extends AdminRpcName> = MessageShape<AdminMethods[Uncapitalize<N>]['output']>;
 type MetaStoreRequest<N extends MetaStoreRpcName> = MessageInitShape<MetaStoreMethods[Uncapitalize<N>]['input']>;
 type MetaStoreResponse<N extends MetaStoreRpcName> = MessageShape<MetaStoreMethods[Uncapitalize<N>]['output']>;
 
@@ -46,6 +54,8 @@ export interface KmsClient {
   ): Promise<MetaStoreResponse<N>>;
   /** Asks the standard health service; the whole server if no service is named. */
   health(service?: string, options?: CallOptions): Promise<HealthCheckResponse['status']>;
+  /** Calls an RPC of `arca.v1.AdminService`: needs the admin socket or an allow-listed certificate. */
+  admin<N extends AdminRpcName>(rpc: N, request: AdminRequest<N>, options?: CallOptions): Promise<AdminResponse<N>>;
   /** Calls any unary method with encoded messages, by path. */
   callRaw(path: string, body: Uint8Array, options?: CallOptions): Promise<Uint8Array>;
   /** Closes the connection; calls in flight end as CANCELLED. */
@@ -55,13 +65,22 @@ export interface KmsClient {
 const MAX_MESSAGE_BYTES = 104_857_600;
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 
+/** Certificates of a client; only read for `https:` addresses. */
+export interface ClientTls {
+  /** PEM of the authorities that may have signed the server's certificate; those of Node if absent. */
+  readonly ca?: string | undefined;
+  /** PEM of the client's own certificate and key. */
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+}
+
 /**
  * Opens a client. Connects on the first call, and again when the connection was lost.
  *
- * @param url - `http://host:port`, or `host:port`.
+ * @param url - `http://host:port`, `https://host:port`, `unix:/path`, or `host:port`.
  */
-export function openKmsClient(url: string): KmsClient {
-  const connection = openConnection(url.includes('://') ? url : `http://${url}`);
+export function openKmsClient(url: string, tls: ClientTls = {}): KmsClient {
+  const connection = openConnection(/^[a-z]+:\/\/|^unix:/.test(url) ? url : `http://${url}`, tls);
 
   async function callMethod(
     method: DescMethod,
@@ -83,6 +102,8 @@ export function openKmsClient(url: string): KmsClient {
       const answer = (await callMethod(Health.method.check, { service }, options)) as HealthCheckResponse;
       return answer.status;
     },
+    admin: async <N extends AdminRpcName>(rpc: N, request: AdminRequest<N>, options?: CallOptions) =>
+      (await callMethod(methodOf(AdminService, rpc), request, options)) as AdminResponse<N>,
     callRaw: (path, body, options = {}) => connection.call(path, body, options),
     close: () => connection.close(),
   };
@@ -99,12 +120,15 @@ interface Connection {
   close(): void;
 }
 
-function openConnection(url: string): Connection {
+function openConnection(url: string, tls: ClientTls): Connection {
   let session: ClientHttp2Session | undefined;
 
   const current = (): ClientHttp2Session => {
     if (session && !session.closed && !session.destroyed) return session;
-    const fresh = connect(url, {
+    const path = url.startsWith('unix:') ? url.slice('unix:'.length) : undefined;
+    const fresh = connect(path === undefined ? url : 'http://localhost', {
+      ...(path === undefined ? {} : { createConnection: () => connectSocket({ path }) }),
+      ...(url.startsWith('https:') ? { ...definedTls(tls), minVersion: 'TLSv1.3' } : {}),
       settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false, maxFrameSize: 1024 * 1024 },
       maxSessionMemory: 512,
     });
@@ -120,6 +144,14 @@ function openConnection(url: string): Connection {
       return await unaryCall(current(), path, body, options);
     },
     close: () => session?.destroy(),
+  };
+}
+
+function definedTls({ ca, cert, key }: ClientTls): { ca?: string; cert?: string; key?: string } {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
   };
 }
 

@@ -16,6 +16,7 @@ import {
   PeerTableSchema,
 } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import type { AdminRpcName } from '../../grpc/client.ts';
 import type { GrpcCall, GrpcMethod } from '../../grpc/server.ts';
 import type { EngineClient } from '../engine-client/engine-client.ts';
 import { decodeControl } from '../rpc/decode.ts';
@@ -38,9 +39,6 @@ export interface AdminDeps {
 
 const TIMEOUT_MS = 20_000;
 const NOTHING = new Uint8Array(0);
-
-/** RPCs of the service by their published names. */
-export type AdminRpcName = Capitalize<keyof typeof AdminService.method & string>;
 
 type Handle = (body: Uint8Array, call: GrpcCall) => Promise<Uint8Array>;
 
