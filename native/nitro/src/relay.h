@@ -1,0 +1,110 @@
+// Relays vsock connections to Unix socket pairs: one epoll thread for all connections, connects and listeners.
+//
+// The other end of each pair is Node's. Bytes are hostile and go through unread. Memory is bounded: a direction reads
+// only what the other side takes, and keeps at most one unsent block.
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "link.h"
+
+namespace nitro {
+
+// Numbers as in ../vsock.ts.
+enum class EventKind : uint32_t { kConnected = 1, kFailed = 2, kAccepted = 3, kListenerClosed = 4, kReset = 5 };
+
+struct Event {
+  EventKind kind;
+  uint64_t id;    // the connect's or listener's; of an accepted connection: its listener's
+  int fd;         // Node's end of the pair, or -1
+  int error;      // errno, or 0
+  uint32_t cid;   // the peer
+  uint32_t port;
+  uint64_t link;  // names the connection in later events
+};
+
+class Relay {
+ public:
+  using Notify = void (*)(void* context, const Event& event);
+
+  Relay(Notify notify, void* context) : notify_(notify), context_(context) {}
+  ~Relay();
+  Relay(const Relay&) = delete;
+  Relay& operator=(const Relay&) = delete;
+
+  // 0 or a negative errno; after a failure the relay is good for nothing.
+  int start();
+  // Ends listeners and connects, sends what Node has written so far for at most two seconds, then joins the thread.
+  void stop();
+
+  // These take over `fd`. Called on Node's thread.
+  void add_connect(uint64_t id, int fd, uint32_t timeout_ms);
+  void add_listener(uint64_t id, int fd, uint32_t max_connections);
+  void cancel(uint64_t id);
+  uint32_t size();
+
+ private:
+  struct Connect {
+    uint64_t owner;
+    int fd;
+    int64_t give_up_at_ms;
+  };
+  struct Listener {
+    uint64_t owner;
+    int fd;
+    uint32_t max_connections;
+    int64_t retry_at_ms;
+  };
+  struct Command {
+    enum class What { kConnect, kListen, kCancel, kStop } what;
+    uint64_t id;
+    int fd;
+    uint32_t number;
+  };
+
+  void post(Command command);
+  static void* run_thread(void* self);
+  void run();
+  void take_commands();
+  int timeout_ms() const;
+  void expire();
+  void on_epoll(uint64_t token, uint32_t events);
+  void on_connect(uint64_t token, int error);
+  void on_accept(Listener& listener);
+  void end_listener(uint64_t token, int error);
+  void add_link(uint64_t owner, EventKind kind, int fd);
+  void pump(uint64_t id);
+  void close_link(uint64_t id);
+  bool drained() const;
+  int watch(int fd, uint64_t token, uint32_t events);
+  void tell(EventKind kind, uint64_t id, int fd, int error, uint32_t cid, uint32_t port, uint64_t link);
+
+  Notify notify_;
+  void* context_;
+  pthread_t thread_{};
+  bool running_ = false;
+  int epoll_ = -1;
+  int wake_ = -1;
+  std::mutex mutex_;
+  std::vector<Command> commands_;  // under mutex_
+  uint32_t size_ = 0;              // under mutex_
+
+  // The thread's own.
+  uint64_t next_token_ = 1;
+  bool stopping_ = false;
+  int64_t stop_at_ms_ = 0;
+  std::unordered_map<uint64_t, std::unique_ptr<Link>> links_;
+  std::unordered_map<uint64_t, Connect> connects_;
+  std::unordered_map<uint64_t, Listener> listeners_;
+  std::vector<uint64_t> ready_;                      // links whose turn ended before they were done
+  std::unordered_map<uint64_t, int64_t> leaving_;    // links that Node has left, and when they are closed at the latest
+  std::unique_ptr<uint8_t[]> scratch_;
+};
+
+}  // namespace nitro
