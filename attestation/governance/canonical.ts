@@ -44,15 +44,15 @@ export function encodeLabelled(label: GovernanceLabel, values: FieldValues): Uin
  *
  * @throws {@link KmsError} `REQUEST_INVALID` if it is too large, too deep, malformed, or encoded in another way.
  */
-export function decodeCanonical(bytes: Uint8Array, what: string): CborValue {
-  if (bytes.byteLength > MAX_OBJECT_BYTES) {
+export function decodeCanonical(bytes: Uint8Array, what: string, maxBytes: number = MAX_OBJECT_BYTES): CborValue {
+  if (bytes.byteLength > maxBytes) {
     throw new KmsError('REQUEST_INVALID', `${what} is too large`, {
       sizeBytes: bytes.byteLength,
-      limitBytes: MAX_OBJECT_BYTES,
+      limitBytes: maxBytes,
     });
   }
   try {
-    return decodeStrict(bytes, { maxBytes: MAX_OBJECT_BYTES, maxDepth: MAX_DEPTH, canonical: true });
+    return decodeStrict(bytes, { maxBytes, maxDepth: MAX_DEPTH, canonical: true });
   } catch (error) {
     throw new KmsError('REQUEST_INVALID', `${what} is no canonical CBOR`, {}, error);
   }

@@ -16,9 +16,11 @@ import {
   decodeSigned,
   describeUncounted,
   judgeSignatures,
+  onlyOf,
   type SignatureJudgement,
   type Signed,
   signedFromJson,
+  withSignature,
 } from './signed.ts';
 
 /** What may be proposed. */
@@ -92,6 +94,21 @@ export function approve(proposal: Proposal, privateKey: KeyObject, keys?: readon
   return signWith(privateKey, proposalDigest(proposal));
 }
 
+/**
+ * Returns a record or release set with the approval of one more governance key.
+ *
+ * @throws {@link KmsError} `KEY_INVALID` if the key is no Ed25519 key or not one of `keys`.
+ */
+export function withApproval<T extends { readonly network: string }>(
+  kind: 'record' | 'release-set',
+  signed: Signed<T>,
+  privateKey: KeyObject,
+  keys?: readonly Uint8Array[],
+): Signed<T> {
+  const approval = approve(proposalFor(kind, signed), privateKey, keys);
+  return { ...signed, approvals: withSignature(signed.approvals, approval) };
+}
+
 /** Returns who approved a proposal under a charter; duplicates count once, strangers are named and count nothing. */
 export function approvalStatus(
   proposal: Proposal,
@@ -102,6 +119,16 @@ export function approvalStatus(
   const needed = charter.governance.threshold;
   const approved = proposal.network === charter.network && judgement.valid.length >= needed;
   return { ...judgement, needed, approved };
+}
+
+/** Returns the object with those approvals alone that count under the charter. */
+export function withCountedApprovals<T extends { readonly network: string }>(
+  kind: 'record' | 'release-set',
+  signed: Signed<T>,
+  charter: Charter,
+): Signed<T> {
+  const { valid } = approvalStatus(proposalFor(kind, signed), signed.approvals, charter);
+  return { ...signed, approvals: onlyOf(signed.approvals, valid) };
 }
 
 /**

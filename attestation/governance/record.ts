@@ -12,8 +12,8 @@ import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL } from './
 import type { Charter } from './charter.ts';
 import type { Faults, Field } from './fields.ts';
 import { isAscending, isDeveloperNetwork, PARTY, readKeys, readNetwork, sortedKeys, VERSION } from './names.ts';
-import { approve, proposalFor, verifyApprovals } from './proposal.ts';
-import { decodeSigned, encodeSigned, type Signed, withSignature } from './signed.ts';
+import { proposalFor, verifyApprovals, withApproval } from './proposal.ts';
+import { decodeSigned, type Signed } from './signed.ts';
 
 /** One party as the record names it. */
 export interface RecordParty {
@@ -79,8 +79,7 @@ export function makeRecord(fields: GovernedRecord): Signed<GovernedRecord> {
 
 /** Returns the record with the approval of one more governance key. */
 export function signRecord(record: Signed<GovernedRecord>, privateKey: KeyObject): Signed<GovernedRecord> {
-  const approval = approve(proposalFor('record', record), privateKey);
-  return { ...record, approvals: withSignature(record.approvals, approval) };
+  return withApproval('record', record, privateKey);
 }
 
 /** Returns the canonical bytes of a record's body. */
@@ -113,11 +112,6 @@ export function decodeRecord(bytes: Uint8Array): GovernedRecord {
  */
 export function decodeSignedRecord(bytes: Uint8Array): Signed<GovernedRecord> {
   return decodeSigned(bytes, WHAT, decodeRecord);
-}
-
-/** Returns the stored form of a record. */
-export function encodeSignedRecord(record: Signed<GovernedRecord>): Uint8Array {
-  return encodeSigned(record);
 }
 
 /**

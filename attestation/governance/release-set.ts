@@ -21,6 +21,7 @@ import {
   decodeSigned,
   describeUncounted,
   judgeSignatures,
+  onlyOf,
   type SignatureJudgement,
   type Signed,
   withSignature,
@@ -130,6 +131,11 @@ export function releaseSignatureStatus(set: Signed<ReleaseSet>, record: Governed
   const judgement = judgeSignatures(set.signatures, record.releaseKeys, bodyDigest(set));
   const needed = supermajority(record.releaseKeys.length);
   return { ...judgement, needed, complete: judgement.valid.length >= needed };
+}
+
+/** Returns the set with those signatures alone that count under the record. */
+export function withCountedSignatures(set: Signed<ReleaseSet>, record: GovernedRecord): Signed<ReleaseSet> {
+  return { ...set, signatures: onlyOf(set.signatures, releaseSignatureStatus(set, record).valid) };
 }
 
 /**

@@ -92,6 +92,23 @@ export function withSignature(signatures: readonly KeySignature[], added: KeySig
   return [...others, added].sort((a, b) => Buffer.compare(a.key, b.key));
 }
 
+/** Returns the signatures of the given keys. */
+export function onlyOf(signatures: readonly KeySignature[], keys: readonly Uint8Array[]): KeySignature[] {
+  const names = new Set(keys.map(toHex));
+  return signatures.filter(({ key }) => names.has(toHex(key)));
+}
+
+/** Returns the object with the signatures of both; where a key has signed both times, the held one stays. */
+export function mergeSigned<T>(held: Signed<T>, offered: Omit<Signed<unknown>, 'body'>): Signed<T> {
+  const merge = (own: readonly KeySignature[], more: readonly KeySignature[]): readonly KeySignature[] =>
+    own.reduce<readonly KeySignature[]>((list, signature) => withSignature(list, signature), more);
+  return {
+    ...held,
+    signatures: merge(held.signatures, offered.signatures),
+    approvals: merge(held.approvals, offered.approvals),
+  };
+}
+
 /** What {@link judgeSignatures} found. */
 export interface SignatureJudgement {
   /** Keys of the list that have signed, each once. */
