@@ -186,5 +186,3 @@ export interface PeerExpectation {
   /** The peer must be the other half of this instance: enclave and parent. Always so for `engine-calls`. */
   readonly sameInstance?: boolean;
 }
-
-export type { Service };

@@ -1,0 +1,86 @@
+/**
+ * A verified connection's life: judged again when the view changes, ended with either leaf, its reason told once.
+ * Design §4, "Fail closed".
+ */
+import type { TLSSocket } from 'node:tls';
+import { systemErrorCode } from '../../common/errors.ts';
+import type { JudgedPeer, JudgedProof } from './judge.ts';
+import { judgeAgain } from './judge.ts';
+import type { MeshLeaf } from './leaf.ts';
+import type { JudgedConnection, MeshEndpoint, MeshPeer } from './mesh-context.ts';
+
+/** What the handshake has found out. */
+export interface Verified {
+  readonly socket: TLSSocket;
+  readonly peer: JudgedPeer;
+  readonly proof: JudgedProof;
+  /** The own leaf that this connection used. */
+  readonly leaf: MeshLeaf;
+}
+
+/** Makes the connection of a finished handshake and registers it with its endpoint. */
+export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint: MeshEndpoint): JudgedConnection {
+  const { clock, log, self } = endpoint;
+  const shown = describePeer(peer, proof);
+  const own = { context: self.context, incarnation: self.incarnation };
+  const closeAtMs = Math.min(leaf.notAfterMs, shown.notAfterMs);
+  let reason: string | undefined;
+  const close = (why: string): void => {
+    reason ??= why;
+    socket.destroy();
+  };
+  // The last listener stays: whoever uses the stream may come and go, an error without one would end the process.
+  socket.on('error', (error) => {
+    reason ??= `failed: ${systemErrorCode(error) ?? 'stream error'}`;
+  });
+  const closed = new Promise<string>((resolve) => {
+    const settle = (): void => {
+      reason ??= 'the peer closed it';
+      log.info({ event: 'mesh.closed', role: shown.role, party: shown.party, reason });
+      resolve(reason);
+    };
+    if (socket.closed) settle();
+    else socket.once('close', settle);
+  });
+  const rejudge = (): void => {
+    if (socket.destroyed) return;
+    const wrong = [...judgeAgain(peer, proof, endpoint)].map(({ reason: name, detail }) => `${name}: ${detail}`);
+    if (clock.nowMs() >= leaf.notAfterMs) wrong.push('certificate: the own leaf ended');
+    if (self.incarnation !== own.incarnation || Buffer.compare(self.context, own.context) !== 0) {
+      wrong.push('context: this process has another context or incarnation now');
+    }
+    if (wrong.length > 0) close(`no longer accepted: ${wrong.join('; ')}`);
+  };
+  const connection: JudgedConnection = {
+    stream: socket,
+    peer: shown,
+    service: peer.expect.service,
+    renewAtMs: Math.min(leaf.notBeforeMs + ((closeAtMs - leaf.notBeforeMs) * 2) / 3, renewalOf(shown.notAfterMs, peer)),
+    closeAtMs,
+    closed,
+    close,
+    rejudge,
+  };
+  endpoint.adopt(connection);
+  return connection;
+}
+
+/** Two thirds of the peer's leaf. */
+function renewalOf(notAfterMs: number, { leaf }: JudgedPeer): number {
+  return leaf.notBeforeMs + ((notAfterMs - leaf.notBeforeMs) * 2) / 3;
+}
+
+function describePeer({ leaf, document, address, release }: JudgedPeer, proof: JudgedProof): MeshPeer {
+  return {
+    role: leaf.role,
+    party: leaf.party,
+    address,
+    release,
+    moduleId: document.moduleId,
+    instanceId: document.instanceId,
+    incarnation: proof.incarnation,
+    skewMs: proof.skewMs,
+    notAfterMs: leaf.notAfterMs,
+    hello: proof.hello,
+  };
+}

@@ -1,0 +1,37 @@
+/**
+ * Both ways into the mesh have this body: own leaf, TLS, handshake, one deadline over all, one log line for a refusal.
+ */
+import type { Duplex } from 'node:stream';
+import type { SecureContext, TLSSocket } from 'node:tls';
+import { type HandshakeDeps, handshake, toKmsError } from './handshake.ts';
+import type { MeshConnection } from './mesh-context.ts';
+import { refuse } from './reasons.ts';
+
+/** What {@link runHandshake} takes. */
+export interface RunDeps extends Omit<HandshakeDeps, 'socket' | 'leaf'> {
+  readonly raw: Duplex;
+  readonly tls: (raw: Duplex, secureContext: SecureContext, signal: AbortSignal) => Promise<TLSSocket>;
+}
+
+/**
+ * Runs TLS and the handshake on a raw stream.
+ *
+ * @throws KmsError The refusal; it has been logged as `mesh.refused`, and the raw stream is destroyed.
+ */
+export async function runHandshake({ raw, tls, ...deps }: RunDeps): Promise<MeshConnection> {
+  const { endpoint, side, expect } = deps;
+  const deadline = AbortSignal.timeout(endpoint.limits.handshakeTimeoutMs);
+  const signal = AbortSignal.any([deps.signal, deadline]);
+  const swallow = (): void => {};
+  raw.on('error', swallow);
+  try {
+    const leaf = await endpoint.leaf();
+    const socket = await tls(raw, leaf.secureContext, signal);
+    return await handshake({ ...deps, signal, socket, leaf });
+  } catch (error) {
+    raw.destroy();
+    const failure = deadline.aborted ? refuse('deadline', 'the handshake took too long') : toKmsError(error);
+    endpoint.log.warn({ event: 'mesh.refused', side, service: expect.service, err: failure });
+    throw failure;
+  }
+}
