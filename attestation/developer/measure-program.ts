@@ -1,0 +1,210 @@
+/**
+ * Measures the programs that a supervisor is about to start, in place of the hypervisor that measures an image: every
+ * file that the process can load is hashed, and the hashes make the registers that its documents will show.
+ *
+ * A measurement is SHA-384 over lines of `digest  path`, as `sha384sum` prints them, so a person can check it with that
+ * tool alone; docs/developers/software-nsm.md has the commands. Nothing here is secret.
+ */
+import { createHash } from 'node:crypto';
+import { realpathSync } from 'node:fs';
+import { type Clock, systemClock } from '../../common/clock.ts';
+import type { Role } from '../role.ts';
+import { digestFiles, type FileDigest, type FileIdentity, identify, sameIdentity } from './file-digests.ts';
+import { fileLabel, listPrograms, type ProgramFiles, type ProgramPlace, roleOfEntry } from './program-files.ts';
+import { extendedPcr, zeroPcr } from './registers.ts';
+
+/** What a second look found. */
+export interface ProgramLook {
+  /** Labels of the files that were edited, added or removed since they were measured. */
+  readonly changed: readonly string[];
+  /** The measurement if nothing changed; otherwise one that no release can list. */
+  readonly pcrs: ReadonlyMap<number, Uint8Array>;
+}
+
+/** A program that was measured. */
+export interface MeasuredProgram {
+  readonly role: Role;
+  /**
+   * What a release set lists: registers 0, 1, 2 of an engine (all, Node, sources), 4, 7, 11, 12 of core and connector
+   * (Node, a constant, sources, all).
+   */
+  readonly pcrs: ReadonlyMap<number, Uint8Array>;
+  /** How many files it covers, Node included. */
+  readonly files: number;
+  /** The lines that were hashed, for people: `digest  path`. */
+  readonly lines: readonly string[];
+  /** Looks at all files again; files that look the same are not read. */
+  look(): Promise<ProgramLook>;
+  /** Whether {@link look} finds nothing changed. */
+  unchanged(): Promise<boolean>;
+}
+
+/** Which programs to measure. */
+export interface MeasureOptions extends Omit<ProgramPlace, 'entry'> {
+  readonly entries: readonly string[];
+  readonly clock?: Clock;
+}
+
+const NODE_LABEL = 'node';
+
+/** Register 7 of an instance tells its secure boot policy. Developer mode has none, and zero is never trusted. */
+const NO_SECURE_BOOT = 'arca developer mode: no secure boot';
+
+/**
+ * A file written this short a time before it was read may have been written once more under the same time stamps,
+ * so a later look reads it again.
+ */
+const RECENT_NS = 1_000_000_000n;
+
+/** Stats between two turns of the loop. */
+const LOOK_BATCH = 256;
+
+/** Measures one program; see {@link measurePrograms}. */
+export async function measureProgram(options: ProgramPlace & { readonly clock?: Clock }): Promise<MeasuredProgram> {
+  const { entry, ...rest } = options;
+  const [measured] = await measurePrograms({ ...rest, entries: [entry] });
+  if (measured === undefined) throw new RangeError('one program makes one measurement');
+  return measured;
+}
+
+/**
+ * Measures programs together, so that what they share is read once.
+ *
+ * @returns One measurement for each entry, in order.
+ * @throws KmsError `STATE_INVALID` naming a file or package that is missing or cannot be read, `REQUEST_INVALID` for a
+ * module that is no program.
+ */
+export async function measurePrograms(options: MeasureOptions): Promise<readonly MeasuredProgram[]> {
+  const { entries, nodePath, clock = systemClock } = options;
+  const packageRoot = realpathSync(options.packageRoot);
+  const places = entries.map((entry) => ({ entry, nodePath, packageRoot }));
+  const listed = listPrograms(places);
+  const recentNs = BigInt(Math.floor(clock.nowMs())) * 1_000_000n - RECENT_NS;
+  const paths = new Set(listed.flatMap(({ nodePath: node, sources }) => [node, ...sources]));
+  const digests = new Map((await digestFiles([...paths])).map((file) => [file.path, file]));
+  return places.flatMap((place, at) => {
+    const files = listed[at];
+    return files === undefined ? [] : [new Measurement(place, files, digests, recentNs)];
+  });
+}
+
+class Measurement implements MeasuredProgram {
+  readonly role: Role;
+  readonly pcrs: ReadonlyMap<number, Uint8Array>;
+  readonly lines: readonly string[];
+  readonly #place: ProgramPlace;
+  readonly #files: ReadonlyMap<string, FileDigest>;
+  readonly #nodePath: string;
+  readonly #folders: ReadonlyMap<string, FileIdentity | undefined>;
+  readonly #recentNs: bigint;
+
+  constructor(place: ProgramPlace, files: ProgramFiles, digests: ReadonlyMap<string, FileDigest>, recentNs: bigint) {
+    this.role = roleOfEntry(place.entry);
+    this.#place = place;
+    this.#nodePath = files.nodePath;
+    this.#files = pick(digests, [files.nodePath, ...files.sources]);
+    this.#folders = new Map(files.folders.map((folder) => [folder, identify(folder)]));
+    this.#recentNs = recentNs;
+    const node = line(this.#digestOf(files.nodePath), NODE_LABEL);
+    const sources = files.sources.map((path) => line(this.#digestOf(path), fileLabel(place.packageRoot, path)));
+    this.lines = [node, ...sources];
+    this.pcrs = registers(this.role, place.entry, node, sources);
+  }
+
+  get files(): number {
+    return this.lines.length;
+  }
+
+  async unchanged(): Promise<boolean> {
+    return (await this.look()).changed.length === 0;
+  }
+
+  async look(): Promise<ProgramLook> {
+    const changed = new Set<string>([...(await this.#editedFiles()), ...this.#newFiles()]);
+    if (changed.size === 0) return { changed: [], pcrs: this.pcrs };
+    const labels = [...changed].map((path) => this.#label(path)).sort();
+    return { changed: labels, pcrs: distrusted(this.pcrs) };
+  }
+
+  /** Files whose bytes are not those that were measured, or that are gone. */
+  async #editedFiles(): Promise<readonly string[]> {
+    const edited: string[] = [];
+    const doubtful: string[] = [];
+    let looked = 0;
+    for (const [path, { identity }] of this.#files) {
+      const now = identify(path);
+      if (now === undefined) edited.push(path);
+      else if (!sameIdentity(now, identity) || identity.ctimeNs >= this.#recentNs) doubtful.push(path);
+      if (++looked % LOOK_BATCH === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const { path, digest } of await digestFiles(doubtful)) if (digest !== this.#digestOf(path)) edited.push(path);
+    return edited;
+  }
+
+  /** Files that were not there, if any folder changed. */
+  #newFiles(): readonly string[] {
+    const sameEntries = ([folder, then]: readonly [string, FileIdentity | undefined]): boolean => {
+      const now = identify(folder);
+      if (now === undefined || then === undefined) return false;
+      return sameIdentity(now, then) && then.mtimeNs < this.#recentNs;
+    };
+    if ([...this.#folders].every(sameEntries)) return [];
+    const now = listPrograms([this.#place]).flatMap(({ nodePath, sources }) => [nodePath, ...sources]);
+    return now.filter((path) => !this.#files.has(path));
+  }
+
+  #digestOf(path: string): string {
+    return this.#files.get(path)?.digest ?? '';
+  }
+
+  #label(path: string): string {
+    return path === this.#nodePath ? NODE_LABEL : fileLabel(this.#place.packageRoot, path);
+  }
+}
+
+function pick(digests: ReadonlyMap<string, FileDigest>, paths: readonly string[]): ReadonlyMap<string, FileDigest> {
+  return new Map(
+    paths.flatMap((path) => {
+      const file = digests.get(path);
+      return file === undefined ? [] : [[path, file] as const];
+    }),
+  );
+}
+
+function line(digest: string, label: string): string {
+  return `${digest}  ${label}`;
+}
+
+function registers(
+  role: Role,
+  entry: string,
+  node: string,
+  sources: readonly string[],
+): ReadonlyMap<number, Uint8Array> {
+  const all = measured([entry, node, ...sources]);
+  if (role === 'engine') {
+    return new Map([
+      [0, all],
+      [1, measured([node])],
+      [2, measured(sources)],
+    ]);
+  }
+  return new Map([
+    [4, measured([node])],
+    [7, measured([NO_SECURE_BOOT])],
+    [11, measured(sources)],
+    [12, all],
+  ]);
+}
+
+/** As an image is measured: a zero register, extended once with the digest of the content. */
+function measured(lines: readonly string[]): Uint8Array {
+  const content = lines.map((text) => `${text}\n`).join('');
+  return extendedPcr(zeroPcr(), createHash('sha384').update(content).digest());
+}
+
+/** What runs is not what was measured, and cannot be known any more: no release lists such registers. */
+function distrusted(pcrs: ReadonlyMap<number, Uint8Array>): ReadonlyMap<number, Uint8Array> {
+  const mark = new TextEncoder().encode('changed after it was measured');
+  return new Map([...pcrs].map(([index, value]) => [index, extendedPcr(value, mark)]));
+}
