@@ -1,0 +1,50 @@
+/** Writes an explanation as text: a tree of numbered checks, then the facts. For terminals; no control characters. */
+import type { Check, CheckStatus } from './checks.ts';
+import type { DocumentFacts, Explanation } from './explain.ts';
+
+const MARK: Readonly<Record<CheckStatus, string>> = { passed: 'ok', failed: 'FAILED', 'not-reached': 'not reached' };
+
+/** Returns an explanation as lines of text, without a line end after the last. */
+export function formatExplanation(explanation: Explanation): string {
+  const { ok, verified, facts, anchor, release } = explanation;
+  const lines = [
+    ok ? 'The document holds.' : 'The document does NOT hold.',
+    `Anchor: ${anchor}`,
+    `Release: ${release ?? 'none of those given'}`,
+    '',
+    ...explanation.checks.flatMap(formatGroup),
+  ];
+  if (facts !== undefined) lines.push('', ...formatFacts(facts, verified));
+  return lines.join('\n');
+}
+
+function formatGroup(group: Check): string[] {
+  return [`${group.number} ${group.title}: ${MARK[group.status]}`, ...(group.checks ?? []).flatMap(formatCheck)];
+}
+
+/** Details of a failed check stand on lines of their own: there may be one for every PCR. */
+function formatCheck({ number, title, status, detail }: Check): string[] {
+  const line = `  ${number} ${title}: ${MARK[status]}`;
+  if (detail === undefined) return [line];
+  if (status !== 'failed') return [`${line} (${detail})`];
+  return [line, ...detail.split('; ').map((part) => `      ${part}`)];
+}
+
+function formatFacts(facts: DocumentFacts, verified: boolean): string[] {
+  const unset = 'not set';
+  return [
+    verified ? 'What it says, signed:' : 'What it claims, NOT verified:',
+    `  platform    ${facts.platform}`,
+    `  module      ${facts.moduleId}`,
+    `  signed at   ${facts.signedAt}`,
+    ...facts.pcrs.map(({ index, value }) => `  ${`PCR${index}`.padEnd(12)}${/^0+$/.test(value) ? 'zero' : value}`),
+    'What it binds:',
+    `  public key  ${facts.publicKey ?? unset}`,
+    `  user data   ${facts.userData ?? unset}`,
+    `  nonce       ${facts.nonce ?? unset}`,
+    'Certificates:',
+    ...facts.certificates.map(
+      (certificate, index) => `  ${index + 1}  ${certificate.notBefore} to ${certificate.notAfter}`,
+    ),
+  ];
+}
