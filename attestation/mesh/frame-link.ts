@@ -1,0 +1,176 @@
+/**
+ * All sessions with one peer, over one connection at a time, or two while one replaces the other.
+ *
+ * New sessions go to the newest connection; an old one carries its sessions to their end and closes then. A session
+ * that the peer opens first waits here, within bounds, until this side opens it.
+ */
+import type { Duplex } from 'node:stream';
+import { toHex } from '../../common/bytes.ts';
+import type { Clock } from '../../common/clock.ts';
+import { KmsError } from '../../common/errors.ts';
+import { FrameChannel, type FrameCounters } from './frame-channel.ts';
+import type { InFlow } from './frame-flows.ts';
+import type { FrameLimits } from './frame-limits.ts';
+import { type FrameSession, LinkSession } from './frame-session.ts';
+
+/** Settings of a link. */
+export interface FrameLinkOptions {
+  /** Names the peer in errors and reasons: `engine of party 2`. */
+  readonly peer: string;
+  readonly clock: Clock;
+  readonly limits?: Partial<FrameLimits>;
+  /** Sessions that the peer may have opened and nobody here; more are refused. Default 256. */
+  readonly maxUnopened?: number;
+  /** How long such a session waits. Default 30 s. */
+  readonly unopenedMs?: number;
+  /** Told the id of each session that the peer opens first. */
+  readonly onUnopened?: (id: string) => void;
+}
+
+/** What a link has carried, and what it holds. */
+export interface FrameLinkStats extends FrameCounters {
+  readonly connections: number;
+  readonly sessions: number;
+  /** Sessions that only the peer has opened. */
+  readonly unopened: number;
+}
+
+type Totals = { -readonly [K in Exclude<keyof FrameCounters, 'bufferedBytes' | 'flows'>]: number };
+
+const SWEEP_MS = 1_000;
+
+/** Frames to and from one peer. */
+export class FrameLink {
+  readonly #options: FrameLinkOptions;
+  readonly #channels = new Set<FrameChannel>();
+  readonly #sessions = new Map<string, LinkSession>();
+  readonly #unopened = new Map<string, { readonly flow: InFlow; readonly sinceMs: number }>();
+  #current: FrameChannel | undefined;
+  #past: Totals = { framesIn: 0, framesOut: 0, payloadBytesIn: 0, payloadBytesOut: 0, dropped: 0 };
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(options: FrameLinkOptions) {
+    this.#options = options;
+  }
+
+  /** Whether sessions can be opened. */
+  get usable(): boolean {
+    return this.#current?.usable ?? false;
+  }
+
+  /**
+   * Takes a connection to the peer, verified by the mesh. Once the peer serves it, new sessions go there and the one
+   * before drains and closes.
+   */
+  attach(stream: Duplex): FrameChannel {
+    const { peer, limits } = this.#options;
+    const channel = new FrameChannel(stream, {
+      peer,
+      ...(limits && { limits }),
+      onFlow: (flow) => this.#arrived(flow),
+    });
+    this.#channels.add(channel);
+    if (!this.#current?.usable) this.#current = channel;
+    void channel.ready.then(
+      () => {
+        const before = this.#current;
+        this.#current = channel;
+        if (before !== channel) before?.retire();
+      },
+      () => undefined, // it ended first, which `closed` tells
+    );
+    void channel.drained.then(() => channel.close('replaced'));
+    void channel.closed.then(() => this.#detach(channel));
+    return channel;
+  }
+
+  /**
+   * Opens the session of this id (32 bytes, used once). The peer opens it, too; who is first does not matter.
+   *
+   * @throws KmsError `ALREADY_EXISTS` for an open one, `UNAVAILABLE` without a connection, `RESOURCE_EXHAUSTED` at the
+   * limit of open sessions.
+   */
+  open(sessionId: Uint8Array): FrameSession {
+    const id = toHex(sessionId);
+    const channel = this.#current;
+    if (this.#sessions.has(id)) throw new KmsError('ALREADY_EXISTS', 'this session is open');
+    if (!channel) throw new KmsError('UNAVAILABLE', `no connection to ${this.#options.peer}`);
+    const session = new LinkSession(id, {
+      get maxPayloadBytes() {
+        return channel.maxPayloadBytes;
+      },
+      forget: () => void (this.#sessions.get(id) === session && this.#sessions.delete(id)),
+    });
+    session.begin(channel.openFlow(sessionId, (error) => session.cutOff(error)));
+    this.#sessions.set(id, session);
+    const waiting = this.#unopened.get(id);
+    if (waiting) {
+      this.#unopened.delete(id);
+      session.meet(waiting.flow);
+    }
+    return session;
+  }
+
+  /** What went over all its connections. */
+  stats(): FrameLinkStats {
+    const sum = { ...this.#past, bufferedBytes: 0, flows: 0 };
+    for (const channel of this.#channels) {
+      const counters = channel.counters();
+      addCounters(sum, counters);
+      sum.bufferedBytes += counters.bufferedBytes;
+      sum.flows += counters.flows;
+    }
+    const { size: connections } = this.#channels;
+    return { ...sum, connections, sessions: this.#sessions.size, unopened: this.#unopened.size };
+  }
+
+  /** Ends all connections; sessions fail with `UNAVAILABLE`. */
+  close(reason: string): void {
+    for (const channel of this.#channels) channel.close(reason);
+    clearInterval(this.#sweeper);
+  }
+
+  #arrived(flow: InFlow): void {
+    const session = this.#sessions.get(flow.sessionId);
+    if (session) {
+      session.meet(flow);
+      return;
+    }
+    if (this.#unopened.has(flow.sessionId)) throw new KmsError('REQUEST_INVALID', 'a session was opened twice');
+    if (this.#unopened.size >= (this.#options.maxUnopened ?? 256)) {
+      flow.stop();
+      return;
+    }
+    this.#unopened.set(flow.sessionId, { flow, sinceMs: this.#options.clock.monotonicMs() });
+    this.#sweeper ??= setInterval(() => this.sweep(), SWEEP_MS).unref();
+    this.#options.onUnopened?.(flow.sessionId);
+  }
+
+  /** Drops sessions of the peer that nobody has opened here in time. Runs by itself every second. */
+  sweep(): void {
+    const latestMs = this.#options.clock.monotonicMs() - (this.#options.unopenedMs ?? 30_000);
+    for (const [id, { flow, sinceMs }] of this.#unopened) {
+      if (sinceMs > latestMs) break; // in the order of their arrival
+      this.#unopened.delete(id);
+      flow.stop();
+    }
+    if (this.#unopened.size > 0) return;
+    clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
+  }
+
+  #detach(channel: FrameChannel): void {
+    this.#channels.delete(channel);
+    addCounters(this.#past, channel.counters());
+    if (this.#current === channel) this.#current = [...this.#channels].findLast(({ usable }) => usable);
+    for (const [id, { flow }] of this.#unopened) if (flow.failed) this.#unopened.delete(id);
+  }
+}
+
+function addCounters(sum: Totals, more: FrameCounters): void {
+  sum.framesIn += more.framesIn;
+  sum.framesOut += more.framesOut;
+  sum.payloadBytesIn += more.payloadBytesIn;
+  sum.payloadBytesOut += more.payloadBytesOut;
+  sum.dropped += more.dropped;
+}
