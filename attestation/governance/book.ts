@@ -244,6 +244,7 @@ export class GovernanceBook {
   requireApproval(kind: ProposalKind, digest: Uint8Array): void {
     const proposal = this.#proposal(kind, digest);
     if (this.#localKey !== undefined && this.#proposals.approveLocally(proposal)) this.#changed();
+    this.#proposals.ask(proposal);
     verifyApprovals(proposal, this.#proposals.approvalsOf(proposal), this.charter);
   }
 

@@ -31,11 +31,15 @@ export interface ProposalSummary {
   readonly approved: boolean;
 }
 
+/** Most changes that were asked for and are remembered. */
+const MAX_ASKED = 64;
+
 /** Proposals by digest, in order of first sight. */
 export class ProposalList {
   readonly #charter: Charter;
   readonly #localKey: KeyObject | undefined;
   readonly #byDigest = new Map<string, Signed<Proposal>>();
+  readonly #asked = new Map<string, Signed<Proposal>>();
 
   constructor(charter: Charter, localKey: KeyObject | undefined, stored: readonly Signed<Proposal>[]) {
     this.#charter = charter;
@@ -46,14 +50,23 @@ export class ProposalList {
     }
   }
 
+  /** Notes that a change was asked for, so that people see what they may sign. Kept in memory alone. */
+  ask(proposal: Proposal): void {
+    const name = nameOf(proposal);
+    if (this.#byDigest.has(name) || this.#asked.has(name)) return;
+    const [oldest] = this.#asked.keys();
+    if (this.#asked.size >= MAX_ASKED && oldest !== undefined) this.#asked.delete(oldest);
+    this.#asked.set(name, unsignedProposal(proposal));
+  }
+
   /** Everything that is kept. */
   all(): readonly Signed<Proposal>[] {
     return [...this.#byDigest.values()];
   }
 
-  /** Everything that is kept, as people see it. */
+  /** Everything that is kept or was asked for, as people see it. */
   summaries(): readonly ProposalSummary[] {
-    return this.all().map(({ body, approvals }) => {
+    return [...this.#byDigest.values(), ...this.#asked.values()].map(({ body, approvals }) => {
       const { valid, needed, approved } = approvalStatus(body, approvals, this.#charter);
       const digest = proposalDigest(body);
       return { digest, kind: body.kind, subject: body.digest, signatures: valid.length, needed, approved };
@@ -106,6 +119,7 @@ export class ProposalList {
     const merged = held === undefined ? offered : mergeSigned(held, offered);
     if (held !== undefined && merged.approvals.length === held.approvals.length) return false;
     this.#byDigest.set(name, merged);
+    this.#asked.delete(name);
     return true;
   }
 
