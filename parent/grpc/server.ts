@@ -122,6 +122,7 @@ export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
   const servers = new Set<Server>();
   /** Also those that have not finished their TLS handshake. */
   const sockets = new Set<Socket>();
+  let closed = false;
   const http2 = http2Options(limits);
   const listenerLimits = { maxConnections: limits.maxConnections, handshakeTimeoutMs: limits.prefaceTimeoutMs };
 
@@ -139,7 +140,13 @@ export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
   };
   const inject = (socket: Duplex, caller: Caller): void => {
     socket.on('error', ignore); // the session hears of it, and is closed
+    if (closed || socket.destroyed) {
+      socket.destroy();
+      return;
+    }
     const session = performServerHandshake(socket, http2);
+    // HTTP/2 takes the bytes below the stream, and does not make one that was paused read again.
+    if (socket.readableLength === 0) socket.read(0);
     sessions.add(session);
     guardSession(session, limits);
     session.on('stream', (stream: ServerHttp2Stream, headers: CallHeaders) => onStream(stream, headers, caller));
@@ -168,14 +175,15 @@ export function openGrpcServer(options: GrpcServerOptions): GrpcServer {
       return environment.budget.used;
     },
     async close(graceMs = 5000) {
-      const closed = [...servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+      closed = true;
+      const stopped = [...servers].map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
       const ended = [...sessions].map((session) => new Promise<void>((resolve) => session.once('close', resolve)));
       for (const session of sessions) session.close();
       const timer = setTimeout(() => {
         for (const session of sessions) session.destroy();
         for (const socket of sockets) socket.destroy();
       }, graceMs);
-      await Promise.all([...ended, ...closed]);
+      await Promise.all([...ended, ...stopped]);
       clearTimeout(timer);
       clearInterval(sweeper);
     },
