@@ -11,7 +11,7 @@ import { openRateLimiter, type RateLimits } from '../../../parent/core/limits/ra
 import { openCoreMetrics } from '../../../parent/core/metrics/open-core-metrics.ts';
 import type { GenerationOutcome, GenerationRun, Generations } from '../../../parent/core/objects/generations.ts';
 import { DEFAULT_WAITS, type Waits } from '../../../parent/core/rpc/deps.ts';
-import { type Core, startCore } from '../../../parent/core/server.ts';
+import { type Core, type CoreDeps, startCore } from '../../../parent/core/server.ts';
 import { RequestStore } from '../../../parent/core/store/request-store.ts';
 import { type KmsClient, openKmsClient } from '../../../parent/grpc/client.ts';
 import { GrpcError } from '../../../parent/grpc/status.ts';
@@ -66,6 +66,7 @@ export interface TestCoreOptions {
   readonly logLevel?: LogLevel;
   /** Off: `recover` is left to the test. */
   readonly recover?: boolean;
+  readonly access?: Pick<CoreDeps, 'tls' | 'allow' | 'adminSocketPath' | 'admin'>;
 }
 
 /** A Core under test. */
@@ -121,9 +122,10 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     health: { reasons: () => [] },
     listen: { host: '127.0.0.1', port: 0 },
     waits: { ...DEFAULT_WAITS, recordMs: 20, ...options.waits },
+    ...options.access,
   });
   if (options.recover !== false) await core.recover();
-  const client = openKmsClient(`http://127.0.0.1:${core.address.port}`);
+  const client = openKmsClient(`${options.access?.tls ? 'https' : 'http'}://127.0.0.1:${core.address.port}`);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {
     stopped ??= (async () => {

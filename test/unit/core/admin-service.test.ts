@@ -1,0 +1,95 @@
+/** The operator's service: what it hands to the engine, and what it makes of the engine's answers. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import t, { type Test } from 'tap';
+import { KmsError } from '../../../common/errors.ts';
+import type { AdminDeps } from '../../../parent/core/admin/admin-service.ts';
+import { type KmsClient, openKmsClient } from '../../../parent/grpc/client.ts';
+import {
+  AttestCallSchema,
+  AttestResultSchema,
+  GovernanceObjectSchema,
+  GovernanceStateSchema,
+  PeerTableSchema,
+} from '../../../proto/gen/engine_pb.js';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import type { ScriptedEngine } from './scripted-engine.ts';
+import { startTestCore } from './test-core.ts';
+
+async function start(t: Test, admin: Partial<AdminDeps> = {}): Promise<{ engine: ScriptedEngine; client: KmsClient }> {
+  const dir = mkdtempSync(join(tmpdir(), 'arca-admin-'));
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }));
+  const adminSocketPath = join(dir, 'run', 'admin.sock');
+  const { engine } = await startTestCore(t, { insecure: false, access: { adminSocketPath, admin } });
+  const client = openKmsClient(`unix:${adminSocketPath}`);
+  t.teardown(() => client.close());
+  return { engine, client };
+}
+
+t.test('fetches a document over the nonce that was asked for', async (t) => {
+  const { engine, client } = await start(t);
+  engine.answers.set(ENGINE_METHOD.attest, (body) => {
+    const { nonce } = fromBinary(AttestCallSchema, body);
+    return toBinary(
+      AttestResultSchema,
+      create(AttestResultSchema, { document: nonce, network: 'dev:1', incarnation: 3n }),
+    );
+  });
+  const nonce = new Uint8Array(32).fill(9);
+  t.match(await client.admin('GetAttestation', { nonce }), { document: nonce, network: 'dev:1', incarnation: 3n });
+  for (const sizeBytes of [0, 7, 65]) {
+    await t.rejects(
+      client.admin('GetAttestation', { nonce: new Uint8Array(sizeBytes) }),
+      { status: 3 },
+      `${sizeBytes}`,
+    );
+  }
+});
+
+t.test('hands governance to the engine as it came, and tells the core of the outcome', async (t) => {
+  const told: unknown[] = [];
+  const { engine, client } = await start(t, { onGovernance: (state) => told.push(state.incarnation) });
+  const seen: unknown[] = [];
+  engine.answers.set(ENGINE_METHOD.governancePut, (body) => {
+    seen.push(fromBinary(GovernanceObjectSchema, body).kind);
+    return toBinary(GovernanceStateSchema, create(GovernanceStateSchema, { incarnation: 7n }));
+  });
+  const state = await client.admin('PutGovernance', { kind: 'release-set', content: new Uint8Array(100) });
+  t.equal(state.incarnation, 7n);
+  t.strictSame([seen, told], [['release-set'], [7n]]);
+});
+
+t.test('shows the peers of the engine and those of the core', async (t) => {
+  const { engine, client } = await start(t, { corePeers: () => [{ role: 'engine', party: 1, reachable: true }] });
+  engine.answers.set(ENGINE_METHOD.peers, () =>
+    toBinary(PeerTableSchema, create(PeerTableSchema, { peers: [{ role: 'core', party: 1, attested: true }] })),
+  );
+  const { peers } = await client.admin('ListPeers', {});
+  t.match(peers, [
+    { role: 'core', attested: true },
+    { role: 'engine', reachable: true },
+  ]);
+});
+
+t.test("fails with the engine's own word", async (t) => {
+  const { engine, client } = await start(t);
+  const cases = [
+    [new KmsError('ATTESTATION_REJECTED', 'an older version than was seen', { version: 2 }), 7],
+    [new KmsError('APPROVAL_MISSING', 'needs signatures', { proposalDigest: 'ab' }), 9],
+    [new KmsError('UNAVAILABLE', 'the engine is down'), 14],
+  ] as const;
+  for (const [error, status] of cases) {
+    engine.answers.set(ENGINE_METHOD.governancePut, () => Promise.reject(error));
+    await t.rejects(client.admin('PutGovernance', { kind: 'record' }), { status, explanation: error.message });
+  }
+});
+
+t.test('refuses what is no request of the service', async (t) => {
+  const { client } = await start(t);
+  for (const rpc of ['GetAttestation', 'GetGovernance', 'PutGovernance', 'ListPeers']) {
+    await t.rejects(client.callRaw(`/arca.v1.AdminService/${rpc}`, Uint8Array.of(0xff, 0xff)), { status: 3 }, rpc);
+    await t.rejects(client.callRaw(`/arca.v1.AdminService/${rpc}`, new Uint8Array(300_000)), { status: 8 }, rpc);
+  }
+});
