@@ -59,7 +59,6 @@ export function comparePcrs(
 ): MeasurementVerdict {
   const mismatches: PcrMismatch[] = [];
   const unusable: UnusableMeasurement[] = [];
-  const zeroes = pcrFaults(platform, pcrs);
   for (const measurement of allowed) {
     const { release } = measurement;
     const reason = unusableReason(measurement, platform);
@@ -68,7 +67,8 @@ export function comparePcrs(
       continue;
     }
     const differing = differences(measurement, pcrs);
-    if (differing.length === 0 && zeroes.length === 0) return { matched: measurement, mismatches: [], unusable };
+    // A usable tuple has no zeros and all the PCRs that identify code, so neither has a document that equals it.
+    if (differing.length === 0) return { matched: measurement, mismatches: [], unusable };
     mismatches.push(...differing);
   }
   return { matched: undefined, mismatches, unusable };
