@@ -123,6 +123,15 @@ export class Field {
     return value.map((item: unknown, at) => read(new Field(item, `${this.#path}[${at}]`, this.#form, this.#faults)));
   }
 
+  /** A list in ascending order without repetition; people's JSON may have it in any order. */
+  sortedList<T>(limits: Limits, read: (item: Field) => T, compare: (a: T, b: T) => number): T[] {
+    const items = this.list(limits, read);
+    const sorted = this.#form === 'json' ? items.sort(compare) : items;
+    const isAscending = sorted.every((item, at) => at === 0 || compare(sorted[at - 1] ?? item, item) < 0);
+    if (!isAscending) this.fault(`needs its items in ascending order, none twice`);
+    return sorted;
+  }
+
   /** An object with named fields; ones that `read` did not ask for are faults. */
   object<T>(read: (fields: Fields) => T): T {
     const fields = new Fields(this.#entries(), this.#path, this.#form, this.#faults);

@@ -33,26 +33,17 @@ export function isDeveloperNetwork(network: string): boolean {
 
 /** Reads a list of public keys: ascending, none twice, none of small order. */
 export function readKeys(field: Field): Uint8Array[] {
-  const keys = field.list(KEY_COUNT, (item) => {
+  const readKey = (item: Field) => {
     const key = item.bytes(PUBLIC_KEY_BYTES);
     if (!isUsableKey(key)) item.fault('is no Ed25519 public key of large order');
     return key;
-  });
-  if (!isAscending(keys, Buffer.compare)) field.fault('needs its keys in ascending order, none twice');
-  return keys;
+  };
+  return field.sortedList(KEY_COUNT, readKey, Buffer.compare);
 }
 
 /** Returns the keys in ascending order, as the objects want them. */
 export function sortedKeys(keys: readonly Uint8Array[]): Uint8Array[] {
   return [...keys].sort(Buffer.compare);
-}
-
-/** Returns whether each item is greater than the one before. */
-export function isAscending<T>(items: readonly T[], compare: (a: T, b: T) => number): boolean {
-  return items.every((item, at) => {
-    const before = at === 0 ? undefined : items[at - 1];
-    return before === undefined || compare(before, item) < 0;
-  });
 }
 
 /**

@@ -8,12 +8,12 @@ import type { KeyObject } from 'node:crypto';
 import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { CborKey, CborValue } from '../cbor.ts';
-import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL } from './canonical.ts';
+import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL, readBody } from './canonical.ts';
 import type { Charter } from './charter.ts';
 import type { Faults, Field } from './fields.ts';
-import { isAscending, isDeveloperNetwork, PARTY, readKeys, readNetwork, sortedKeys, VERSION } from './names.ts';
+import { isDeveloperNetwork, PARTY, readKeys, readNetwork, sortedKeys, VERSION } from './names.ts';
 import { proposalFor, verifyApprovals, withApproval } from './proposal.ts';
-import { decodeSigned, type Signed } from './signed.ts';
+import { decodeSigned, type Signed, signedFromJson } from './signed.ts';
 
 /** One party as the record names it. */
 export interface RecordParty {
@@ -138,7 +138,7 @@ export function readRecord(body: Field, faults: Faults): GovernedRecord {
       version: fields.get('version').int(VERSION),
       network: readNetwork(fields.get('network')),
       releaseKeys: readKeys(fields.get('releaseKeys')),
-      parties: fields.get('parties').list({ min: 1, max: MAX_PARTIES }, readParty),
+      parties: fields.get('parties').sortedList({ min: 1, max: MAX_PARTIES }, readParty, (a, b) => a.party - b.party),
       context: fields.get('context').bytes(32),
       authorizationPolicy: fields
         .get('authorizationPolicy')
@@ -152,9 +152,6 @@ export function readRecord(body: Field, faults: Faults): GovernedRecord {
 }
 
 function checkRecord(record: GovernedRecord, faults: Faults): void {
-  if (!isAscending(record.parties, (a, b) => a.party - b.party)) {
-    faults.add('parties', 'needs its parties in ascending order, none twice');
-  }
   const addresses = record.parties.flatMap(({ address }) => (address === undefined ? [] : [toHex(address)]));
   if (new Set(addresses).size !== addresses.length) faults.add('parties', 'two parties have the same address');
   if (record.eip712Domains === undefined && record.network !== '' && !isDeveloperNetwork(record.network)) {
@@ -192,4 +189,46 @@ function readAws(field: Field): AwsSettings {
     primaryKeyId: fields.get('primaryKeyId').text(AWS_KEY_ID, 'the id of an AWS KMS key'),
     backupKeyId: fields.get('backupKeyId').text(AWS_KEY_ID, 'the id of an AWS KMS key'),
   }));
+}
+
+/** Returns the JSON form of a record's body for people. */
+export function recordToJson(record: GovernedRecord): Readonly<Record<string, unknown>> {
+  return {
+    version: record.version,
+    network: record.network,
+    releaseKeys: record.releaseKeys.map(toHex),
+    parties: record.parties.map((party) => ({
+      ...party,
+      ...(party.address === undefined ? {} : { address: toHex(party.address) }),
+    })),
+    context: toHex(record.context),
+    authorizationPolicy: record.authorizationPolicy,
+    ...(record.eip712Domains === undefined
+      ? {}
+      : {
+          eip712Domains: record.eip712Domains.map((domain) => ({
+            ...domain,
+            verifyingContract: toHex(domain.verifyingContract),
+          })),
+        }),
+    ...(record.aws === undefined ? {} : { aws: record.aws }),
+  };
+}
+
+/**
+ * Reads the JSON form of a record's body.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` with all faults.
+ */
+export function recordFromJson(value: unknown): GovernedRecord {
+  return readBody(value, 'json', WHAT, readRecord);
+}
+
+/**
+ * Reads the JSON form of a record with its approvals, which are not verified here.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` with all faults.
+ */
+export function signedRecordFromJson(value: unknown): Signed<GovernedRecord> {
+  return signedFromJson(value, WHAT, { read: readRecord, encode: encodeRecord });
 }

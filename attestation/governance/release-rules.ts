@@ -3,30 +3,28 @@
  * them zero, roles that fit the platform, a window of time, successors that exist.
  */
 import { toHex } from '../../common/bytes.ts';
+import type { Platform } from '../document/index.ts';
 import type { Role } from '../role.ts';
 import type { Faults } from './fields.ts';
 import { isDeveloperNetwork } from './names.ts';
 import type { ReleaseEntry, ReleasePlatform, ReleaseSet } from './release-set.ts';
 
-/** Shape of a document, and so of the tuples that it can match. */
-export type DocumentPlatform = 'enclave' | 'nitro-tpm';
-
 /** Registers that an entry must name: all that identify what was booted. */
-export const REQUIRED_PCRS: Readonly<Record<DocumentPlatform, readonly number[]>> = {
+export const REQUIRED_PCRS: Readonly<Record<Platform, readonly number[]>> = {
   enclave: [0, 1, 2],
   'nitro-tpm': [4, 7, 11, 12],
 };
 
 /** Registers that a document of the shape can have. */
-const PCR_LIMIT: Readonly<Record<DocumentPlatform, number>> = { enclave: 32, 'nitro-tpm': 24 };
+const PCR_LIMIT: Readonly<Record<Platform, number>> = { enclave: 32, 'nitro-tpm': 24 };
 
 /** Returns the shape of a role's documents: only engines run in enclaves. */
-export function shapeOf(role: Role): DocumentPlatform {
+export function shapeOf(role: Role): Platform {
   return role === 'engine' ? 'enclave' : 'nitro-tpm';
 }
 
 /** Returns the shape of the documents that an entry is about. */
-export function entryShape(entry: { readonly platform: ReleasePlatform; readonly role: Role }): DocumentPlatform {
+export function entryShape(entry: { readonly platform: ReleasePlatform; readonly role: Role }): Platform {
   return entry.platform === 'developer' ? shapeOf(entry.role) : entry.platform;
 }
 

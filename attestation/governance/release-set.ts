@@ -10,10 +10,10 @@ import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type CborValue, encodeCanonical } from '../cbor.ts';
 import { ROLES, type Role } from '../role.ts';
-import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL } from './canonical.ts';
+import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL, readBody } from './canonical.ts';
 import { rawPublicKey, signWith } from './ed25519.ts';
 import type { Faults, Field } from './fields.ts';
-import { DIGEST_BYTES, isAscending, readNetwork, supermajority, VERSION } from './names.ts';
+import { DIGEST_BYTES, readNetwork, supermajority, VERSION } from './names.ts';
 import type { GovernedRecord } from './record.ts';
 import { checkEntries } from './release-rules.ts';
 import {
@@ -24,6 +24,7 @@ import {
   onlyOf,
   type SignatureJudgement,
   type Signed,
+  signedFromJson,
   withSignature,
 } from './signed.ts';
 
@@ -169,12 +170,9 @@ export function readReleaseSet(body: Field, faults: Faults): ReleaseSet {
     (fields): ReleaseSet => ({
       version: fields.get('version').int(VERSION),
       network: readNetwork(fields.get('network')),
-      entries: fields.get('entries').list({ min: 0, max: MAX_ENTRIES }, readEntry),
+      entries: fields.get('entries').sortedList({ min: 0, max: MAX_ENTRIES }, readEntry, compareEntries),
     }),
   );
-  if (!isAscending(set.entries, compareEntries)) {
-    faults.add('entries', 'needs its entries in ascending order of their encoding, none twice');
-  }
   checkEntries(set, faults);
   return set;
 }
@@ -213,4 +211,40 @@ function readEntry(item: Field): ReleaseEntry {
 
 function readReleaseName(field: Field): string {
   return field.text(RELEASE_NAME, "a release's name: letters, digits, '.', '_', '+', '-', at most 64");
+}
+
+/** Returns the JSON form of a release set's body for people. */
+export function releaseSetToJson(set: ReleaseSet): Readonly<Record<string, unknown>> {
+  return { version: set.version, network: set.network, entries: set.entries.map(entryToJson) };
+}
+
+/** Returns the JSON form of one entry. */
+export function entryToJson(entry: ReleaseEntry): Readonly<Record<string, unknown>> {
+  return {
+    release: entry.release,
+    platform: entry.platform,
+    role: entry.role,
+    pcrs: Object.fromEntries([...entry.pcrs].map(([index, value]) => [index, toHex(value)])),
+    notBefore: new Date(entry.notBeforeMs).toISOString(),
+    notAfter: new Date(entry.notAfterMs).toISOString(),
+    ...(entry.supersededBy === undefined ? {} : { supersededBy: entry.supersededBy }),
+  };
+}
+
+/**
+ * Reads the JSON form of a release set's body.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` with all faults.
+ */
+export function releaseSetFromJson(value: unknown): ReleaseSet {
+  return readBody(value, 'json', WHAT, readReleaseSet);
+}
+
+/**
+ * Reads the JSON form of a release set with its signatures, which are not verified here.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` with all faults.
+ */
+export function signedReleaseSetFromJson(value: unknown): Signed<ReleaseSet> {
+  return signedFromJson(value, WHAT, { read: readReleaseSet, encode: encodeReleaseSet });
 }

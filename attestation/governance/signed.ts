@@ -10,7 +10,6 @@ import { type CborKey, type CborValue, encodeCanonical } from '../cbor.ts';
 import { decodeCanonical, readBody, sha384 } from './canonical.ts';
 import { isSignatureOf, type KeySignature, PUBLIC_KEY_BYTES, SIGNATURE_BYTES } from './ed25519.ts';
 import type { Faults, Field, Fields } from './fields.ts';
-import { isAscending } from './names.ts';
 
 /** An object, the bytes that were signed, and by whom. */
 export interface Signed<T> {
@@ -169,15 +168,11 @@ function readSignatures(fields: Fields): { signatures: KeySignature[]; approvals
 }
 
 /** Reads a list of signatures: ascending by key, no key twice. */
-export function readSignatureList(field: Field): KeySignature[] {
-  const list = field.list({ min: 0, max: MAX_SIGNATURES }, (item) =>
+function readSignatureList(field: Field): KeySignature[] {
+  const read = (item: Field) =>
     item.object((fields) => ({
       key: fields.get('key').bytes(PUBLIC_KEY_BYTES),
       signature: fields.get('signature').bytes(SIGNATURE_BYTES),
-    })),
-  );
-  if (!isAscending(list, (a, b) => Buffer.compare(a.key, b.key))) {
-    field.fault('needs its signatures in ascending order of keys, no key twice');
-  }
-  return list;
+    }));
+  return field.sortedList({ min: 0, max: MAX_SIGNATURES }, read, (a, b) => Buffer.compare(a.key, b.key));
 }
