@@ -9,8 +9,10 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { constants, type Stats } from 'node:fs';
 import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { toHex } from '../../common/bytes.ts';
 import type { Clock } from '../../common/clock.ts';
 import { type Fact, KmsError, systemErrorCode } from '../../common/errors.ts';
+import { systemRandom } from '../../common/random.ts';
 import type { TrustAnchor } from '../document/types.ts';
 import { type DeveloperRootKey, makeDeveloperRoot } from './chain.ts';
 
@@ -26,6 +28,9 @@ export interface DeveloperRoot extends DeveloperRootKey {
 const MAX_FILE_BYTES = 16 * 1024;
 const OTHERS_MODE = 0o077;
 const CURVE = 'secp384r1';
+
+/** A new root is valid from this long ago, so that a clock that is set right after the first start does no harm. */
+const BACKDATED_MS = 24 * 60 * 60 * 1000;
 
 const NEW_ROOT = 'a new root is made at the next start; releases and charters under the old one are void';
 
@@ -62,7 +67,9 @@ async function readKeyFile(path: string): Promise<string | undefined> {
   }
 }
 
-function checkOwnFile(path: string, { mode, uid, size }: Stats): void {
+function checkOwnFile(path: string, stats: Stats): void {
+  const { mode, uid, size } = stats;
+  if (!stats.isFile()) throw invalid(path, 'is no plain file', 'move it away');
   if ((mode & OTHERS_MODE) !== 0) {
     const shown = (mode & 0o777).toString(8).padStart(4, '0');
     throw invalid(path, `holds a private key and can be reached by others (mode ${shown})`, `chmod 600 ${path}`);
@@ -75,10 +82,10 @@ function checkOwnFile(path: string, { mode, uid, size }: Stats): void {
 /** Writes the file whole and never over another; of two processes that try at once, one's root stands for both. */
 async function createKeyFile(folder: string, path: string, clock: Clock): Promise<string> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const { privateKey, certificate } = makeDeveloperRoot({ nowMs: clock.nowMs() });
+  const { privateKey, certificate } = makeDeveloperRoot({ nowMs: clock.nowMs() - BACKDATED_MS });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const text = `${typeof key === 'string' ? key : key.toString('utf8')}${new X509Certificate(certificate).toString()}`;
-  const draft = `${path}.${process.pid}.new`;
+  const draft = draftOf(path);
   try {
     await writeDurably(draft, text, 0o600);
     await link(draft, path);
@@ -127,8 +134,9 @@ async function publishCertificate(folder: string, certificate: Uint8Array): Prom
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT')
       throw invalid(path, 'cannot be read', 'check its owner and mode', {}, error);
-    await writeDurably(`${path}.new`, pem, 0o644);
-    await rename(`${path}.new`, path);
+    const draft = draftOf(path);
+    await writeDurably(draft, pem, 0o644);
+    await rename(draft, path);
     return;
   }
   if (found.trim() === pem.trim()) return;
@@ -139,8 +147,12 @@ async function publishCertificate(folder: string, certificate: Uint8Array): Prom
   );
 }
 
+/** Each writer has a draft of its own. */
+function draftOf(path: string): string {
+  return `${path}.${toHex(systemRandom(8))}.new`;
+}
+
 async function writeDurably(path: string, text: string, mode: number): Promise<void> {
-  await rm(path, { force: true });
   const file = await open(path, 'wx', mode);
   try {
     await file.writeFile(text);

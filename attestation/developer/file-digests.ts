@@ -86,7 +86,7 @@ const FILE_COST_BYTES = 32 * 1024;
 
 function runWorker(job: HashJob): Promise<readonly FileDigest[]> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(WORKER, { workerData: job });
+    const worker = new Worker(WORKER, { workerData: job, execArgv: [] });
     worker.once('message', (result: HashResult) => {
       if ('files' in result) resolve(result.files);
       else reject(unreadable(result.failed, result.reason));

@@ -50,7 +50,8 @@ export class FrameReader {
     if (this.#held < end) return undefined;
     this.#chunks = this.#held === end ? [] : [bytes.subarray(end)];
     this.#held -= end;
-    return bytes.slice(HEADER_BYTES, end);
+    // Not `slice`: a Buffer's is a view into memory that the stream uses again.
+    return new Uint8Array(bytes.subarray(HEADER_BYTES, end));
   }
 
   #whole(): Uint8Array {
