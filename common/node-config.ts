@@ -10,6 +10,8 @@ import { z } from 'zod';
 import { redactConfig } from './config.ts';
 import { valueAt } from './config-env.ts';
 import { LOG_LEVELS } from './log.ts';
+import { attestationSection, DEVELOPER_ATTESTATION_KEYS, meshSection } from './node-config-attestation.ts';
+import { adminSocketPath, tlsSection } from './node-config-tls.ts';
 
 const MEBIBYTE = 1024 * 1024;
 /** Longest name that Linux takes for a Unix socket. */
@@ -57,6 +59,8 @@ const service = z
       .boolean()
       .default(false)
       .describe('Lets a node without TLS listen on addresses that other machines reach.'),
+    admin_socket_path: adminSocketPath.optional(),
+    tls: tlsSection.optional(),
   })
   .prefault({})
   .describe('The gRPC service for clients.');
@@ -125,6 +129,7 @@ function loopbackOnly(section: string, field: string): Rule {
   const check = (table: unknown): boolean => {
     const text = valueAt(table, [section, field]);
     if (typeof text !== 'string' || valueAt(table, ['service', 'allow_plaintext_clients']) === true) return true;
+    if (section === 'service' && valueAt(table, ['service', 'tls']) !== undefined) return true;
     const host = parseHostPort(text)?.host ?? text;
     // What is no address at all is a fault of its own.
     return isLoopback(host) || isIP(host) === 0;
@@ -132,6 +137,19 @@ function loopbackOnly(section: string, field: string): Rule {
   const message =
     'other machines would reach this address without TLS: use 127.0.0.1, or set service.allow_plaintext_clients = true';
   return [check, { path: [section, field], message, when: () => true }];
+}
+
+/** What only a program of developer mode knows must not be asked of another, nor be missing there. */
+function developerKeys(): Rule {
+  const key = (table: unknown, name: string): unknown => valueAt(table, ['attestation', name]);
+  const check = (table: unknown): boolean => {
+    const isDeveloper = valueAt(table, ['developer_mode']) === true;
+    if (isDeveloper) return key(table, 'developer_root_path') !== undefined;
+    return DEVELOPER_ATTESTATION_KEYS.every((name) => key(table, name) === undefined);
+  };
+  const message =
+    'developer_root_path is needed with developer_mode = true; without it no key that begins with developer_ is taken';
+  return [check, { path: ['attestation', 'developer_root_path'], message, when: () => true }];
 }
 
 const rateLimiter = z
@@ -197,7 +215,7 @@ const telemetry = z
 
 /**
  * The whole file. Unknown keys are errors, so a typo never falls back to a default; a listener that other machines
- * reach needs `allow_plaintext_clients`, because this release has no TLS towards clients.
+ * reach needs `[service.tls]` or `allow_plaintext_clients`.
  */
 export const NodeConfig = z
   .strictObject({
@@ -208,6 +226,8 @@ export const NodeConfig = z
     service,
     engine,
     public_vault: vault('PUB', 'Objects that anyone may fetch; core writes and serves them.'),
+    attestation: attestationSection,
+    mesh: meshSection,
     private_vault: vault('PRIV', 'Keys of the node; the engine alone reads and writes them.'),
     public_http: publicHttp,
     state,
@@ -228,7 +248,8 @@ export const NodeConfig = z
   })
   .refine(...loopbackOnly('service', 'listen_address'))
   .refine(...loopbackOnly('public_http', 'listen_address'))
-  .refine(...loopbackOnly('telemetry', 'metrics_bind_address'));
+  .refine(...loopbackOnly('telemetry', 'metrics_bind_address'))
+  .refine(...developerKeys());
 
 /** See {@link NodeConfig}. */
 export type NodeConfig = z.infer<typeof NodeConfig>;

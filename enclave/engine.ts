@@ -3,6 +3,12 @@
  *
  * The engine is the only process that holds secrets. It keeps no state that cannot be rebuilt from its vault.
  */
+import type { KeyObject } from 'node:crypto';
+import type { Nsm } from '../attestation/attester/attester.ts';
+import type { TrustAnchor } from '../attestation/document/index.ts';
+import { type Charter, charterDigest } from '../attestation/governance/index.ts';
+import type { Transport } from '../attestation/mesh/transport.ts';
+import { toHex } from '../common/bytes.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
 import { packageVersion } from '../common/package-version.ts';
@@ -13,14 +19,19 @@ import { formatAddress } from '../wire/addresses.ts';
 import type { AuthorizationPolicy } from './authorization.ts';
 import { GenerationQueue } from './fhe/generation-queue.ts';
 import { Durations } from './fhe/progress.ts';
+import { enrol } from './governance/enrol.ts';
+import { type GovernanceMemory, offerFiles, openGovernanceMemory } from './governance/governance-memory.ts';
 import { identityObjects } from './identity/identity-objects.ts';
 import { loadOrGenerateIdentity, type NodeIdentity } from './identity/node-identity.ts';
-import type { EngineListener } from './service/engine-listener.ts';
+import { bindCharter } from './mesh/bind-charter.ts';
+import { type EngineMesh, openEngineMesh } from './mesh/engine-mesh.ts';
+import { meshListener } from './mesh/mesh-listener.ts';
 import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
 import { Catalogue } from './vault/catalogue.ts';
+import { advanceIncarnation } from './vault/incarnation.ts';
 import type { Keychain } from './vault/keychain.ts';
 import { PrivateVault } from './vault/private-vault.ts';
 
@@ -36,12 +47,28 @@ export interface EngineOptions {
   readonly policy: AuthorizationPolicy;
   /** The private vault's back end. */
   readonly storage: Storage;
-  readonly listener: EngineListener;
+  /** Where cores reach the engine. */
+  readonly transport: Transport;
+  readonly attestation: EngineAttestation;
   readonly treatV0ExtraDataAsEmpty: boolean;
   readonly clock: Clock;
   readonly log: Logger;
   /** Bounds on work in flight; tests set small ones. */
   readonly limits?: BudgetLimits;
+}
+
+/** What an engine is attested under. */
+export interface EngineAttestation {
+  /** Fresh as after boot: PCR16 zero, nothing locked above the platform's own registers. */
+  readonly nsm: Nsm;
+  /** The one root of this program. */
+  readonly anchor: TrustAnchor;
+  readonly charter: Charter;
+  /** Governed record and release set with their signatures, as the node's files hold them. */
+  readonly record: Uint8Array | undefined;
+  readonly releases: Uint8Array | undefined;
+  /** Governance key that approves by itself; developer mode alone has one. */
+  readonly localGovernanceKey?: KeyObject | undefined;
 }
 
 /** A running engine. */
@@ -69,46 +96,115 @@ const FIRST_DURATIONS = {
 /**
  * Starts an engine and resolves when it serves.
  *
- * @throws KmsError `STATE_INVALID` naming the private object that cannot be used, or what the listener throws.
+ * The order is that of design §3: the charter is bound and all registers are locked before anything secret is read;
+ * the incarnation is advanced before anyone is served.
+ *
+ * @throws KmsError `STATE_INVALID` naming the private object that cannot be used, or what attester and transport throw.
  */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
-  const { clock, log, policy } = options;
+  const opened: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of opened.splice(0).reverse()) await close();
+  };
+  try {
+    return await open(options, opened, closeAll);
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+async function open(
+  options: EngineOptions,
+  opened: (() => Promise<void> | void)[],
+  closeAll: () => Promise<void>,
+): Promise<Engine> {
+  const { clock, log, policy, developerMode, attestation } = options;
+  const { nsm, anchor, charter } = attestation;
+  const document = await bindCharter(nsm, charter, { anchor, clock });
+  opened.push(() => nsm.close());
+
   const vault = new PrivateVault(options.storage, options.keychain);
   const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom });
-  const keyReader = { fromBytes: native.FheKey.fromBytes, developerKeys: options.developerMode };
-  const catalogue = await Catalogue.load(vault, keyReader).catch((error: unknown) => {
-    identity.key.dispose();
-    throw error;
+  opened.push(() => identity.key.dispose());
+  const governance = await openGovernance(options, vault, identity.key.address);
+  opened.push(() => governance.close());
+  const incarnation = await advanceIncarnation(vault);
+  const mesh = await openEngineMesh({
+    ...attestation,
+    document,
+    key: identity.key,
+    governance,
+    incarnation,
+    clock,
+    log,
   });
+  opened.push(() => mesh.endpoint.close());
+  const keyReader = { fromBytes: native.FheKey.fromBytes, developerKeys: developerMode };
+  const catalogue = await Catalogue.load(vault, keyReader);
+  opened.push(() => catalogue.dispose());
+
   const budget = new WorkBudget(options.limits ?? DEFAULT_LIMITS);
   const queue = new GenerationQueue({ clock, log });
-  const handlers = engineHandlers({ ...operationDeps(options, { identity, catalogue, queue }), budget });
-  const { developerMode } = options;
-  const service = await serveEngine(options.listener, { handlers, budget, developerMode, clock, log });
+  const parts = { identity, catalogue, queue, governance, mesh, incarnation };
+  const handlers = engineHandlers({ ...operationDeps(options, parts), budget });
+  const listener = meshListener(options.transport, mesh.endpoint);
+  const service = await serveEngine(listener, { handlers, budget, developerMode, clock, log });
   return {
     facts: {
       developerMode,
       keychain: vault.keychainName,
       authorizationPolicy: policy.name,
       address: formatAddress(identity.key.address),
+      network: charter.network,
+      party: charter.party,
+      charter: toHex(charterDigest(charter)),
+      release: mesh.release(),
+      incarnation,
       keys: catalogue.keys().length,
       crs: catalogue.crs().length,
     },
     close: async (graceMs) => {
       await service.close(graceMs);
-      catalogue.dispose();
-      identity.key.dispose();
+      await closeAll();
     },
   };
+}
+
+/** Opens the vault's memory of governance, adds what the node's files hold, and enrols the node in developer mode. */
+async function openGovernance(
+  { attestation, clock, log }: EngineOptions,
+  vault: PrivateVault,
+  address: Uint8Array,
+): Promise<GovernanceMemory> {
+  const { charter, record, releases, localGovernanceKey: localKey } = attestation;
+  const memory = await openGovernanceMemory({ vault, charter, localKey, clock, log });
+  const files = [
+    ...(record ? [{ kind: 'record' as const, content: record }] : []),
+    ...(releases ? [{ kind: 'release-set' as const, content: releases }] : []),
+  ];
+  try {
+    await offerFiles(memory, files, log);
+    if (localKey) await enrol(memory, address, localKey);
+    return memory;
+  } catch (error) {
+    await memory.close();
+    throw error;
+  }
 }
 
 interface Parts {
   readonly identity: NodeIdentity;
   readonly catalogue: Catalogue;
   readonly queue: GenerationQueue;
+  readonly governance: GovernanceMemory;
+  readonly mesh: EngineMesh;
+  readonly incarnation: number;
 }
 
-function operationDeps(options: EngineOptions, { identity, catalogue, queue }: Parts) {
+function operationDeps(options: EngineOptions, parts: Parts) {
+  const { identity, catalogue, queue, governance, mesh, incarnation } = parts;
+  const { charter, nsm } = options.attestation;
   const { clock, policy, developerMode, insecureOperations, testParameters } = options;
   const signer = new AnswerSigner(identity.key, native.keccak256);
   const { treatV0ExtraDataAsEmpty } = options;
@@ -126,6 +222,19 @@ function operationDeps(options: EngineOptions, { identity, catalogue, queue }: P
       insecureOperations,
       testParameters,
     },
+    governance: { governance, incarnation },
+    attest: {
+      attester: nsm,
+      facts: () => ({
+        network: charter.network,
+        charterDigest: charterDigest(charter),
+        party: charter.party,
+        address: identity.key.address,
+        release: mesh.release(),
+        incarnation,
+      }),
+    },
+    endpoint: mesh.endpoint,
     identity: identityObjects(identity),
     version: packageVersion(),
     developerMode,

@@ -1,18 +1,22 @@
 /**
- * The engine of developer mode: clear vault, insecure operations, local links, and nothing that attests.
+ * The engine of developer mode: developer root, clear vault, insecure operations, a governance key that approves by
+ * itself. All else is as in production: it is attested by the supervisor's security module and speaks over the mesh.
  *
  * This file and main.ts are the only ones that name trust anchor, keychain and insecure operations.
  */
+import { openInheritedNsm } from '../attestation/developer/nsm-link.ts';
+import { unixTransport } from '../attestation/mesh/transport-unix.ts';
+import { readDeveloperAnchor, readGovernanceKey, readNodeFiles } from '../attestation/node/node-files.ts';
 import { systemClock } from '../common/clock.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
 import { startEngine } from './engine.ts';
-import { unixListener } from './service/unix-listener.ts';
 import { clearKeychain } from './vault/clear-keychain.ts';
 
 await runServiceProcess('engine', true, async (config, log) => {
   const { path, prefix } = config.private_vault.storage.file;
+  const anchor = await readDeveloperAnchor(config);
   const engine = await startEngine({
     developerMode: true,
     insecureOperations: true,
@@ -20,7 +24,13 @@ await runServiceProcess('engine', true, async (config, log) => {
     keychain: clearKeychain,
     policy: operatorTrusted,
     storage: await openFileStorage({ root: path, prefix, folderMode: 0o700 }),
-    listener: unixListener(config.engine.socket_path),
+    transport: unixTransport(config.engine.socket_path),
+    attestation: {
+      nsm: openInheritedNsm(),
+      anchor,
+      ...(await readNodeFiles(config, anchor)),
+      localGovernanceKey: await readGovernanceKey(config),
+    },
     treatV0ExtraDataAsEmpty: config.engine.treat_v0_extra_data_as_empty,
     clock: systemClock,
     log,

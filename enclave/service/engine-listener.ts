@@ -1,15 +1,15 @@
 /**
  * How callers reach the engine: the one seam between the engine's service and its transport.
  *
- * A listener decides who may connect and hands over byte streams; it knows nothing of calls. The Unix socket of
- * developer mode is one, the attested mesh will be another.
+ * A listener decides who may connect and hands over byte streams; it knows nothing of calls. The engine has one, the
+ * attested mesh (`enclave/mesh/mesh-listener.ts`).
  */
 import type { Duplex } from 'node:stream';
 
 /** One accepted caller. The service owns the stream and destroys it. */
 export interface EngineLink {
   readonly stream: Duplex;
-  /** For logs: which transport, never anything the peer said. */
+  /** For logs: who was verified and over which transport, never anything else that the peer said. */
   readonly peer: string;
 }
 

@@ -1,7 +1,8 @@
 /**
- * One handler for each method of the link, and the two that describe the engine itself.
+ * One handler for each method of the link, and those that describe the engine itself.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
+import type { MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
 import type { Clock } from '../../common/clock.ts';
 import { type EngineInfo, EngineInfoSchema, EngineStatusSchema } from '../../proto/gen/engine_pb.js';
 import { FheParameter } from '../../proto/gen/kms_pb.js';
@@ -14,7 +15,15 @@ import { keyGeneration } from '../fhe/key-generation.ts';
 import { preprocessing } from '../fhe/preprocessing.ts';
 import { publicDecryption } from '../fhe/public-decryption.ts';
 import { userDecryption } from '../fhe/user-decryption.ts';
+import {
+  type GovernanceCallDeps,
+  governancePut,
+  governanceState,
+  requireApproval,
+} from '../governance/governance-calls.ts';
 import type { IdentityObject } from '../identity/identity-objects.ts';
+import { type AttestDeps, attest } from '../mesh/attest-call.ts';
+import { peers } from '../mesh/peers-call.ts';
 import { crsGenResult, keyGenResult } from '../sign/results.ts';
 import type { WorkBudget } from './work-budget.ts';
 
@@ -22,6 +31,9 @@ import type { WorkBudget } from './work-budget.ts';
 export interface HandlerDeps {
   readonly decryption: DecryptionDeps;
   readonly generation: GenerationDeps;
+  readonly governance: GovernanceCallDeps;
+  readonly attest: AttestDeps;
+  readonly endpoint: MeshEndpoint;
   readonly identity: readonly IdentityObject[];
   readonly version: string;
   readonly developerMode: boolean;
@@ -40,6 +52,11 @@ export function engineHandlers(deps: HandlerDeps): Readonly<Record<EngineMethod,
     [ENGINE_METHOD.keyGen]: keyGeneration(deps.generation),
     [ENGINE_METHOD.crsGen]: crsGeneration(deps.generation),
     [ENGINE_METHOD.status]: () => status(deps, startedMs),
+    [ENGINE_METHOD.attest]: attest(deps.attest),
+    [ENGINE_METHOD.governancePut]: governancePut(deps.governance),
+    [ENGINE_METHOD.governanceState]: governanceState(deps.governance),
+    [ENGINE_METHOD.requireApproval]: requireApproval(deps.governance),
+    [ENGINE_METHOD.peers]: peers(deps.endpoint, deps.clock),
   };
 }
 

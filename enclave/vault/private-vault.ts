@@ -1,7 +1,8 @@
 /**
  * The engine's private objects: which kinds there are, where they lie, and that each is what its name says.
  *
- * `SigningKey/<id>`, `CACert/<id>`, `FhePrivateKey/<epoch>/<id>`, `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
+ * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `FhePrivateKey/<epoch>/<id>`,
+ * `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
  * Contents are secret. Formats: docs/formats/private-objects.md; paths: kms-service.md section 6.3.
  */
 import { isKmsError, KmsError } from '../../common/errors.ts';
@@ -10,7 +11,7 @@ import { parseRequestId, type RequestId } from '../../wire/ids.ts';
 import type { Keychain } from './keychain.ts';
 
 /** Kinds of private objects that belong to the node. */
-const NODE_TYPES = ['SigningKey', 'CACert'] as const;
+const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance'] as const;
 /** Kinds of private objects that belong to an epoch. */
 const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'DecompressionKeyInfo', 'CrsInfo'] as const;
 const KNOWN_TYPES: ReadonlySet<string> = new Set([...NODE_TYPES, ...EPOCH_SCOPED_TYPES]);

@@ -11,14 +11,18 @@ import { createRegistry, parseMetricsLabels } from '../../common/metrics.ts';
 import { isLoopback, type NodeConfig, parseHostPort, redactNodeConfig } from '../../common/node-config.ts';
 import { packageVersion } from '../../common/package-version.ts';
 import { keccak256 } from '../../native/engine/public.ts';
+import { type FileTlsSource, openFileTlsSource } from '../grpc/tls-source.ts';
+import { attestWith } from './admin/attest.ts';
 import { openPublicVault, type PublicVault } from './boot/public-vault.ts';
 import type { EngineClient } from './engine-client/engine-client.ts';
-import { type EngineDialer, openEngineClient, unixDialer } from './engine-client/socket-engine-client.ts';
+import { openEngineClient } from './engine-client/reconnecting-client.ts';
 import { joinHealth } from './health.ts';
+import { attestationPage } from './http/attestation.ts';
 import { type ListenAt, listenError, type RunningHttpServer } from './http/http-server.ts';
 import { serveOps } from './http/ops.ts';
 import { servePublicMaterial } from './http/public-material.ts';
 import { openRateLimiter } from './limits/rate-limiter.ts';
+import type { CoreMesh } from './mesh/core-mesh.ts';
 import { openCoreMetrics } from './metrics/open-core-metrics.ts';
 import { registerProcessMetrics } from './metrics/process-metrics.ts';
 import { openGenerations } from './objects/open-generations.ts';
@@ -32,8 +36,8 @@ export interface CoreOptions {
   readonly developerMode: boolean;
   readonly log: Logger;
   readonly clock?: Clock;
-  /** Reaches the engine; its Unix socket if absent. */
-  readonly dial?: EngineDialer;
+  /** How it reaches the engine and others; the Core owns it from now on. */
+  readonly mesh: CoreMesh;
   /** Value of `KMS_METRICS_LABELS`. */
   readonly metricsLabels?: string | undefined;
 }
@@ -75,11 +79,12 @@ export async function runCore(options: CoreOptions): Promise<RunningCore> {
 }
 
 async function open(
-  { config, developerMode, log, clock = systemClock, dial, metricsLabels }: CoreOptions,
+  { config, developerMode, log, clock = systemClock, mesh, metricsLabels }: CoreOptions,
   opened: (() => Promise<void> | void)[],
   closeAll: () => Promise<void>,
 ): Promise<RunningCore> {
   const { service, store: capacity, public_http: publicHttp } = config;
+  opened.push(() => mesh.close());
   const registry = createRegistry(parseMetricsLabels(metricsLabels));
   const metrics = openCoreMetrics(registry);
   const version = packageVersion();
@@ -95,8 +100,11 @@ async function open(
   opened.push(() => store.close());
   const vault = await openPublicVault(config, log);
   opened.push(() => vault.close());
-  const engine = openEngineClient({ dial: dial ?? unixDialer(config.engine.socket_path), developerMode, log, clock });
+  const engine = openEngineClient({ dial: mesh.dial, developerMode, log, clock });
   opened.push(() => engine.close());
+  opened.push(mesh.follow(engine));
+  const tls = await openClientTls(config, mesh, clock, log);
+  opened.push(() => tls?.close());
   const limiter = openRateLimiter(config.rate_limiter_conf);
 
   const listen = { host: service.listen_address, port: service.listen_port, setting: 'service.listen_port' };
@@ -112,8 +120,15 @@ async function open(
     insecure: developerMode,
     engineTimeoutMs: service.timeout_secs * 1000,
     storageInfo: `file storage, prefix ${config.public_vault.storage.file.prefix}`,
-    health: joinHealth(() => vault.objects.faults()),
+    health: joinHealth(
+      () => vault.objects.faults(),
+      () => mesh.reasons(),
+    ),
     listen,
+    tls,
+    allow: service.tls?.allow,
+    adminSocketPath: service.admin_socket_path,
+    admin: { corePeers: () => mesh.peers(engine), onGovernance: (state) => mesh.takeGovernance(state) },
     limits: {
       maxMessageBytes: service.grpc_max_message_size,
       callTimeoutMs: (service.timeout_secs + EXTRA_CALL_SECS) * 1000,
@@ -123,18 +138,25 @@ async function open(
   const health = joinHealth(
     () => core.reasons(),
     () => vault.objects.faults(),
+    () => mesh.reasons(),
   );
+  await mesh.serveConnectors((stream, peer) => core.inject(stream, peer));
   const { prefix } = config.public_vault.storage.file;
   const materialServer = await servePublicMaterial(
     { host: publicHttp.listen_address, port: publicHttp.listen_port, setting: 'public_http.listen_port' },
-    { objects: vault.objects, bucket: publicHttp.bucket, prefix },
+    {
+      objects: vault.objects,
+      bucket: publicHttp.bucket,
+      prefix,
+      attestation: attestationPage({ attest: attestWith(engine), clock, log }),
+    },
   );
   opened.push(() => materialServer.close(0));
   const opsServer = await openOps(config, { registry, health, version });
   opened.push(() => opsServer.close(0));
 
   return {
-    clientUrl: urlOf(core.address),
+    clientUrl: urlOf(core.address, tls ? 'https' : 'http'),
     publicUrl: `${materialServer.url}/${publicHttp.bucket}/${prefix}`,
     opsUrl: opsServer.url,
     ready: becomeReady({ core, engine, vault, log }),
@@ -144,6 +166,19 @@ async function open(
       await closeAll();
     },
   };
+}
+
+/** The certificates of the client port: from files, or attested; none where the configuration has no section for it. */
+async function openClientTls(
+  { service: { tls } }: NodeConfig,
+  _mesh: CoreMesh,
+  clock: Clock,
+  log: Logger,
+): Promise<FileTlsSource | undefined> {
+  if (!tls) return undefined;
+  const { cert_path: certPath, key_path: keyPath, client_ca_path: clientCaPath } = tls;
+  if (certPath === undefined || keyPath === undefined) return undefined;
+  return await openFileTlsSource({ certPath, keyPath, clientCaPath }, { clock, log });
 }
 
 /** Starts the gRPC server; an address that cannot be had is named with its setting. */
@@ -187,7 +222,8 @@ function openOps(config: NodeConfig, deps: Omit<Parameters<typeof serveOps>[1], 
 /** The configuration lets these pass only if they were asked for by name; the log says so at each start. */
 function warnOfOpenBindings({ service, public_http: publicHttp, telemetry }: NodeConfig, log: Logger): void {
   const bindings = {
-    'service.listen_address': service.listen_address,
+    // With TLS it is no plaintext.
+    ...(service.tls ? {} : { 'service.listen_address': service.listen_address }),
     'public_http.listen_address': publicHttp.listen_address,
     'telemetry.metrics_bind_address': parseHostPort(telemetry.metrics_bind_address)?.host ?? '',
   };
@@ -197,6 +233,6 @@ function warnOfOpenBindings({ service, public_http: publicHttp, telemetry }: Nod
   }
 }
 
-function urlOf({ host, port }: { readonly host: string; readonly port: number }): string {
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+function urlOf({ host, port }: { readonly host: string; readonly port: number }, scheme: 'http' | 'https'): string {
+  return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

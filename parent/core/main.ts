@@ -1,7 +1,20 @@
 /**
- * The Core of a production node: no insecure RPC, and an engine that is not in developer mode.
+ * The Core of a production node: attested by the instance's NitroTPM under the AWS Nitro root; no insecure RPC, and an
+ * engine that is not in developer mode.
  */
+import { AWS_NITRO_ROOT } from '../../attestation/document/index.ts';
+import { KmsError } from '../../common/errors.ts';
 import { runServiceProcess } from '../../common/service-process.ts';
 import { startCoreService } from './process.ts';
 
-await runServiceProcess('core', false, startCoreService(false));
+await runServiceProcess(
+  'core',
+  false,
+  startCoreService({
+    developerMode: false,
+    anchor: () => AWS_NITRO_ROOT,
+    attester: () => {
+      throw new KmsError('UNAVAILABLE', 'no NitroTPM');
+    },
+  }),
+);

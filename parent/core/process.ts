@@ -1,16 +1,33 @@
 /**
- * The Core as the service of a process. main.ts and main-dev.ts say in which mode; nothing below them decides it.
+ * The Core as the service of a process. main.ts and main-dev.ts say in which mode, with which attester and under which
+ * root; nothing below them decides it.
  */
+import type { Attester } from '../../attestation/attester/attester.ts';
+import type { TrustAnchor } from '../../attestation/document/index.ts';
+import { readNodeFiles } from '../../attestation/node/node-files.ts';
+import { systemClock } from '../../common/clock.ts';
 import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
 import type { Service } from '../../common/service-process.ts';
 import { runCore } from './core.ts';
+import { openCoreMesh } from './mesh/core-mesh.ts';
 
-/** Returns what starts a Core in the given mode. It listens at once and is ready when the engine has been heard. */
+/** What a program decides about its Core. */
+export interface CoreProgram {
+  readonly developerMode: boolean;
+  /** The one root of the program. */
+  anchor(config: NodeConfig): TrustAnchor | Promise<TrustAnchor>;
+  attester(): Attester;
+}
+
+/** Returns what starts a Core. It listens at once and is ready when the engine has been heard. */
 export const startCoreService =
-  (developerMode: boolean) =>
+  ({ developerMode, anchor: anchorOf, attester }: CoreProgram) =>
   async (config: NodeConfig, log: Logger): Promise<Service> => {
-    const core = await runCore({ config, developerMode, log, metricsLabels: process.env.KMS_METRICS_LABELS });
+    const anchor = await anchorOf(config);
+    const attestation = { ...(await readNodeFiles(config, anchor)), attester: attester(), anchor };
+    const mesh = await openCoreMesh({ config, attestation, clock: systemClock, log });
+    const core = await runCore({ config, developerMode, log, mesh, metricsLabels: process.env.KMS_METRICS_LABELS });
     const { clientUrl, publicUrl, opsUrl } = core;
     log.info({ event: 'core.listening', clientUrl, publicUrl, opsUrl });
     return {

@@ -35,7 +35,7 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
       storageInfo: health.myStorageInfo,
       clientUrl: session.clientUrl,
       publicUrl: session.publicUrl,
-      ...(local === undefined ? {} : { ...local, dir: session.dir }),
+      ...(local === undefined ? {} : { ...local, attested: true, dir: session.dir }),
       keys,
       crs,
       requests,
@@ -44,6 +44,7 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
       `node           ${address}${local === undefined ? '' : ` (arca ${local.version})`}`,
       `health         ${value.healthy ? 'serving' : 'NOT serving'}`,
       `mode           ${modeOf(local?.developerMode)}`,
+      `attested       ${local === undefined ? "unknown (ask 'arca attest verify')" : `yes: network ${local.network}, release ${local.release}`}`,
       `policy         ${local?.authorizationPolicy ?? 'unknown (ask on the node itself)'}`,
       `clients        ${session.clientUrl}`,
       `public         ${session.publicUrl}`,
@@ -62,5 +63,5 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
 
 function modeOf(developerMode: boolean | undefined): string {
   if (developerMode === undefined) return 'unknown (ask on the node itself)';
-  return developerMode ? 'developer: clear files, nothing attested' : 'production';
+  return developerMode ? 'developer: clear files, a root of this machine' : 'production';
 }

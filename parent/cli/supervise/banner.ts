@@ -19,6 +19,7 @@ export function banner({ dir, node, readyMs }: RunningNode): string {
     `  metrics, health   ${node.opsUrl}`,
     `  node address      ${node.address}`,
     `  state folder      ${dir}`,
+    `  attested          yes: network ${node.network}, release ${node.release}`,
     `  policy            ${node.authorizationPolicy}${policyNote(node.authorizationPolicy)}`,
     '',
   ];
@@ -28,7 +29,9 @@ export function banner({ dir, node, readyMs }: RunningNode): string {
 /** Returns the warnings that belong to a node, the gravest first. */
 export function nodeWarnings({ node }: RunningNode): string[] {
   const developer = node.developerMode
-    ? ['developer mode: keys stand in clear files, nothing is attested; never use them for real data']
+    ? [
+        'developer mode: keys stand in clear files and attestation has a root of this machine; never use them for real data',
+      ]
     : [];
   return node.params === 'test' ? [...developer, TEST_PARAMS_WARNING] : developer;
 }

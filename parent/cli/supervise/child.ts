@@ -3,11 +3,13 @@
  *
  * The child's descriptor 3 is a pipe whose other end only the supervisor holds, so a child learns of the
  * supervisor's death, SIGKILL included, and exits. It stands in a process group of its own: Ctrl-C reaches the
- * supervisor alone, which then stops the children in order.
+ * supervisor alone, which then stops the children in order. In developer mode descriptor 4 is the child's security
+ * module, a socket whose other end this process answers.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
+import { Duplex, type Readable } from 'node:stream';
+import type { SoftwareDevice } from '../../../attestation/developer/software-device.ts';
 
 /** What to run, and how it says that it is ready. */
 export interface ChildProgram {
@@ -17,6 +19,8 @@ export interface ChildProgram {
   readonly args: readonly string[];
   /** The log event (`{"event": …}` on standard output) that means ready. */
   readonly readyEvent: string;
+  /** Makes the security module of one start, fresh as after boot; absent where the machine has a real one. */
+  readonly device?: () => Pick<SoftwareDevice, 'serve'>;
 }
 
 /** How a child ended. */
@@ -47,7 +51,7 @@ const V8_FLAGS = ['--max-semi-space-size=4'];
 /** Starts a child; `onLine` gets every line of its standard output and error. */
 export function startChild(program: ChildProgram, onLine: (line: string) => void): RunningChild {
   const child = spawn(process.execPath, [...V8_FLAGS, program.file, ...program.args], {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...(program.device ? (['pipe'] as const) : [])],
     detached: true,
   });
   const lines: string[] = [];
@@ -69,6 +73,8 @@ export function startChild(program: ChildProgram, onLine: (line: string) => void
   readLines(child.stderr, keep);
   // Held open, never written: its closing is the message. An error on it means the child is gone, which `exited` tells.
   child.stdio[3]?.on('error', () => {});
+  const socket = child.stdio[4];
+  if (program.device && socket instanceof Duplex) program.device().serve(socket);
   return {
     pid: child.pid ?? 0,
     ready,

@@ -15,6 +15,10 @@ const NodeFileSchema = z.strictObject({
   opsUrl: z.url(),
   params: z.enum(['test', 'default']),
   engineSocket: z.string(),
+  /** Unix socket for administration. */
+  adminSocket: z.string().optional(),
+  /** Certificate of the developer root, PEM. */
+  developerRoot: z.string().optional(),
   startedAt: z.iso.datetime(),
   version: z.string(),
   developerMode: z.boolean(),
@@ -22,11 +26,16 @@ const NodeFileSchema = z.strictObject({
   authorizationPolicy: z.string(),
   /** Address of the node's signing key. */
   address: z.string(),
+  /** Network of the node's charter. */
+  network: z.string(),
+  /** Release that engine and core were attested as. */
+  release: z.string(),
 });
 
 /** What the engine says of itself when it is ready. */
 export const EngineFacts = z.object(
-  NodeFileSchema.pick({ developerMode: true, authorizationPolicy: true, address: true }).shape,
+  NodeFileSchema.pick({ developerMode: true, authorizationPolicy: true, address: true, network: true, release: true })
+    .shape,
 );
 
 /** A running node, as `node.json` describes it. */

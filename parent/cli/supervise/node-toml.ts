@@ -2,9 +2,11 @@
  * The configuration that `arca dev` gives its two processes, written to `node.toml` of the state folder.
  */
 import { rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { stringify } from 'smol-toml';
+import { DEVELOPER_ROOT_FILES } from '../../../attestation/developer/developer-root.ts';
 import type { LogLevel } from '../../../common/log.ts';
+import { ADMIN_SOCKET_NAME } from './socket-path.ts';
 import { STATE_FILES } from './state-folder.ts';
 
 /** What of a developer node's configuration varies. */
@@ -28,12 +30,24 @@ const HEADER = `# Written by 'arca dev' at each start: edits are lost.
 /** Returns the TOML text of a developer node's configuration. */
 export function developerConfig(settings: DeveloperSettings): string {
   const { dir } = settings;
+  const governance = (name: string): string => join(dir, STATE_FILES.governance, name);
   const config = {
     developer_mode: true,
-    service: { listen_address: '127.0.0.1', listen_port: settings.clientPort },
+    service: {
+      listen_address: '127.0.0.1',
+      listen_port: settings.clientPort,
+      admin_socket_path: join(dirname(settings.socketPath), ADMIN_SOCKET_NAME),
+    },
     engine: {
       socket_path: settings.socketPath,
       treat_v0_extra_data_as_empty: settings.treatV0ExtraDataAsEmpty,
+    },
+    attestation: {
+      charter_path: governance('charter.cbor'),
+      record_path: governance('record.cbor'),
+      releases_path: governance('releases.cbor'),
+      developer_root_path: governance(DEVELOPER_ROOT_FILES.certificate),
+      developer_governance_key_path: governance('governance-key.pem'),
     },
     public_vault: { storage: { file: { path: join(dir, STATE_FILES.publicVault), prefix: 'PUB' } } },
     private_vault: { storage: { file: { path: join(dir, STATE_FILES.privateVault), prefix: 'PRIV' } } },

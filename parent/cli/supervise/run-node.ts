@@ -11,9 +11,10 @@ import type { Output } from '../framework/output.ts';
 import { modulePath } from '../framework/package-files.ts';
 import { formatMs } from '../framework/progress.ts';
 import { type ChildProgram, parseLogLine } from './child.ts';
+import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
 import { acquireFolderLock, type FolderLock } from './folder-lock.ts';
 import { EngineFacts, type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
-import { openNodeLog } from './node-log.ts';
+import { type NodeLog, openNodeLog } from './node-log.ts';
 import { writeDeveloperConfig } from './node-toml.ts';
 import { choosePorts } from './ports.ts';
 import { prepareSocketPath } from './socket-path.ts';
@@ -35,6 +36,8 @@ export interface DeveloperNodeOptions {
   readonly anyPorts: boolean;
   readonly logLevel: LogLevel;
   readonly treatV0ExtraDataAsEmpty: boolean;
+  /** How long certificates of the attesters live; three hours unless a test wants to see renewals. */
+  readonly leafLifeMs?: number | undefined;
 }
 
 /** A node that is ready. */
@@ -68,7 +71,8 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
     const socketPath = await prepareSocketPath(dir);
     const config = await writeDeveloperConfig({ ...options, dir, socketPath, clientPort, publicPort, opsPort });
     const parsed = loadNodeConfig(config, process.env);
-    return await startProcesses({ dir, file: config, config: parsed, params: options.params, lock, startedAt }, output);
+    const { params, leafLifeMs } = options;
+    return await startProcesses({ dir, file: config, config: parsed, params, leafLifeMs, lock, startedAt }, output);
   } catch (error) {
     lock.release();
     throw error;
@@ -116,19 +120,25 @@ interface ProcessOptions {
   readonly file: string;
   readonly config: NodeConfig;
   readonly params: Params;
+  readonly leafLifeMs?: number | undefined;
   readonly lock: FolderLock;
   readonly startedAt: number;
 }
 
 async function startProcesses(options: ProcessOptions, output: Output): Promise<RunningNode> {
-  const { dir, file, config, params, lock, startedAt } = options;
+  const { dir, config, params, lock, startedAt } = options;
   const log = await openNodeLog(dir);
-  const main = config.developer_mode ? 'main-dev' : 'main';
-  const args = ['--config', file];
-  const programs: ChildProgram[] = [
-    { name: 'engine', file: modulePath(`enclave/${main}`), args, readyEvent: 'engine.ready' },
-    { name: 'core', file: modulePath(`parent/core/${main}`), args, readyEvent: 'core.ready' },
-  ];
+  const release = async () => {
+    await log.close();
+    lock.release();
+  };
+  let programs: readonly ChildProgram[];
+  try {
+    programs = await preparePrograms(options, log, output);
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
   /** Only while the node is up is a child's word worth a line on the terminal; node.log has all of them. */
   let started = false;
   let engineFacts: unknown;
@@ -139,10 +149,6 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
       if (started) report(event, output);
     },
   });
-  const release = async () => {
-    await log.close();
-    lock.release();
-  };
   let node: NodeFile;
   try {
     await supervisor.ready;
@@ -174,6 +180,36 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   };
 }
 
+/** Engine and core; in developer mode with the modules that attest them. */
+async function preparePrograms(
+  { file, config, leafLifeMs }: ProcessOptions,
+  log: NodeLog,
+  output: Output,
+): Promise<readonly ChildProgram[]> {
+  const main = config.developer_mode ? 'main-dev' : 'main';
+  const args = ['--config', file];
+  const programs: readonly ChildProgram[] = [
+    { name: 'engine', file: modulePath(`enclave/${main}`), args, readyEvent: 'engine.ready' },
+    { name: 'core', file: modulePath(`parent/core/${main}`), args, readyEvent: 'core.ready' },
+  ];
+  if (!config.developer_mode) return programs;
+  const onEvent = (event: DeviceEvent): void => {
+    log.write(JSON.stringify({ level: 'error', time: new Date(systemClock.nowMs()).toISOString(), ...event }));
+    output.warn(describeDeviceEvent(event));
+  };
+  const devices = await prepareDevices({ config, programs, onEvent, leafLifeMs });
+  return programs.map((program) => {
+    const device = devices.get(program.name);
+    return device ? { ...program, device } : program;
+  });
+}
+
+function describeDeviceEvent(event: DeviceEvent): string {
+  if (event.event === 'attestation.device-failed') return `the attester of the ${event.name} failed: ${event.why}`;
+  const files = event.files.slice(0, 5).join(', ') + (event.files.length > 5 ? ', …' : '');
+  return `changed since the ${event.name} was measured: ${files}; its peers will refuse it, restart the node`;
+}
+
 function report(event: SupervisorEvent, output: Output): void {
   switch (event.kind) {
     case 'crashed':
@@ -195,15 +231,17 @@ function report(event: SupervisorEvent, output: Output): void {
 }
 
 function nodeFile(config: NodeConfig, params: Params, engineFacts: unknown): NodeFile {
-  const { service, public_http: publicHttp, telemetry } = config;
+  const { service, public_http: publicHttp, telemetry, attestation } = config;
   const file = config.public_vault.storage.file;
   return {
     pid: process.pid,
-    clientUrl: `http://${hostPort(service.listen_address, service.listen_port)}`,
+    clientUrl: `${service.tls ? 'https' : 'http'}://${hostPort(service.listen_address, service.listen_port)}`,
     publicUrl: `http://${hostPort(publicHttp.listen_address, publicHttp.listen_port)}/${publicHttp.bucket}/${file.prefix}`,
     opsUrl: `http://${telemetry.metrics_bind_address}`,
     params,
     engineSocket: config.engine.socket_path,
+    ...(service.admin_socket_path === undefined ? {} : { adminSocket: service.admin_socket_path }),
+    ...(attestation.developer_root_path === undefined ? {} : { developerRoot: attestation.developer_root_path }),
     startedAt: new Date(systemClock.nowMs()).toISOString(),
     version: packageVersion(),
     ...EngineFacts.parse(engineFacts),

@@ -1,5 +1,5 @@
 /**
- * Where the engine's Unix socket stands: below the state folder, or, when that path would be longer than the
+ * Where the engine's Unix socket stands, and beside it that of the Core's administration: below the state folder, or, when that path would be longer than the
  * kernel takes (107 bytes), in a short folder of our own (mode 0700) under the runtime directory.
  */
 import { createHash } from 'node:crypto';
@@ -11,6 +11,8 @@ import { STATE_FILES } from './state-folder.ts';
 /** Longest path of a Unix socket, in bytes (`sun_path` without its final zero). */
 export const MAX_SOCKET_PATH_BYTES = 107;
 const SOCKET_NAME = 'engine.sock';
+/** The admin socket's name, in the folder of the engine's; not longer than that, so that it fits where that does. */
+export const ADMIN_SOCKET_NAME = 'admin.sock';
 
 /** Returns the socket's path for a state folder, and makes its folder. The path depends on `dir` alone. */
 export async function prepareSocketPath(dir: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {

@@ -23,6 +23,7 @@ export const STATE_FILES = {
   publicDigests: 'public-digests.sqlite',
   publicVault: 'public',
   privateVault: 'private',
+  governance: 'governance',
   run: 'run',
   users: 'users',
   cache: 'cache',

@@ -47,6 +47,7 @@ export class LinkConnection {
   readonly #waiting: Frame[] = [];
   #isGreeted = false;
   #isEnded = false;
+  #isRetired = false;
   #busy = false;
   #corked = false;
   #lastCallId = 0;
@@ -73,6 +74,17 @@ export class LinkConnection {
   /** Whether calls can be made; false before anyone hears that the connection has ended. */
   get isOpen(): boolean {
     return !this.#isEnded;
+  }
+
+  /** Ends the connection as soon as the calls in flight are answered; another one takes the next ones. */
+  retire(): void {
+    this.#isRetired = true;
+    this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    if (!this.#isRetired || this.#calls.size > 0 || this.#busy || this.#waiting.length > 0) return;
+    this.destroy(new KmsError('UNAVAILABLE', 'the connection was replaced'));
   }
 
   /** Sends a call. See {@link EngineClient.call}. */
@@ -130,6 +142,7 @@ export class LinkConnection {
     if (call.options.bulk) return;
     this.#calls.delete(callId);
     void call.fail(error);
+    this.#endIfIdle();
   }
 
   #sweep(): void {
@@ -170,6 +183,7 @@ export class LinkConnection {
           if (this.#busy) return;
         }
         this.#socket.resume();
+        this.#endIfIdle();
       })
       .catch((error: unknown) => this.#breakOff(error));
   }
@@ -181,10 +195,12 @@ export class LinkConnection {
       case FRAME_KIND.result:
         this.#calls.delete(callId);
         call?.succeed(payload); // unknown calls were given up; their answers come all the same
+        if (this.#isRetired) this.#endIfIdle();
         return undefined;
       case FRAME_KIND.error: {
         const failed = call?.failAs(payload); // throws if it cannot be read: the call then ends with the connection
         this.#calls.delete(callId);
+        if (this.#isRetired) this.#endIfIdle();
         return failed;
       }
       case FRAME_KIND.progress:

@@ -14,12 +14,14 @@ import {
   parseDestroyCustodianContext,
   parseNewCustodianContext,
 } from '../../../wire/validate/custodian.ts';
+import { requireApproval } from './approval.ts';
 import { decodeControl } from './decode.ts';
 import { noteId, type Rpc } from './method.ts';
-import type { Topology } from './topology.ts';
+import type { MpcDeps } from './mpc.ts';
 
-/** `NewCustodianContext`: needs a backup vault to put its material in. */
-export function newCustodianContextRpc(topology: Topology): Rpc {
+/** `NewCustodianContext`: needs governance's approval, and a backup vault to put its material in. */
+export function newCustodianContextRpc(deps: MpcDeps): Rpc {
+  const { topology } = deps;
   return {
     operation: 'new_custodian_context',
     async handle(body, call) {
@@ -29,6 +31,7 @@ export function newCustodianContextRpc(topology: Topology): Rpc {
       if (!topology.hasContext(mpcContextId)) {
         throw new KmsError('REQUEST_INVALID', 'mpc_context_id names no context of this node', { mpcContextId });
       }
+      await requireApproval(deps, 'custodian-context', body);
       throw new KmsError('PRECONDITION_FAILED', 'this node has no backup vault');
     },
   };

@@ -13,6 +13,7 @@ import {
 } from '../../../proto/gen/kms_pb.js';
 import { parseDestroyMpcContext, parseNewMpcContext, parseNewMpcEpoch } from '../../../wire/validate/context.ts';
 import type { RequestKind } from '../store/request-store.ts';
+import { requireApproval } from './approval.ts';
 import { decodeControl } from './decode.ts';
 import type { RpcDeps } from './deps.ts';
 import { EMPTY, noteId, type Rpc } from './method.ts';
@@ -23,7 +24,7 @@ export interface MpcDeps extends RpcDeps {
   readonly topology: Topology;
 }
 
-/** `NewMpcContext`. */
+/** `NewMpcContext`: takes effect once governance has approved it. */
 export function newMpcContextRpc(deps: MpcDeps): Rpc {
   return {
     operation: 'new_mpc_context',
@@ -34,6 +35,7 @@ export function newMpcContextRpc(deps: MpcDeps): Rpc {
       if (deps.topology.hasContext(contextId)) {
         throw new KmsError('ALREADY_EXISTS', 'this context exists', { id: contextId });
       }
+      await requireApproval(deps, 'context', body);
       await record(deps, { kind: 'context', id: contextId, contextId, epochId: '' }, body);
       return EMPTY;
     },
@@ -70,7 +72,10 @@ export function destroyMpcContextRpc(deps: MpcDeps): Rpc {
   };
 }
 
-/** `NewMpcEpoch`: a centralized node shares nothing, so it records the id, once. */
+/**
+ * `NewMpcEpoch`: a centralized node shares nothing, so it records the id, once. An epoch that takes over keys of another
+ * needs governance's approval, as it does where they are shared.
+ */
 export function newMpcEpochRpc(deps: MpcDeps): Rpc {
   const { store, topology } = deps;
   return {
@@ -79,11 +84,12 @@ export function newMpcEpochRpc(deps: MpcDeps): Rpc {
     async handle(body, call) {
       const message = decodeControl(NewMpcEpochRequestSchema, body);
       noteId(call, message.epochId);
-      const { epochId, contextId } = parseNewMpcEpoch(message, deps.keccak);
+      const { epochId, contextId, previous } = parseNewMpcEpoch(message, deps.keccak);
       if (store.find('epoch', epochId)) throw new KmsError('ALREADY_EXISTS', 'this epoch is known', { id: epochId });
       if (!topology.hasContext(contextId)) {
         throw new KmsError('NOT_FOUND', 'this node knows no such context', { contextId });
       }
+      if (previous) await requireApproval(deps, 'epoch', body);
       await record(deps, { kind: 'epoch', id: epochId, contextId, epochId }, body);
       return EMPTY;
     },

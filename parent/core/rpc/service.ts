@@ -101,7 +101,7 @@ function secureRpcs(parts: Parts): Readonly<Record<Exclude<CoreRpcName, Insecure
     NewMpcEpoch: newMpcEpochRpc(parts),
     GetEpochResult: epochsUnimplementedRpc('get_mpc_epoch_result'),
     DestroyMpcEpoch: epochsUnimplementedRpc('destroy_mpc_epoch'),
-    NewCustodianContext: newCustodianContextRpc(parts.topology),
+    NewCustodianContext: newCustodianContextRpc(parts),
     DestroyCustodianContext: destroyCustodianContextRpc,
     GetOperatorPublicKey: getOperatorPublicKeyRpc,
     RestoreFromBackup: restoreFromBackupRpc,

@@ -1,21 +1,28 @@
 /**
- * The engine client over Unix sockets: one connection for decryptions, one for generations, reconnected by itself.
+ * The engine client: one connection for decryptions, one for generations, renewed in time and reconnected by itself.
  *
- * How a byte stream to the engine comes about is a function passed in; the mesh will pass another one.
+ * How a byte stream to the engine comes about is a function passed in: a node passes the mesh's.
  */
-import { connect as connectSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { fromBinary } from '@bufbuild/protobuf';
 import { type Clock, systemClock } from '../../../common/clock.ts';
-import { KmsError, systemErrorCode } from '../../../common/errors.ts';
+import { KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import { type EngineInfo, EngineInfoSchema } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD, type EngineMethod } from '../../../wire/frames.ts';
 import type { EngineCallOptions, EngineClient } from './engine-client.ts';
 import { LinkConnection } from './link-connection.ts';
+import { type EngineLinks, renewUntilEnd } from './renewal.ts';
+
+/** A byte stream to the engine. */
+export interface EngineStream {
+  readonly stream: Duplex;
+  /** When to have another one in its place, in milliseconds since 1970; never if absent. */
+  readonly renewAtMs?: number | undefined;
+}
 
 /** Opens a byte stream to the engine. Rejects with a KmsError that says for people why it could not. */
-export type EngineDialer = (signal: AbortSignal) => Promise<Duplex>;
+export type EngineDialer = (signal: AbortSignal) => Promise<EngineStream>;
 
 /** Settings of {@link openEngineClient}. */
 export interface EngineClientOptions {
@@ -24,46 +31,26 @@ export interface EngineClientOptions {
   readonly log: Logger;
   readonly clock?: Clock;
   /** First and longest wait between attempts to connect; it doubles in between. */
-  readonly retryMs?: { readonly first: number; readonly longest: number };
+  readonly retryMs?: RetryMs;
+  /** The same for the renewal of a connection that still serves. */
+  readonly renewalRetryMs?: RetryMs;
   /** Bytes of calls that may wait for the engine before further ones are refused. */
   readonly maxQueuedBytes?: number;
 }
 
+/** First and longest wait between attempts. */
+interface RetryMs {
+  readonly first: number;
+  readonly longest: number;
+}
+
 const HANDSHAKE_MS = 10_000;
+const RECONNECT_MS: RetryMs = { first: 20, longest: 250 };
+const RENEWAL_MS: RetryMs = { first: 500, longest: 60_000 };
 
 /** Returns a client that is disconnected at first and connects by itself. */
 export function openEngineClient(options: EngineClientOptions): EngineClient {
   return new ReconnectingClient(options);
-}
-
-/** Dials the engine's Unix socket. */
-export function unixDialer(socketPath: string): EngineDialer {
-  return async (signal) => {
-    // Not as an option: the socket would heed the signal for as long as it lives.
-    if (signal.aborted) throw new KmsError('CANCELLED', 'no longer connecting to the engine');
-    const socket = connectSocket({ path: socketPath });
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => void socket.destroy(new Error('connecting took too long'));
-    signal.addEventListener('abort', onAbort, { once: true });
-    socket.once('connect', resolve);
-    socket.once('error', reject);
-    try {
-      await promise;
-    } catch (error) {
-      const code = systemErrorCode(error);
-      const why = code === 'ENOENT' || code === 'ECONNREFUSED' ? 'no engine listens there' : `failed (${code})`;
-      throw new KmsError('UNAVAILABLE', `connecting to ${socketPath}: ${why}`, {}, error);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
-    socket.off('error', reject);
-    return socket;
-  };
-}
-
-interface Links {
-  readonly calls: LinkConnection;
-  readonly bulk: LinkConnection;
 }
 
 class ReconnectingClient implements EngineClient {
@@ -72,7 +59,7 @@ class ReconnectingClient implements EngineClient {
   readonly #listeners = new Set<(state: 'connected' | 'disconnected') => void>();
   readonly #closing = new AbortController();
   readonly #finished: Promise<void>;
-  #links: Links | undefined;
+  #links: EngineLinks | undefined;
   #info: EngineInfo | undefined;
   #reason: string | undefined = 'not connected yet';
 
@@ -91,7 +78,7 @@ class ReconnectingClient implements EngineClient {
   }
 
   /** Both connections, unless one has ended: callers hear of an end before this class does. */
-  get #live(): Links | undefined {
+  get #live(): EngineLinks | undefined {
     const links = this.#links;
     return links?.calls.isOpen && links.bulk.isOpen ? links : undefined;
   }
@@ -144,7 +131,7 @@ class ReconnectingClient implements EngineClient {
   }
 
   async #stayConnected(): Promise<void> {
-    const { first, longest } = this.#options.retryMs ?? { first: 20, longest: 250 };
+    const { first, longest } = this.#options.retryMs ?? RECONNECT_MS;
     const { signal } = this.#closing;
     let waitMs = first;
     while (!signal.aborted) {
@@ -165,56 +152,72 @@ class ReconnectingClient implements EngineClient {
   }
 
   /** Opens both connections and asks the engine what it is. All or nothing. */
-  async #connect(): Promise<Links> {
-    const stop = AbortSignal.any([this.#closing.signal, AbortSignal.timeout(HANDSHAKE_MS)]);
+  async #connect(): Promise<EngineLinks> {
+    const failed = new AbortController();
+    const stop = AbortSignal.any([this.#closing.signal, failed.signal, AbortSignal.timeout(HANDSHAKE_MS)]);
     const opened: LinkConnection[] = [];
     const onStop = (): void => {
       for (const link of opened) link.destroy(new KmsError('UNAVAILABLE', 'the engine did not greet in time'));
     };
     stop.addEventListener('abort', onStop, { once: true });
     try {
-      const calls = await this.#open('core', stop, opened);
-      const bulk = await this.#open('core-bulk', stop, opened);
-      const body = await calls.call(ENGINE_METHOD.describe, new Uint8Array(), { timeoutMs: HANDSHAKE_MS });
+      const [calls, bulk] = await Promise.all([
+        this.#open('core', stop, opened),
+        this.#open('core-bulk', stop, opened),
+      ]);
+      const body = await calls.link.call(ENGINE_METHOD.describe, new Uint8Array(), { timeoutMs: HANDSHAKE_MS });
       this.#info = fromBinary(EngineInfoSchema, body);
-      return { calls, bulk };
+      const renewals = [calls.renewAtMs, bulk.renewAtMs].filter((at) => at !== undefined);
+      const renewAtMs = renewals.length === 0 ? undefined : Math.min(...renewals);
+      return { calls: calls.link, bulk: bulk.link, renewAtMs };
     } catch (error) {
       for (const link of opened) link.destroy(new KmsError('UNAVAILABLE', 'the handshake failed'));
+      failed.abort();
       throw error;
     } finally {
       stop.removeEventListener('abort', onStop);
     }
   }
 
-  async #open(role: 'core' | 'core-bulk', stop: AbortSignal, opened: LinkConnection[]): Promise<LinkConnection> {
+  async #open(role: 'core' | 'core-bulk', stop: AbortSignal, opened: LinkConnection[]) {
     const { dial, developerMode, maxQueuedBytes = 256 * 1024 * 1024 } = this.#options;
-    const stream = await dial(stop);
+    const { stream, renewAtMs } = await dial(stop);
     const link = new LinkConnection(stream, { role, developerMode, clock: this.#clock, maxQueuedBytes });
     opened.push(link);
+    if (stop.aborted) link.destroy(new KmsError('UNAVAILABLE', 'the engine did not greet in time'));
     await link.hello();
-    return link;
+    return { link, renewAtMs };
   }
 
-  /** Lets calls through until either connection ends, then ends the other too. */
-  async #serveUntilEnd(links: Links): Promise<string> {
+  /** Lets calls through until the connections end, with their successors in time. */
+  async #serveUntilEnd(links: EngineLinks): Promise<string> {
     const { signal } = this.#closing;
-    const closed = new KmsError('UNAVAILABLE', 'the core is stopping');
-    const onClose = (): void => {
-      links.calls.destroy(closed);
-      links.bulk.destroy(closed);
+    const { log, renewalRetryMs: retryMs = RENEWAL_MS } = this.#options;
+    const used = new Set<EngineLinks>();
+    const use = (next: EngineLinks): void => {
+      for (const old of used) if (!old.calls.isOpen && !old.bulk.isOpen) used.delete(old);
+      used.add(next);
+      this.#links = next;
     };
-    this.#links = links;
+    const endAll = (reason: KmsError): void => {
+      for (const { calls, bulk } of used) {
+        calls.destroy(reason);
+        bulk.destroy(reason);
+      }
+    };
+    const onClose = (): void => endAll(new KmsError('UNAVAILABLE', 'the core is stopping'));
+    use(links);
     this.#reason = undefined;
     signal.addEventListener('abort', onClose, { once: true });
     if (signal.aborted) onClose();
-    this.#options.log.info({ event: 'engine.connected', version: this.#info?.version });
+    log.info({ event: 'engine.connected', version: this.#info?.version });
     this.#tell('connected');
-    const reason = await Promise.race([links.calls.ended, links.bulk.ended]);
+    const connect = (): Promise<EngineLinks> => this.#connect();
+    const reason = await renewUntilEnd(links, { connect, use, clock: this.#clock, log, signal, retryMs });
     this.#links = undefined;
     signal.removeEventListener('abort', onClose);
-    links.calls.destroy(reason);
-    links.bulk.destroy(reason);
-    await Promise.all([links.calls.ended, links.bulk.ended]);
+    endAll(reason);
+    await Promise.all([...used].flatMap(({ calls, bulk }) => [calls.ended, bulk.ended]));
     return reason.message;
   }
 

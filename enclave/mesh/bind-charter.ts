@@ -1,0 +1,54 @@
+/**
+ * Ties the running engine to its charter before it reads anything secret: PCR16 is extended with the charter's digest
+ * and every register is locked, so that each later document says under which charter the engine runs.
+ *
+ * Nothing here is secret. Design §3, "Charter and governed record"; registers: nitro.md §2.
+ */
+import type { Nsm } from '../../attestation/attester/attester.ts';
+import { type TrustAnchor, type VerifiedDocument, verifyLiveDocument } from '../../attestation/document/index.ts';
+import { type Charter, charterDigest, pcr16Of } from '../../attestation/governance/charter.ts';
+import { equalBytes, toHex } from '../../common/bytes.ts';
+import type { Clock } from '../../common/clock.ts';
+import { KmsError } from '../../common/errors.ts';
+
+/** Register that holds the charter. */
+export const CHARTER_PCR = 16;
+const ALL_PCRS = 32;
+const MAX_SKEW_MS = 60_000;
+
+/**
+ * Extends PCR16 with the charter's digest, locks all registers, and returns this engine's first document.
+ *
+ * @throws KmsError `STATE_INVALID` if PCR16 is not the charter's afterwards (it was extended or locked before), or if
+ *   this machine's clock and the document's signed time differ by more than 60 s; `ATTESTATION_INVALID` if the
+ *   document does not verify under `anchor`.
+ */
+export async function bindCharter(
+  nsm: Nsm,
+  charter: Charter,
+  { anchor, clock }: { readonly anchor: TrustAnchor; readonly clock: Clock },
+): Promise<VerifiedDocument> {
+  await nsm.extendPcr(CHARTER_PCR, charterDigest(charter));
+  await nsm.lockPcrs(ALL_PCRS);
+  const { value } = await nsm.describePcr(CHARTER_PCR);
+  const expected = pcr16Of(charter);
+  if (!equalBytes(value, expected)) {
+    const facts = { expected: toHex(expected), actual: toHex(value) };
+    throw new KmsError('STATE_INVALID', 'PCR16 was extended before this engine started', facts);
+  }
+  const document = await nsm.attest({});
+  const nowMs = clock.nowMs();
+  // The document's own time is judged below: with both times in the error.
+  const verified = await verifyLiveDocument(document, { anchor, nowMs, maxAgeMs: DAY_MS, skewMs: DAY_MS });
+  checkClock(verified.timestampMs, nowMs);
+  return verified;
+}
+
+const DAY_MS = 86_400_000;
+
+function checkClock(attestedMs: number, nowMs: number): void {
+  if (Math.abs(nowMs - attestedMs) <= MAX_SKEW_MS) return;
+  const times = { attested: new Date(attestedMs).toISOString(), clock: new Date(nowMs).toISOString() };
+  const message = `the clock says ${times.clock}, the attestation ${times.attested}: more than 60 s apart; set the clock`;
+  throw new KmsError('STATE_INVALID', message, times);
+}

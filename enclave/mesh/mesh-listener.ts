@@ -1,0 +1,26 @@
+/**
+ * The engine's only door: attested connections from the Core of its own instance.
+ */
+
+import type { MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
+import type { Transport } from '../../attestation/mesh/transport.ts';
+import { listenMesh } from '../../attestation/node/listen.ts';
+import type { EngineListener } from '../service/engine-listener.ts';
+
+/** Returns a listener that hands over a link once both sides have verified each other. */
+export function meshListener(transport: Transport, endpoint: MeshEndpoint): EngineListener {
+  let listening: { close(): Promise<void> } | undefined;
+  return {
+    listen: async (onLink) => {
+      const expect = { service: 'engine-calls', role: 'core', party: endpoint.self.party, sameInstance: true } as const;
+      listening = await listenMesh({
+        transport,
+        endpoint,
+        expect,
+        onConnection: ({ stream, peer }) =>
+          onLink({ stream, peer: `${peer.role} ${peer.party} over ${transport.name}` }),
+      });
+    },
+    close: async () => await listening?.close(),
+  };
+}

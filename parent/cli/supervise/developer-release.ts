@@ -1,0 +1,86 @@
+/**
+ * The release set of a developer node: one release, the programs as they are on disk at this start, signed by the
+ * node's own keys. Changed sources make a new version of the set; what the old one trusted is trusted no more.
+ */
+import { createHash } from 'node:crypto';
+import {
+  encodeSigned,
+  makeReleaseSet,
+  type ReleaseEntry,
+  type ReleaseSet,
+  signReleaseSet,
+  verifyReleaseSet,
+  withApproval,
+} from '../../../attestation/governance/index.ts';
+import type { Role } from '../../../attestation/role.ts';
+import { equalBytes } from '../../../common/bytes.ts';
+import type { Clock } from '../../../common/clock.ts';
+import { packageVersion } from '../../../common/package-version.ts';
+import { type DeveloperTrust, readIfThere, writeWhole } from './developer-trust.ts';
+
+/** Measurements by role: the whole tuples that the set is to trust. */
+export type MeasuredRoles = ReadonlyMap<Role, ReadonlyMap<number, Uint8Array>>;
+
+const DAY_MS = 86_400_000;
+/** Clocks of processes on one machine agree, but for being set back a little. */
+const BACKDATED_MS = DAY_MS;
+const LIFE_MS = 365 * DAY_MS;
+/** A set that ends sooner is replaced at a start, so that a developer never meets the warnings of operators. */
+const RENEWED_BEFORE_MS = 60 * DAY_MS;
+
+/**
+ * Makes the set at `path` one that trusts exactly what was measured.
+ *
+ * @returns The name of the release.
+ * @throws {@link KmsError} if the set that is there does not verify under the node's own record.
+ */
+export async function ensureDeveloperRelease(
+  path: string,
+  trust: Pick<DeveloperTrust, 'record' | 'releaseKey' | 'governanceKey'>,
+  measured: MeasuredRoles,
+  clock: Clock,
+): Promise<string> {
+  const nowMs = clock.nowMs();
+  const release = releaseName(measured);
+  const bytes = await readIfThere(path);
+  const current = bytes === undefined ? undefined : verifyReleaseSet(bytes, trust.record.body).body;
+  if (current !== undefined && trustsExactly(current, measured, nowMs)) return current.entries[0]?.release ?? release;
+  const entries = [...measured].map(
+    ([role, pcrs]): ReleaseEntry => ({
+      release,
+      platform: 'developer',
+      role,
+      pcrs,
+      notBeforeMs: nowMs - BACKDATED_MS,
+      notAfterMs: nowMs + LIFE_MS,
+    }),
+  );
+  const { network } = trust.record.body;
+  const unsigned = makeReleaseSet({ version: (current?.version ?? 0) + 1, network, entries });
+  const signed = withApproval('release-set', signReleaseSet(unsigned, trust.releaseKey), trust.governanceKey);
+  await writeWhole(path, encodeSigned(signed));
+  return release;
+}
+
+/** Names the release after the package and the measurement: other sources, another name. */
+function releaseName(measured: MeasuredRoles): string {
+  const hash = createHash('sha384');
+  for (const [role, pcrs] of measured) {
+    hash.update(role);
+    for (const [index, value] of pcrs) hash.update(`${index}`).update(value);
+  }
+  return `${packageVersion()}+dev.${hash.digest('hex').slice(0, 12)}`;
+}
+
+function trustsExactly(set: ReleaseSet, measured: MeasuredRoles, nowMs: number): boolean {
+  if (set.entries.length !== measured.size) return false;
+  return set.entries.every(({ role, pcrs, notBeforeMs, notAfterMs }) => {
+    const wanted = measured.get(role);
+    const inTime = notBeforeMs <= nowMs && nowMs + RENEWED_BEFORE_MS < notAfterMs;
+    return inTime && wanted !== undefined && wanted.size === pcrs.size && sameValues(wanted, pcrs);
+  });
+}
+
+function sameValues(a: ReadonlyMap<number, Uint8Array>, b: ReadonlyMap<number, Uint8Array>): boolean {
+  return [...a].every(([index, value]) => equalBytes(value, b.get(index) ?? new Uint8Array()));
+}

@@ -1,0 +1,43 @@
+/**
+ * Keeps the Core's view in step with the engine's: asked at each connection, and every two seconds after, so that both
+ * judge their connections by the same record and release set.
+ */
+import { fromBinary } from '@bufbuild/protobuf';
+import type { Logger } from '../../../common/log.ts';
+import { type GovernanceState, GovernanceStateSchema } from '../../../proto/gen/engine_pb.js';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import type { EngineClient } from '../engine-client/engine-client.ts';
+
+const EVERY_MS = 2_000;
+const TIMEOUT_MS = 10_000;
+const NOTHING = new Uint8Array();
+
+/** Follows an engine; returns how to stop. */
+export function followGovernance(
+  engine: EngineClient,
+  take: (state: GovernanceState) => void,
+  log: Logger,
+): () => void {
+  let asking = false;
+  const ask = async (): Promise<void> => {
+    if (asking || engine.state !== 'connected') return;
+    asking = true;
+    try {
+      const body = await engine.call(ENGINE_METHOD.governanceState, NOTHING, { timeoutMs: TIMEOUT_MS });
+      take(fromBinary(GovernanceStateSchema, body));
+    } catch (err) {
+      // The engine may go away between two questions; what it knows is asked again when it is back.
+      log.debug({ event: 'governance.not-asked', err });
+    } finally {
+      asking = false;
+    }
+  };
+  const forget = engine.onState((state) => void (state === 'connected' && ask()));
+  const timer = setInterval(() => void ask(), EVERY_MS);
+  timer.unref();
+  void ask();
+  return () => {
+    forget();
+    clearInterval(timer);
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * What the Core knows of governance: read from the node's files at start, kept up to date from the engine, and written
+ * back, so that the next start begins with the newest. Everything in it is signed and public.
+ */
+import { open, rename } from 'node:fs/promises';
+import { encodeSigned, GovernanceBook, type GovernanceOffer } from '../../../attestation/governance/index.ts';
+import type { NodeFiles } from '../../../attestation/node/node-files.ts';
+import type { Clock } from '../../../common/clock.ts';
+import { isKmsError, KmsError } from '../../../common/errors.ts';
+import type { Logger } from '../../../common/log.ts';
+import type { NodeConfig } from '../../../common/node-config.ts';
+import type { GovernanceState } from '../../../proto/gen/engine_pb.js';
+
+/** See the file comment. */
+export interface GovernanceFiles {
+  readonly book: GovernanceBook;
+  /** Takes what the engine holds; what is not newer changes nothing. */
+  take(state: GovernanceState): void;
+  /** Resolves once everything that was taken is written. */
+  close(): Promise<void>;
+}
+
+/** Settings of {@link openGovernanceFiles}. */
+export interface GovernanceFilesOptions {
+  readonly config: NodeConfig;
+  readonly files: NodeFiles;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const TICK_MS = 1_000;
+
+/**
+ * Opens the book of a Core.
+ *
+ * @throws KmsError `STATE_INVALID` if the files hold no record or release set that is in force.
+ */
+export function openGovernanceFiles({ config, files, clock, log }: GovernanceFilesOptions): GovernanceFiles {
+  const book = new GovernanceBook({ charter: files.charter });
+  const faults: string[] = [];
+  const offer = (kind: GovernanceOffer['kind'], content: Uint8Array | undefined): void => {
+    if (!content || content.byteLength === 0) return;
+    try {
+      book.offer({ kind, content }, clock.nowMs());
+    } catch (err) {
+      if (!isKmsError(err)) throw err;
+      faults.push(`${kind}: ${err.message}`);
+      log.warn({ event: 'governance.refused', kind, err });
+    }
+  };
+  offer('record', files.record);
+  offer('release-set', files.releases);
+  const missing = [...(book.record ? [] : ['governed record']), ...(book.releases ? [] : ['release set'])];
+  if (missing.length > 0) {
+    const why = faults.length > 0 ? ` (${faults.join('; ')})` : '';
+    throw new KmsError('STATE_INVALID', `no ${missing.join(' and no ')} is in force${why}`);
+  }
+
+  const written = { ...book.versions };
+  let writing = Promise.resolve();
+  const { record_path: recordPath, releases_path: releasesPath } = config.attestation;
+  const save = async (): Promise<void> => {
+    const { record, releases } = book;
+    if (record && record.body.version > written.record) {
+      await writeWhole(recordPath, encodeSigned(record));
+      written.record = record.body.version;
+    }
+    if (releases && releases.body.version > written.releases) {
+      await writeWhole(releasesPath, encodeSigned(releases));
+      written.releases = releases.body.version;
+    }
+  };
+  book.onChange(() => {
+    writing = writing.then(save).catch((err: unknown) => log.error({ event: 'governance.not-written', err }));
+  });
+  const timer = setInterval(() => void book.tick(clock.nowMs()), TICK_MS);
+  timer.unref();
+  return {
+    book,
+    take: (state) => {
+      const before = book.versions;
+      // A version that is there already is no news; an older one cannot come from an engine that remembers.
+      offer('record', state.record);
+      offer('release-set', state.releases);
+      offer('release-set', state.pendingReleases);
+      const now = book.versions;
+      if (now.record !== before.record || now.releases !== before.releases) {
+        log.info({ event: 'governance.taken', ...now });
+      }
+    },
+    close: async () => {
+      clearInterval(timer);
+      await writing;
+    },
+  };
+}
+
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(`${path}.new`, 'w', 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.new`, path);
+}
