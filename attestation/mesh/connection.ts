@@ -55,7 +55,7 @@ export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint
     stream: socket,
     peer: shown,
     service: peer.expect.service,
-    renewAtMs: Math.min(leaf.notBeforeMs + ((closeAtMs - leaf.notBeforeMs) * 2) / 3, renewalOf(shown.notAfterMs, peer)),
+    renewAtMs: Math.min(leaf.renewAtMs, twoThirds(peer.leaf)),
     closeAtMs,
     closed,
     close,
@@ -65,9 +65,9 @@ export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint
   return connection;
 }
 
-/** Two thirds of the peer's leaf. */
-function renewalOf(notAfterMs: number, { leaf }: JudgedPeer): number {
-  return leaf.notBeforeMs + ((notAfterMs - leaf.notBeforeMs) * 2) / 3;
+/** Returns when two thirds of a validity have gone. */
+function twoThirds({ notBeforeMs, notAfterMs }: { readonly notBeforeMs: number; readonly notAfterMs: number }): number {
+  return notBeforeMs + ((notAfterMs - notBeforeMs) * 2) / 3;
 }
 
 function describePeer({ leaf, document, address, release }: JudgedPeer, proof: JudgedProof): MeshPeer {

@@ -10,16 +10,19 @@ import { isKmsError, KmsError, systemErrorCode } from '../../common/errors.ts';
 import type { HandshakeGate } from './budget.ts';
 import { openConnection } from './connection.ts';
 import { encodeHello } from './hello.ts';
-import { type JudgedPeer, judgeIdentity, judgeLeaf, judgeProof, type Side } from './judge.ts';
+import { type JudgedPeer, judgeLeaf, judgeProof } from './judge.ts';
+import { judgeIdentity, type Side } from './judge-identity.ts';
 import { type LeafClaims, type MeshLeaf, readLeaf } from './leaf.ts';
 import type { MeshConnection, MeshEndpoint, PeerExpectation } from './mesh-context.ts';
 import { type Channel, decodeProof, encodeProof, proofDigest } from './proof.ts';
 import { reasonCodes, refuse, refusedByPeer } from './reasons.ts';
-import { exporterValue, peerCertificate } from './tls.ts';
+import { ALPN, exporterValue, peerCertificate } from './tls.ts';
 import { decodeVerdict, encodeVerdict, readMessage, writeMessage } from './wire-messages.ts';
 
 /** How long a refused peer may take to read its verdict. */
 const FAREWELL_MS = 250;
+/** What OpenSSL calls failures to agree on version or protocol. */
+const VERSION_ALERTS = /UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|APPLICATION_PROTOCOL|VERSION_TOO_LOW/;
 
 /** One handshake's inputs. */
 export interface HandshakeDeps {
@@ -149,6 +152,9 @@ export function toKmsError(error: unknown): KmsError {
   }
   if (error instanceof DOMException) return refuse('deadline', 'the handshake took too long');
   const code = systemErrorCode(error);
+  if (code !== undefined && VERSION_ALERTS.test(code)) {
+    return refuse('version', `TLS 1.3 with ${ALPN} is needed, it ended with ${code}`);
+  }
   return refuse('malformed', `TLS or the stream failed${code ? ` with ${code}` : ''}`);
 }
 

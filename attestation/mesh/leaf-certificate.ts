@@ -84,22 +84,28 @@ export function writeLeafCertificate(fields: Omit<LeafFields, 'serial'>, private
 }
 
 /**
- * Reads a leaf certificate and checks its own signature. TLS has proven by then that the peer holds the key.
+ * Reads a leaf certificate without any cryptography.
  *
  * @throws {@link KmsError} `ATTESTATION_INVALID` for anything that {@link writeLeafCertificate} would not write.
  */
 export function readLeafCertificate(bytes: Uint8Array): LeafFields {
   const fields = scan(bytes);
   const whole = new Cursor(bytes).into(SEQUENCE);
-  const body = whole.element(SEQUENCE);
-  if (!equalBytes(body, tbs(fields))) throw malformed('is not in its one form');
+  if (!equalBytes(whole.element(SEQUENCE), tbs(fields))) throw malformed('is not in its one form');
   if (!equalBytes(whole.element(SEQUENCE), ECDSA_WITH_SHA256)) throw malformed('is not signed with ECDSA and SHA-256');
   whole.content(TAG.bits);
   whole.end();
-  // Safe to parse natively now: the key is P-256 by its own prefix.
+  return fields;
+}
+
+/**
+ * Checks the self-signature of a certificate that {@link readLeafCertificate} has read, so its key is P-256.
+ *
+ * @throws {@link KmsError} `ATTESTATION_INVALID` if it does not hold.
+ */
+export function verifyOwnSignature(bytes: Uint8Array): void {
   const certificate = parse(bytes);
   if (!certificate.verify(certificate.publicKey)) throw malformed('does not verify under its own key');
-  return fields;
 }
 
 function parse(bytes: Uint8Array): X509Certificate {

@@ -9,11 +9,13 @@
 import { createHash, generateKeyPair, type KeyObject } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
 import { promisify } from 'node:util';
+import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { decodeStrict, encodeCanonical } from '../cbor.ts';
 import { verifyLiveDocument } from '../document/index.ts';
 import { isRole, type Role } from '../role.ts';
 import { identityFromCbor, identityToCbor, isParty, MAX_NETWORK_BYTES } from './identity.ts';
+import { INSTANCE_PCR, instanceRegister } from './instance.ts';
 import { type LeafFields, readLeafCertificate, writeLeafCertificate } from './leaf-certificate.ts';
 import type { IdentityCertificate, MeshEndpoint } from './mesh-context.ts';
 import { meshSecureContext } from './tls.ts';
@@ -42,6 +44,8 @@ export interface MeshLeaf {
 
 /** What a peer's leaf says; nothing of it is true before the judge has checked it. */
 export interface LeafClaims extends LeafFields {
+  /** The whole certificate. */
+  readonly der: Uint8Array;
   readonly sha256: Uint8Array;
   readonly network: string;
   readonly party: number;
@@ -84,6 +88,10 @@ export async function makeLeaf(
   });
   if (own.moduleId !== self.moduleId) {
     throw new KmsError('ATTESTATION_INVALID', 'the own document names another module than this process was told');
+  }
+  const parent = own.pcrs.get(INSTANCE_PCR);
+  if (role === 'engine' && (parent === undefined || !equalBytes(parent, instanceRegister(own.instanceId)))) {
+    throw new KmsError('ATTESTATION_INVALID', 'PCR4 of the own document is not the instance of its module id');
   }
   const notBeforeMs = Math.max(nowMs - BACKDATED_MS, own.notBeforeMs);
   const payload = encodeCanonical([
@@ -141,7 +149,7 @@ function pem(label: string, bytes: Uint8Array): Buffer {
 }
 
 /**
- * Reads a peer's leaf, bounds first. Costs a parse and one P-256 verification.
+ * Reads a peer's leaf, bounds first. Costs a parse, no cryptography.
  *
  * @throws {@link KmsError} `ATTESTATION_INVALID` for anything that {@link makeLeaf} would not write.
  */
@@ -168,6 +176,7 @@ export function readLeaf(der: Uint8Array, maxBytes: number): LeafClaims {
   if (!ok) throw new KmsError('ATTESTATION_INVALID', 'the extension of the leaf certificate is malformed');
   return {
     ...fields,
+    der,
     sha256: sha256(der),
     network,
     party,

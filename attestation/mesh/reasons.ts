@@ -102,3 +102,11 @@ const isReason = (name: string): name is MeshReason => Object.hasOwn(MESH_REASON
 const codeOf = (name: string): number[] => (isReason(name) ? [MESH_REASONS[name]] : []);
 const reasonOf = (code: number): string | undefined =>
   Object.entries(MESH_REASONS).find(([, value]) => value === code)?.[0];
+
+/** Returns a time as people read it, whatever number it is. */
+export const isoTime = (ms: number): string =>
+  Math.abs(ms) < 8.64e15 ? new Date(ms).toISOString() : 'outside of all calendars';
+
+/** Returns a validity as people read it. */
+export const describeSpan = (span: { readonly notBeforeMs: number; readonly notAfterMs: number }): string =>
+  `${isoTime(span.notBeforeMs)} to ${isoTime(span.notAfterMs)}`;

@@ -3,6 +3,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import { isKmsError, KmsError } from '../../common/errors.ts';
 import { type HandshakeDeps, handshake, toKmsError } from './handshake.ts';
 import type { MeshConnection } from './mesh-context.ts';
 import { refuse } from './reasons.ts';
@@ -30,8 +31,19 @@ export async function runHandshake({ raw, tls, ...deps }: RunDeps): Promise<Mesh
     return await handshake({ ...deps, signal, socket, leaf });
   } catch (error) {
     raw.destroy();
-    const failure = deadline.aborted ? refuse('deadline', 'the handshake took too long') : toKmsError(error);
+    const failure = reasonOf(error, deadline, deps.signal);
     endpoint.log.warn({ event: 'mesh.refused', side, service: expect.service, err: failure });
     throw failure;
   }
 }
+
+/** Which of the two signals fired, if one did, says more than how the stream then failed. */
+function reasonOf(error: unknown, deadline: AbortSignal, given: AbortSignal): KmsError {
+  if (isKmsError(error) && error.facts.reasons !== undefined && error.facts.reasons !== 'deadline') return error;
+  if (given.aborted && isKmsError(given.reason)) return given.reason;
+  if (given.aborted && !isTimeout(given.reason)) return new KmsError('CANCELLED', 'the handshake was cancelled');
+  if (given.aborted || deadline.aborted) return refuse('deadline', 'the handshake took too long');
+  return toKmsError(error);
+}
+
+const isTimeout = (reason: unknown): boolean => reason instanceof DOMException && reason.name === 'TimeoutError';
