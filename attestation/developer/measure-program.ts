@@ -33,8 +33,13 @@ export interface MeasuredProgram {
   readonly files: number;
   /** The lines that were hashed, for people: `digest  path`. */
   readonly lines: readonly string[];
-  /** Looks at all files again; files that look the same are not read. */
-  look(): Promise<ProgramLook>;
+  /**
+   * Looks at all files again; files that look the same are not read.
+   *
+   * @param startedMs - When the process was started. A file that was written after that counts as changed whatever it
+   * holds now: what the process read of it is unknown.
+   */
+  look(startedMs?: number): Promise<ProgramLook>;
   /** Whether {@link look} finds nothing changed. */
   unchanged(): Promise<boolean>;
 }
@@ -55,6 +60,9 @@ const NO_SECURE_BOOT = 'arca developer mode: no secure boot';
  * so a later look reads it again.
  */
 const RECENT_NS = 1_000_000_000n;
+
+/** Time stamps of files may lag behind the clock by this much. */
+const TIMESTAMP_LAG_MS = 100;
 
 /** Stats between two turns of the loop. */
 const LOOK_BATCH = 256;
@@ -119,22 +127,25 @@ class Measurement implements MeasuredProgram {
     return (await this.look()).changed.length === 0;
   }
 
-  async look(): Promise<ProgramLook> {
-    const changed = new Set<string>([...(await this.#editedFiles()), ...this.#newFiles()]);
+  async look(startedMs = Number.POSITIVE_INFINITY): Promise<ProgramLook> {
+    const changed = new Set<string>([...(await this.#editedFiles(startedMs)), ...this.#newFiles()]);
     if (changed.size === 0) return { changed: [], pcrs: this.pcrs };
     const labels = [...changed].map((path) => this.#label(path)).sort();
     return { changed: labels, pcrs: distrusted(this.pcrs) };
   }
 
   /** Files whose bytes are not those that were measured, or that are gone. */
-  async #editedFiles(): Promise<readonly string[]> {
+  async #editedFiles(startedMs: number): Promise<readonly string[]> {
     const edited: string[] = [];
+    const writtenSinceStart = ({ ctimeNs }: FileIdentity) =>
+      Number(ctimeNs / 1_000_000n) >= startedMs - TIMESTAMP_LAG_MS;
     const doubtful: string[] = [];
     let looked = 0;
     for (const [path, { identity }] of this.#files) {
       const now = identify(path);
-      if (now === undefined) edited.push(path);
-      else if (!sameIdentity(now, identity) || identity.ctimeNs >= this.#recentNs) doubtful.push(path);
+      const same = now !== undefined && sameIdentity(now, identity);
+      if (now === undefined || (!same && writtenSinceStart(now))) edited.push(path);
+      else if (!same || identity.ctimeNs >= this.#recentNs) doubtful.push(path);
       if (++looked % LOOK_BATCH === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     for (const { path, digest } of await digestFiles(doubtful)) if (digest !== this.#digestOf(path)) edited.push(path);

@@ -46,7 +46,10 @@ export interface SoftwareDevice {
 const TPM_SUFFIX = 'tpm0000000000000000';
 const ENCLAVE_ID_BYTES = 8;
 
-/** Makes the module of one child; a child that is started again gets a new one, with its registers as after boot. */
+/**
+ * Makes the module of one child, right before that is started; a child that is started again gets a new one, with its
+ * registers as after boot.
+ */
 export function softwareDevice(options: SoftwareDeviceOptions): SoftwareDevice {
   const { root, program, instanceId, clock, random = systemRandom, onChanged, onFault } = options;
   const enclave = program.role === 'engine';
@@ -54,6 +57,7 @@ export function softwareDevice(options: SoftwareDeviceOptions): SoftwareDevice {
   const moduleId = `${instanceId}-${enclave ? `enc${toHex(random(ENCLAVE_ID_BYTES))}` : TPM_SUFFIX}`;
   /** Of an enclave the instance is measured into register 4. */
   const place = enclave ? [[4, extendedPcr(zeroPcr(), new TextEncoder().encode(instanceId))] as const] : [];
+  const startedMs = clock.nowMs();
   let verdict: ReadonlyMap<number, Uint8Array> | undefined;
   const nsm = createSoftwareNsm({
     root,
@@ -67,7 +71,7 @@ export function softwareDevice(options: SoftwareDeviceOptions): SoftwareDevice {
     ...(onFault === undefined ? {} : { onFault }),
     beforeAttest: async () => {
       if (verdict !== undefined) return undefined;
-      const { changed, pcrs } = await program.look();
+      const { changed, pcrs } = await program.look(startedMs);
       verdict = pcrs;
       if (changed.length > 0) onChanged?.(changed);
       return verdict;
