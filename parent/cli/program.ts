@@ -3,6 +3,7 @@
  * help and completion stay quick.
  */
 import type { Command } from '@commander-js/extra-typings';
+import { attestCommand } from './commands/attest.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { crsCommand } from './commands/crs.ts';
@@ -12,6 +13,7 @@ import { doctorCommand } from './commands/doctor.ts';
 import { encryptCommand } from './commands/encrypt.ts';
 import { keyCommand } from './commands/key.ts';
 import { nodeCommand } from './commands/node.ts';
+import { peersCommand } from './commands/peers.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -41,6 +43,8 @@ export function createProgram(): Command {
     encryptCommand(),
     decryptCommand(),
     verifyCommand(),
+    attestCommand(),
+    peersCommand(),
     doctorCommand(),
     configCommand(),
     versionCommand(),

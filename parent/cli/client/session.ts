@@ -2,7 +2,7 @@
  * A command's connection to a node: where it is, its gRPC client, and failures that name their cure.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { type ErrorCode, isKmsError } from '../../../common/errors.ts';
+import { type ErrorCode, isErrorCode, isKmsError } from '../../../common/errors.ts';
 import {
   type KmsClient,
   type KmsRequest,
@@ -15,12 +15,17 @@ import { absoluteDir } from '../framework/command.ts';
 import { failure } from '../framework/failure.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
 import { ensureStateFolder } from '../supervise/state-folder.ts';
+import { readClientTls } from './client-tls.ts';
 
 /** How a command line names a node. */
 export interface NodeSelection {
   readonly dir: string;
   readonly url?: string | undefined;
   readonly publicUrl?: string | undefined;
+  /** PEM files: the caller's certificate and key, and the authorities of the node's. */
+  readonly clientCert?: string | undefined;
+  readonly clientKey?: string | undefined;
+  readonly ca?: string | undefined;
 }
 
 /** Where a node is reached. */
@@ -67,7 +72,7 @@ export async function locateNode(selection: NodeSelection): Promise<NodeAddresse
 export async function withNode<T>(selection: NodeSelection, body: (session: Session) => Promise<T>): Promise<T> {
   const addresses = await locateNode(selection);
   if (addresses.local === undefined) await ensureStateFolder(addresses.dir);
-  const client = openKmsClient(addresses.clientUrl);
+  const client = openKmsClient(addresses.clientUrl, await readClientTls(selection));
   try {
     return await body(openSession(addresses, client));
   } finally {
@@ -106,6 +111,10 @@ const CURES: Readonly<Record<number, [ErrorCode, string]>> = {
   [STATUS.DEADLINE_EXCEEDED]: ['DEADLINE_EXCEEDED', "try again; 'arca status' shows what the node is doing"],
   [STATUS.NOT_FOUND]: ['NOT_FOUND', "check the id: 'arca key list', 'arca crs list'"],
   [STATUS.ALREADY_EXISTS]: ['ALREADY_EXISTS', 'use another request id'],
+  [STATUS.PERMISSION_DENIED]: [
+    'PERMISSION_DENIED',
+    'use --dir of a node of yours, or --client-cert and --client-key of somebody whom the node lists',
+  ],
   [STATUS.RESOURCE_EXHAUSTED]: ['RESOURCE_EXHAUSTED', 'the node is busy: try again in a moment'],
   [STATUS.FAILED_PRECONDITION]: ['PRECONDITION_FAILED', "see 'arca status'"],
   [STATUS.ABORTED]: ['ABORTED', 'the operation was aborted: start it again under a new id'],
@@ -113,11 +122,17 @@ const CURES: Readonly<Record<number, [ErrorCode, string]>> = {
   [STATUS.UNAVAILABLE]: ['UNAVAILABLE', "see whether the node runs: 'arca doctor'"],
 };
 
-function explain(error: unknown, rpc: string, { clientUrl }: NodeAddresses): unknown {
+/** Returns the failure of a call as a command reports it. */
+export function explain(error: unknown, rpc: string, { clientUrl }: Pick<NodeAddresses, 'clientUrl'>): unknown {
   if (isKmsError(error) || !(error instanceof GrpcError)) return error;
-  const [code, cure] = CURES[error.status] ?? ['INTERNAL', "the node's log says more (node.log of its state folder)"];
+  const [status, cure] = CURES[error.status] ?? ['INTERNAL', "the node's log says more (node.log of its state folder)"];
+  const { reason = '', metadata = {} } = error.details ?? {};
+  // The node's own word is more precise than the number of the status.
+  const code = isErrorCode(reason) ? reason : status;
   const message = `${rpc} on ${clientUrl}: ${error.explanation} (${error.statusName})`;
-  return failure(code, message, cure, { status: error.statusName }, error.cause);
+  const { proposalDigest } = metadata;
+  const facts = { status: error.statusName, ...(proposalDigest === undefined ? {} : { proposalDigest }) };
+  return failure(code, message, cure, facts, error.cause);
 }
 
 function normalizeUrl(text: string): string {

@@ -31,6 +31,27 @@ export const urlOption = () => new Option('--url <url>', 'gRPC address of a node
 export const publicUrlOption = () =>
   new Option('--public-url <url>', 'address of the public material, e.g. http://127.0.0.1:9000/kms/PUB');
 
+/** `--client-cert`: who the caller is, where a node asks for it. */
+export const clientCertOption = () =>
+  new Option('--client-cert <file>', 'PEM certificate that says who you are, for nodes that ask for one');
+
+/** `--client-key`. */
+export const clientKeyOption = () => new Option('--client-key <file>', 'PEM private key of --client-cert');
+
+/** `--ca`. */
+export const caOption = () =>
+  new Option('--ca <file>', "PEM authorities that may have signed the node's certificate; those of Node if absent");
+
+/** Makes a command that talks to a node: where the node is, who the caller is, `--json`. */
+export const createNodeCommand = (name: string, description: string, examples: readonly string[]) =>
+  createCommand(name, description, examples)
+    .addOption(dirOption())
+    .addOption(urlOption())
+    .addOption(clientCertOption())
+    .addOption(clientKeyOption())
+    .addOption(caOption())
+    .addOption(jsonOption());
+
 /** `--params`: the FHE parameter set. */
 export const paramsOption = () =>
   new Option('--params <set>', 'FHE parameters: test (fast, NOT secure) or default (production)').choices([

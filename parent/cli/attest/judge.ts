@@ -1,0 +1,126 @@
+/**
+ * The whole check of a node's attestation: the document by all its rules, the facts beside it recomputed and compared.
+ * One tree of numbered checks; group 8 is about the facts, the others are those of the document (docs/attestation.md).
+ */
+import { type AttestFacts, attestCommitment } from '../../../attestation/attest-facts.ts';
+import { extendedPcr, zeroPcr } from '../../../attestation/developer/registers.ts';
+import { type Check, type Explanation, explainDocument, type JudgedAt } from '../../../attestation/document/index.ts';
+import { isDeveloperNetwork } from '../../../attestation/governance/index.ts';
+import { equalBytes, toHex } from '../../../common/bytes.ts';
+import { formatAddress } from '../../../wire/addresses.ts';
+import type { Attestation } from './attestation-file.ts';
+import type { Trust } from './trust.ts';
+
+/** What is asked of an attestation beside what the trust says. */
+export interface Demands {
+  /** A live session's document is judged at our time, a file at its own. */
+  readonly time: JudgedAt;
+  /** The nonce that we chose; undefined takes the one beside the document, which proves no freshness. */
+  readonly nonce?: Uint8Array | undefined;
+  /** The address that the node must have, 20 bytes. */
+  readonly address?: Uint8Array | undefined;
+}
+
+/** What came of it. */
+export interface Judgement {
+  /** Everything that was to be checked holds. */
+  readonly ok: boolean;
+  /** Document and group 8 in one tree; its `ok` is the one above. */
+  readonly explanation: Explanation;
+  /** The facts, if there were any; they hold only if `ok`. */
+  readonly facts: AttestFacts | undefined;
+  /** Every check that failed or could not be made, for a line of text. */
+  readonly faults: readonly string[];
+}
+
+const CHARTER_PCR = '16';
+const TITLES = {
+  '8.1': 'the document is of an enclave',
+  '8.2': 'PCR16 is the extension of the charter in the facts',
+  '8.3': 'the facts name the release that was measured',
+  '8.4': 'networks of developer mode have developer roots, others have not',
+  '8.5': 'the charter is the one expected',
+  '8.6': 'the address is the one expected',
+} as const;
+
+/** Checks an attestation against what is trusted. Never throws on bad input. */
+export async function judgeAttestation(attestation: Attestation, trust: Trust, demands: Demands): Promise<Judgement> {
+  const { facts } = attestation;
+  const nonce = demands.nonce ?? attestation.nonce;
+  const expect = {
+    ...(nonce === undefined ? {} : { nonce }),
+    ...(facts === undefined ? {} : { userData: attestCommitment(facts) }),
+  };
+  const explain = (measurements?: ReturnType<NonNullable<Trust['measurements']>>): Promise<Explanation> =>
+    explainDocument(attestation.document, {
+      anchor: trust.anchor,
+      time: demands.time,
+      ...(measurements === undefined ? {} : { measurements }),
+      ...(nonce === undefined && facts === undefined ? {} : { expect }),
+    });
+  let document = await explain();
+  const signedAt = Date.parse(document.facts?.signedAt ?? '');
+  const atMs = demands.time.kind === 'live' ? demands.time.nowMs : signedAt;
+  if (trust.measurements !== undefined && !Number.isNaN(atMs)) {
+    document = await explain(trust.measurements(atMs).filter(({ role }) => role === 'engine'));
+  }
+  const group = checkFacts(attestation, document, trust, demands);
+  const missing = trust.measurements === undefined ? ['6.2 no trusted release was named'] : [];
+  const faults = [...document.checks, group].flatMap(failuresOf);
+  const ok = document.ok && document.release !== undefined && faults.length === 0;
+  const explanation = { ...document, ok, checks: [...document.checks, group] };
+  return { ok, explanation, facts, faults: [...faults, ...missing] };
+}
+
+function checkFacts({ facts }: Attestation, document: Explanation, trust: Trust, { address }: Demands): Check {
+  const none = 'no facts stand beside the document';
+  const pcr16 = document.facts?.pcrs.find(({ index }) => String(index) === CHARTER_PCR)?.value;
+  const extended = facts && toHex(extendedPcr(zeroPcr(), facts.charterDigest));
+  const { platform } = document.facts ?? {};
+  const checks: Check[] = [
+    facts && platform ? verdict('8.1', platform === 'enclave', platform) : notReached('8.1', none),
+    facts && document.facts
+      ? verdict('8.2', pcr16 === extended, `expected ${extended}; actual ${pcr16 ?? 'not set'}`)
+      : notReached('8.2', none),
+    facts && document.release !== undefined
+      ? verdict(
+          '8.3',
+          facts.release === document.release,
+          `facts ${printable(facts.release)}, measured ${document.release}`,
+        )
+      : notReached('8.3', facts ? 'no release was measured' : none),
+    facts
+      ? verdict('8.4', isDeveloperNetwork(facts.network) === trust.developer, printable(facts.network))
+      : notReached('8.4', none),
+    facts && trust.charterDigest
+      ? verdict('8.5', equalBytes(facts.charterDigest, trust.charterDigest), toHex(facts.charterDigest))
+      : notReached('8.5', facts ? 'none was named' : none),
+    facts && address
+      ? verdict('8.6', equalBytes(facts.address, address), `the node's is ${formatAddress(facts.address)}`)
+      : notReached('8.6', facts ? 'none was named' : none),
+  ];
+  // Asked for, and nothing to compare it with: that is no pass.
+  const asked = (trust.charterDigest === undefined ? 0 : 1) + (address === undefined ? 0 : 1);
+  const failed = checks.some(({ status }) => status === 'failed') || (facts === undefined && address !== undefined);
+  const status = failed ? 'failed' : facts === undefined && asked === 0 ? 'not-reached' : 'passed';
+  return { number: '8', title: 'Facts', status, checks };
+}
+
+function verdict(number: keyof typeof TITLES, passed: boolean, detail: string): Check {
+  return { number, title: TITLES[number], status: passed ? 'passed' : 'failed', detail };
+}
+
+function notReached(number: keyof typeof TITLES, detail: string): Check {
+  return { number, title: TITLES[number], status: 'not-reached', detail };
+}
+
+function failuresOf({ number, title, status, detail, checks }: Check): string[] {
+  if (status !== 'failed') return [];
+  if (checks?.some((inner) => inner.status === 'failed')) return checks.flatMap(failuresOf);
+  return [`${number} ${title}${detail === undefined ? '' : ` (${detail})`}`];
+}
+
+/** Facts are a stranger's text until they hold: nothing in them may paint on a terminal. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?');
+}
