@@ -1,0 +1,132 @@
+/**
+ * Peers that are real but not the right ones: other party, network, instance, role, release, charter.
+ */
+import { createHash } from 'node:crypto';
+import t from 'tap';
+import { createTestMesh, expectation, makeTestParty, tryPair } from '../../../helpers/mesh-pair.ts';
+import { startTestAttester, testPcrs } from '../../../helpers/software-nsm.ts';
+import { attack, attackProof, reasonsOf, stage } from './scene.ts';
+
+t.test('the right image with the key of no party is the wrong party', async (t) => {
+  const scene = await stage(t);
+  const { identity } = await makeTestParty(scene.mesh.network, 2, 'somebody else');
+  t.equal(await attack(t, scene, { identity }), 'identity');
+  t.equal(await attack(t, scene, { identity: undefined }), 'identity', 'no key at all');
+});
+
+t.test('a party that is not in the context is refused before any signature is looked at', async (t) => {
+  t.equal(await attack(t, await stage(t), { claims: { party: 9 }, meshSignature: new Uint8Array(64) }), 'party');
+});
+
+t.test('the right image on another network is refused', async (t) => {
+  const scene = await stage(t);
+  const other = await makeTestParty('dev:other', 2);
+  t.match(await attack(t, scene, { claims: { network: 'dev:other' }, identity: other.identity }), /network/);
+  t.match(await attack(t, scene, { identity: other.identity }), /network/, 'certified for the other network');
+  t.match(await attackProof(t, scene, { claims: { network: 'dev:other' } }), /network.*proof/, 'proven for the other');
+});
+
+t.test('two parties that were swapped are both refused', async (t) => {
+  const scene = await stage(t);
+  const third = scene.mesh.parties[2]?.identity;
+  t.match(await attack(t, scene, { identity: third }), /identity/, "party 2 with party 3's key");
+  t.match(
+    await attack(t, scene, { claims: { party: 3 }, identity: third }),
+    /charter/,
+    "party 3's key, party 2's charter",
+  );
+  const wanted = { ...scene, expect: expectation('engine-data', 'engine', { party: 3 }) };
+  t.equal(await attack(t, wanted, {}), 'party', 'party 2 where party 3 was called');
+});
+
+t.test('another instance is refused between the halves of one', async (t) => {
+  const mesh = await createTestMesh(t);
+  const engine = await mesh.endpoint('engine');
+  const core = await mesh.endpoint('core', { attester: { instanceId: 'i-0ffffffffffffffff' } });
+  const [atCore, atEngine] = await tryPair(t, core, engine);
+  t.match(reasonsOf(atEngine), /instance/);
+  t.match(reasonsOf(atCore), /instance/);
+});
+
+t.test('a register 4 that is not the instance of the module id is refused', async (t) => {
+  const scene = await stage(t);
+  const liar = await startTestAttester({
+    role: 'engine',
+    root: scene.mesh.root,
+    instanceId: scene.evil.attesterOf.instanceId,
+    pcrs: new Map([[4, new Uint8Array(48).fill(4)]]),
+    charterDigest: scene.mesh.parties[1]?.charterDigest ?? new Uint8Array(),
+  });
+  t.equal(await attack(t, scene, { document: (fields) => liar.nsm.attest(fields) }), 'instance');
+});
+
+t.test('an enclave’s document never serves a parent, nor the reverse', async (t) => {
+  const asCore = await stage(t, 'core');
+  const enclave = await startTestAttester({
+    role: 'engine',
+    root: asCore.mesh.root,
+    instanceId: asCore.evil.attesterOf.instanceId,
+  });
+  t.match(await attack(t, asCore, { document: (fields) => enclave.nsm.attest(fields) }), /role/);
+  const asEngine = await stage(t);
+  const parent = await startTestAttester({
+    role: 'core',
+    root: asEngine.mesh.root,
+    instanceId: asEngine.evil.attesterOf.instanceId,
+    pcrs: new Map([...testPcrs('engine'), ...testPcrs('core')]),
+  });
+  t.match(await attack(t, asEngine, { document: (fields) => parent.nsm.attest(fields) }), /role/);
+});
+
+t.test('a role that does not belong on the service is refused', async (t) => {
+  const scene = await stage(t, 'core');
+  t.match(await attack(t, scene, { claims: { role: 'connector' } }), /role/, 'a Core that says it is a Connector');
+  const wide = { ...scene, expect: { service: 'engine-calls', role: ['core', 'connector'] } } as const;
+  t.match(await attack(t, wide, { claims: { role: 'connector' } }), /role/, 'no expectation widens a service');
+});
+
+t.test('a document in debug mode is refused, even if a release lists zeros', async (t) => {
+  const scene = await stage(t);
+  const zeros = new Map([0, 1, 2].map((index) => [index, new Uint8Array(48)]));
+  const debug = await startTestAttester({
+    role: 'engine',
+    root: scene.mesh.root,
+    instanceId: scene.evil.attesterOf.instanceId,
+    pcrs: zeros,
+    charterDigest: scene.mesh.parties[1]?.charterDigest ?? new Uint8Array(),
+  });
+  const document = (fields: { publicKey: Uint8Array; userData: Uint8Array }) => debug.nsm.attest(fields);
+  t.equal(await attack(t, scene, { document }), 'measurement');
+  scene.mesh.view.allowed = [{ release: 'debug', platform: 'enclave', role: 'engine', pcrs: zeros }];
+  t.equal(await attack(t, scene, { document }), 'measurement', 'listed zeros trust nobody');
+});
+
+t.test('an engine under another charter is refused', async (t) => {
+  const scene = await stage(t);
+  const other = await startTestAttester({
+    role: 'engine',
+    root: scene.mesh.root,
+    instanceId: scene.evil.attesterOf.instanceId,
+    charterDigest: createHash('sha384').update('another charter').digest(),
+  });
+  t.equal(await attack(t, scene, { document: (fields) => other.nsm.attest(fields) }), 'charter');
+});
+
+t.test('an engine that is not enrolled may serve its own Core and nobody else', async (t) => {
+  const mesh = await createTestMesh(t, { parties: 2 });
+  mesh.view.parties = mesh.view.parties.map((party) => ({ ...party, address: undefined }));
+  const engine = await mesh.endpoint('engine');
+  const [atCore, atEngine] = await tryPair(t, await mesh.endpoint('core'), engine);
+  t.equal(reasonsOf(atCore), 'accepted');
+  t.equal(reasonsOf(atEngine), 'accepted');
+  const [near, far] = await tryPair(t, await mesh.endpoint('engine', { party: 2 }), engine);
+  t.match(reasonsOf(near), /identity/);
+  t.match(reasonsOf(far), /identity/);
+});
+
+t.test('a party never talks to a clone of itself', async (t) => {
+  const mesh = await createTestMesh(t);
+  const [near, far] = await tryPair(t, await mesh.endpoint('engine'), await mesh.endpoint('engine'));
+  t.equal(reasonsOf(near), 'party');
+  t.equal(reasonsOf(far), 'party');
+});
