@@ -5,7 +5,8 @@
  *
  * Private keys pass here (developer keys and tests', no production key). Shape: AWS Nitro documents of 2025.
  */
-import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { type RandomSource, systemRandom } from '../../common/random.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import {
   assembleCertificate,
@@ -78,7 +79,12 @@ const CA_SHAPE = {
 } as const;
 
 /** Makes a self-signed developer root that lives ten years unless told otherwise. */
-export function makeDeveloperRoot(o: { nowMs: number; lifeMs?: number; commonName?: string }): DeveloperRootKey {
+export function makeDeveloperRoot(o: {
+  nowMs: number;
+  lifeMs?: number;
+  commonName?: string;
+  random?: RandomSource;
+}): DeveloperRootKey {
   const { privateKey, publicKey } = makeKeys('P-384');
   const name = memberName(o.commonName ?? 'arca.developer-root');
   const certificate = issue({
@@ -89,6 +95,7 @@ export function makeDeveloperRoot(o: { nowMs: number; lifeMs?: number; commonNam
     notAfterMs: o.nowMs + (o.lifeMs ?? 10 * YEAR_MS),
     digest: 'SHA-384',
     extensions: [basicConstraints(true), keyUsage(['digitalSignature', 'keyCertSign', 'cRLSign'])],
+    random: o.random ?? systemRandom,
   });
   return { certificate, privateKey };
 }
@@ -98,11 +105,19 @@ export function makeDeveloperRoot(o: { nowMs: number; lifeMs?: number; commonNam
  *
  * @param o.moduleId - Stands in the leaf's common name, cut to 64 characters with the region.
  * @param o.leafLifeMs - Life of the leaf, three hours unless told otherwise.
+ * @param o.random - For serial numbers; keys come from OpenSSL.
  * @param o.variant - Makes a chain that a verifier must refuse; never set in developer mode itself.
  */
 export function makeSigningChain(
   root: DeveloperRootKey,
-  o: { nowMs: number; moduleId: string; region?: string; leafLifeMs?: number; variant?: ChainVariant },
+  o: {
+    nowMs: number;
+    moduleId: string;
+    region?: string;
+    leafLifeMs?: number;
+    variant?: ChainVariant;
+    random?: RandomSource;
+  },
 ): SigningChain {
   const suffix = `${o.region ?? 'developer'}.aws`;
   const variant = o.variant ?? {};
@@ -126,6 +141,7 @@ export function makeSigningChain(
       ...validity,
       digest: change.digest ?? 'SHA-384',
       extensions: extensionsOf(member, change),
+      random: o.random ?? systemRandom,
       ...(change.version === undefined ? {} : { version: change.version }),
     });
     if (last !== undefined) cabundle.push(last.certificate);
@@ -192,8 +208,9 @@ function issue(o: {
   digest: CertificateDigest;
   extensions: readonly CertificateExtension[];
   version?: 1;
+  random: RandomSource;
 }): Uint8Array {
-  const serial = randomBytes(16);
+  const serial = o.random(16);
   serial[0] = ((serial[0] ?? 0) & 0x7f) | 0x40; // positive and of full length
   const tbs = encodeTbsCertificate({
     serial,

@@ -68,7 +68,7 @@ function checkTime(timestampMs: number, judgedAt: JudgedAt, skewMs: number, shee
   const { nowMs, maxAgeMs = DEFAULT_MAX_AGE_MS } = judgedAt;
   const detail = `signed ${signedAt}, now ${new Date(nowMs).toISOString()}`;
   sheet.judge('4.1', timestampMs <= nowMs + skewMs ? [] : [detail], detail);
-  const young = nowMs - timestampMs <= maxAgeMs + skewMs;
+  const young = nowMs - timestampMs <= maxAgeMs;
   sheet.judge('4.2', young ? [] : [`${detail}, at most ${maxAgeMs} ms old`], detail);
 }
 

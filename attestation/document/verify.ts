@@ -121,7 +121,7 @@ export interface LiveOptions {
   readonly nowMs: number;
   /** Oldest document accepted; 300,000 ms unless set. */
   readonly maxAgeMs?: number;
-  /** How far the signer's clock may differ either way; 60,000 ms unless set. */
+  /** How far the signer's clock may be ahead, and how far validity is stretched; 60,000 ms unless set. */
   readonly skewMs?: number;
   readonly cache?: ChainCache;
 }
