@@ -8,12 +8,12 @@ import { KmsError } from '../../common/errors.ts';
 import { MAX_PROPOSALS } from './book-state.ts';
 import type { Charter } from './charter.ts';
 import type { KeySignature } from './ed25519.ts';
+import type { ProposalKind } from './kinds.ts';
 import {
   type ApprovalStatus,
   approvalStatus,
   approve,
   type Proposal,
-  type ProposalKind,
   proposalDigest,
   unsignedProposal,
 } from './proposal.ts';

@@ -11,6 +11,7 @@ import { decodeLabelled, encodeLabelled, GOVERNANCE_LABEL, sha384 } from './cano
 import type { Charter } from './charter.ts';
 import { type KeySignature, rawPublicKey, signWith } from './ed25519.ts';
 import type { Faults, Field } from './fields.ts';
+import { PROPOSAL_KINDS, type ProposalKind } from './kinds.ts';
 import { DIGEST_BYTES, readNetwork } from './names.ts';
 import {
   decodeSigned,
@@ -22,19 +23,6 @@ import {
   signedFromJson,
   withSignature,
 } from './signed.ts';
-
-/** What may be proposed. */
-export const PROPOSAL_KINDS = [
-  'context',
-  'epoch',
-  'custodian-context',
-  'backup-keychain',
-  'release-set',
-  'record',
-] as const;
-
-/** A word out of {@link PROPOSAL_KINDS}. */
-export type ProposalKind = (typeof PROPOSAL_KINDS)[number];
 
 /** The change that is to be approved. */
 export interface Proposal {
@@ -51,11 +39,6 @@ export interface ApprovalStatus extends SignatureJudgement {
 }
 
 const WHAT = 'the proposal';
-
-/** Returns whether the text names a kind of proposal. */
-export function isProposalKind(text: string): text is ProposalKind {
-  return PROPOSAL_KINDS.some((kind) => kind === text);
-}
 
 /** Returns the canonical bytes of a proposal. */
 export function encodeProposal(proposal: Proposal): Uint8Array {

@@ -1,0 +1,175 @@
+/**
+ * What `arca record propose|sign|show|apply` do.
+ */
+import {
+  bodyDigest,
+  encodeSigned,
+  type GovernedRecord,
+  makeRecord,
+  proposalDigest,
+  proposalFor,
+  type RecordParty,
+  recordFromJson,
+  recordToJson,
+  type Signed,
+  signedToJson,
+  withApproval,
+} from '../../../attestation/governance/index.ts';
+import { fromHex, toHex } from '../../../common/bytes.ts';
+import type { NodeSelection } from '../client/session.ts';
+import { failure, usageFailure } from '../framework/failure.ts';
+import type { Output } from '../framework/output.ts';
+import { approvalReport, describeApproval, type StatusReport } from '../governance/approval-report.ts';
+import { readPublicKey, readSigningKey } from '../governance/key-files.ts';
+import { applyToNode, readNodeGovernance } from '../governance/node-governance.ts';
+import { parseNumber } from '../governance/numbers.ts';
+import { readJson, readObject, writeNewFile } from '../governance/object-files.ts';
+
+interface ProposeOptions {
+  readonly charter: string;
+  readonly from?: string | undefined;
+  readonly previous?: string | undefined;
+  readonly releaseKey?: readonly string[] | undefined;
+  readonly party?: readonly string[] | undefined;
+  readonly context?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly out: string;
+  readonly force?: true | undefined;
+}
+
+/** `arca record propose`. */
+export async function runPropose(options: ProposeOptions, output: Output): Promise<void> {
+  const charter = await readObject(options.charter, 'charter');
+  const previous = options.previous === undefined ? undefined : (await readObject(options.previous, 'record')).body;
+  const version = (previous?.version ?? 0) + 1;
+  const given = options.from === undefined ? {} : plainObject(await readJson(options.from), options.from);
+  const base = previous === undefined ? {} : recordToJson(previous);
+  const changed: Record<string, unknown> = {
+    authorizationPolicy: 'published',
+    ...base,
+    version,
+    network: charter.network,
+    ...given,
+  };
+  if (options.releaseKey) changed.releaseKeys = (await Promise.all(options.releaseKey.map(readPublicKey))).map(toHex);
+  if (options.context !== undefined) changed.context = options.context;
+  if (options.policy !== undefined) changed.authorizationPolicy = options.policy;
+  if (options.party) changed.parties = withParties(changed.parties, options.party.map(parseParty));
+  const record = makeRecord(recordFromJson(changed));
+  checkFollows(record.body, previous, charter.network);
+  await writeNewFile(options.out, encodeSigned(record), options.force === true);
+  report(record, output, approvalReport('record', record, charter));
+}
+
+/** `arca record sign`. */
+export async function runSign(
+  file: string,
+  options: { readonly key: string; readonly charter: string },
+  output: Output,
+): Promise<void> {
+  const charter = await readObject(options.charter, 'charter');
+  const record = await readObject(file, 'record');
+  if (record.body.network !== charter.network) throw otherNetwork(record.body.network, charter.network);
+  const signed = withApproval('record', record, await readSigningKey(options.key), charter.governance.keys);
+  await writeNewFile(file, encodeSigned(signed), true);
+  report(signed, output, approvalReport('record', signed, charter));
+}
+
+/** `arca record show`. */
+export async function runShow(
+  file: string | undefined,
+  options: NodeSelection & { readonly charter?: string | undefined },
+  output: Output,
+): Promise<void> {
+  const node = file === undefined ? await readNodeGovernance(options) : undefined;
+  const record = file === undefined ? node?.record : await readObject(file, 'record');
+  if (record === undefined)
+    throw failure('NOT_FOUND', 'the node holds no governed record', 'hand it one: arca record apply FILE');
+  const charter = options.charter === undefined ? node?.charter : await readObject(options.charter, 'charter');
+  report(record, output, charter && approvalReport('record', record, charter));
+}
+
+/** `arca record apply`. */
+export async function runApply(file: string, options: NodeSelection, output: Output): Promise<void> {
+  const record = await readObject(file, 'record');
+  const node = await applyToNode(options, { kind: 'record', content: encodeSigned(record) });
+  const version = node.record?.body.version ?? 0;
+  output.result({ applied: true, version, digest: toHex(bodyDigest(record)) }, `ok: the node holds record ${version}`);
+}
+
+function report(record: Signed<GovernedRecord>, output: Output, status: StatusReport | undefined): void {
+  const digest = toHex(bodyDigest(record));
+  const proposal = toHex(proposalDigest(proposalFor('record', record)));
+  const { body } = record;
+  const lines = [
+    `governed record ${body.version} of network ${body.network}`,
+    `  release keys  ${body.releaseKeys.map(toHex).join('\n                ')}`,
+    ...body.parties.map(
+      ({ party, address, endpoint }) =>
+        `  party ${String(party).padEnd(8)}${address === undefined ? 'not enrolled' : `0x${toHex(address)}`} ${endpoint ?? ''}`,
+    ),
+    `  context       ${toHex(body.context)}`,
+    `  policy        ${body.authorizationPolicy}`,
+    `  domains       ${body.eip712Domains === undefined ? 'any' : body.eip712Domains.map(({ name, chainId }) => `${name} on chain ${chainId}`).join(', ')}`,
+    ...(body.aws === undefined
+      ? []
+      : [`  aws           ${body.aws.account} ${body.aws.region} ${body.aws.primaryKeyId}, ${body.aws.backupKeyId}`]),
+    `  digest        ${digest}`,
+    `  proposal      ${proposal}`,
+    ...(status === undefined ? [] : describeApproval(status)),
+  ];
+  output.result(
+    { record: signedToJson(record, recordToJson), digest, proposalDigest: proposal, ...(status && { status }) },
+    lines.join('\n'),
+  );
+}
+
+function checkFollows(record: GovernedRecord, previous: GovernedRecord | undefined, network: string): void {
+  if (record.network !== network) throw otherNetwork(record.network, network);
+  if (previous === undefined || record.version > previous.version) return;
+  throw failure(
+    'REQUEST_INVALID',
+    `version ${record.version} does not come after ${previous.version}`,
+    'leave the version out of --from: it is counted up',
+  );
+}
+
+function otherNetwork(found: string, wanted: string) {
+  return failure(
+    'REQUEST_INVALID',
+    `the record is of network ${found}, the charter of ${wanted}`,
+    'give the charter of its network',
+  );
+}
+
+/** `2=0x6370…@host:port`; address and endpoint may both be absent. */
+function parseParty(text: string): Omit<RecordParty, 'address'> & { readonly address?: string } {
+  const match = /^(\d{1,4})=(?:0x([0-9a-fA-F]{40}))?(?:@(\S+))?$/.exec(text);
+  if (!match)
+    throw usageFailure(`'${text}' is no party`, 'write NUMBER=0xADDRESS@HOST:PORT, e.g. 2=@party-2.example.org:50200');
+  const [, party = '', address, endpoint] = match;
+  return {
+    party: parseNumber(party, '--party'),
+    ...(address === undefined ? {} : { address: toHex(fromHex(address)) }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+  };
+}
+
+function withParties(before: unknown, parties: readonly { readonly party: number }[]): unknown[] {
+  const replaced = new Set(parties.map(({ party }) => party));
+  const kept: unknown[] = Array.isArray(before) ? before : [];
+  const isKept = (item: unknown) =>
+    !(
+      typeof item === 'object' &&
+      item !== null &&
+      'party' in item &&
+      typeof item.party === 'number' &&
+      replaced.has(item.party)
+    );
+  return [...kept.filter(isKept), ...parties];
+}
+
+function plainObject(value: unknown, path: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value };
+  throw failure('REQUEST_INVALID', `${path} holds no JSON object`, 'see docs/formats/governance.md');
+}

@@ -1,0 +1,92 @@
+/**
+ * Measurements from files: what `nitro-cli` and the image builder print (`{"PCR0": hex, …}`, also under
+ * `Measurements`), the JSON of `arca attest explain`, or an attestation document itself, which is verified.
+ */
+import { X509Certificate } from 'node:crypto';
+import { basename } from 'node:path';
+import { AWS_NITRO_ROOT, type TrustAnchor, verifyArchivedDocument } from '../../../attestation/document/index.ts';
+import { REQUIRED_PCRS, shapeOf } from '../../../attestation/governance/index.ts';
+import type { Role } from '../../../attestation/role.ts';
+import { fromHex } from '../../../common/bytes.ts';
+import { failure } from '../framework/failure.ts';
+import { readBytes } from './object-files.ts';
+
+const PCR_BYTES = 48;
+const PCR_NAME = /^(?:PCR)?(\d{1,2})$/i;
+
+/**
+ * Reads the registers that identify what a role boots: those that its entries need, and no other, since the rest
+ * differ from machine to machine.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` if the file has no measurement; `ATTESTATION_INVALID` if it is a document
+ *   that does not verify.
+ */
+export async function readMeasurement(
+  path: string,
+  role: Role,
+  anchorPath: string | undefined,
+): Promise<ReadonlyMap<number, Uint8Array>> {
+  const bytes = await readBytes(path);
+  const json = parseJson(bytes);
+  const all = json === undefined ? await documentPcrs(bytes, path, anchorPath) : jsonPcrs(json);
+  if (all === undefined) {
+    const cure = 'give a file with "PCR0": "…", the output of arca attest explain --json, or a document';
+    throw failure('REQUEST_INVALID', `${path} has no measurement`, cure);
+  }
+  const needed: readonly number[] = REQUIRED_PCRS[shapeOf(role)];
+  return new Map([...all].filter(([index]) => needed.includes(index)));
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+async function documentPcrs(
+  bytes: Buffer,
+  path: string,
+  anchorPath: string | undefined,
+): Promise<ReadonlyMap<number, Uint8Array>> {
+  const text = bytes.toString('latin1').trim();
+  const input = /^[0-9a-zA-Z+/=_\s-]+$/.test(text) ? text : Uint8Array.from(bytes);
+  const anchor = anchorPath === undefined ? AWS_NITRO_ROOT : await readAnchor(anchorPath);
+  try {
+    return (await verifyArchivedDocument(input, { anchor })).pcrs;
+  } catch (error) {
+    const cure =
+      anchorPath === undefined ? 'for a developer document give --anchor developer-root.pem' : 'give its own root';
+    throw failure('ATTESTATION_INVALID', `${path} is no JSON and no document under this root`, cure, {}, error);
+  }
+}
+
+async function readAnchor(path: string): Promise<TrustAnchor> {
+  try {
+    return { name: basename(path), certificate: Uint8Array.from(new X509Certificate(await readBytes(path)).raw) };
+  } catch (error) {
+    throw failure('REQUEST_INVALID', `${path} holds no certificate`, 'give the root in PEM or DER', {}, error);
+  }
+}
+
+/** Finds the first object, at most four levels deep, that has registers as members. */
+function jsonPcrs(value: unknown, depth = 0): ReadonlyMap<number, Uint8Array> | undefined {
+  if (typeof value !== 'object' || value === null || depth > 4) return undefined;
+  const here = Object.entries(value).flatMap(([name, item]: [string, unknown]): [number, Uint8Array][] => {
+    const index = PCR_NAME.exec(name)?.[1];
+    const hex = registerHex(item);
+    return index === undefined || hex === undefined ? [] : [[Number(index), fromHex(hex)]];
+  });
+  if (here.length > 0) return new Map(here);
+  for (const item of Object.values(value)) {
+    const found = jsonPcrs(item, depth + 1);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function registerHex(item: unknown): string | undefined {
+  const text = typeof item === 'object' && item !== null && 'actual' in item ? item.actual : item;
+  return typeof text === 'string' && new RegExp(`^[0-9a-fA-F]{${2 * PCR_BYTES}}$`).test(text) ? text : undefined;
+}
