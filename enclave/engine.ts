@@ -7,7 +7,7 @@ import type { KeyObject } from 'node:crypto';
 import type { Nsm } from '../attestation/attester/attester.ts';
 import type { TrustAnchor } from '../attestation/document/index.ts';
 import { type Charter, charterDigest } from '../attestation/governance/index.ts';
-import type { Transport } from '../attestation/mesh/transport.ts';
+import type { MeshEndpoint } from '../attestation/mesh/mesh-context.ts';
 import { toHex } from '../common/bytes.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
@@ -25,7 +25,7 @@ import { identityObjects } from './identity/identity-objects.ts';
 import { loadOrGenerateIdentity, type NodeIdentity } from './identity/node-identity.ts';
 import { bindCharter } from './mesh/bind-charter.ts';
 import { type EngineMesh, openEngineMesh } from './mesh/engine-mesh.ts';
-import { meshListener } from './mesh/mesh-listener.ts';
+import type { EngineListener } from './service/engine-listener.ts';
 import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
@@ -47,8 +47,8 @@ export interface EngineOptions {
   readonly policy: AuthorizationPolicy;
   /** The private vault's back end. */
   readonly storage: Storage;
-  /** Where cores reach the engine. */
-  readonly transport: Transport;
+  /** Where cores reach the engine, given its side of the mesh: `meshListener` in every program. */
+  readonly listener: (endpoint: MeshEndpoint) => EngineListener;
   readonly attestation: EngineAttestation;
   readonly treatV0ExtraDataAsEmpty: boolean;
   readonly clock: Clock;
@@ -148,7 +148,7 @@ async function open(
   const queue = new GenerationQueue({ clock, log });
   const parts = { identity, catalogue, queue, governance, mesh, incarnation };
   const handlers = engineHandlers({ ...operationDeps(options, parts), budget });
-  const listener = meshListener(options.transport, mesh.endpoint);
+  const listener = options.listener(mesh.endpoint);
   const service = await serveEngine(listener, { handlers, budget, developerMode, clock, log });
   return {
     facts: {

@@ -12,6 +12,7 @@ import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
 import { startEngine } from './engine.ts';
+import { meshListener } from './mesh/mesh-listener.ts';
 import { clearKeychain } from './vault/clear-keychain.ts';
 
 await runServiceProcess('engine', true, async (config, log) => {
@@ -24,7 +25,7 @@ await runServiceProcess('engine', true, async (config, log) => {
     keychain: clearKeychain,
     policy: operatorTrusted,
     storage: await openFileStorage({ root: path, prefix, folderMode: 0o700 }),
-    transport: unixTransport(config.engine.socket_path),
+    listener: (endpoint) => meshListener(unixTransport(config.engine.socket_path), endpoint),
     attestation: {
       nsm: openInheritedNsm(),
       anchor,

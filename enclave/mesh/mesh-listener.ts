@@ -2,9 +2,9 @@
  * The engine's only door: attested connections from the Core of its own instance.
  */
 
+import { listenMesh } from '../../attestation/mesh/listener.ts';
 import type { MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
 import type { Transport } from '../../attestation/mesh/transport.ts';
-import { listenMesh } from '../../attestation/node/listen.ts';
 import type { EngineListener } from '../service/engine-listener.ts';
 
 /** Returns a listener that hands over a link once both sides have verified each other. */

@@ -21,6 +21,6 @@ export interface EngineListener {
    * @throws KmsError `UNAVAILABLE` or `STATE_INVALID` if it cannot listen where it was told to.
    */
   listen(onLink: (link: EngineLink) => void): Promise<void>;
-  /** Stops accepting and frees the address. Links that were handed over stay open. */
+  /** Stops accepting, frees the address and ends what links are left. */
   close(): Promise<void>;
 }

@@ -25,7 +25,12 @@ export interface EngineService {
  */
 export async function serveEngine(listener: EngineListener, deps: LinkDeps): Promise<EngineService> {
   const links = new Set<LinkServer>();
+  let closing = false;
   const accept = (link: EngineLink) => {
+    if (closing) {
+      link.stream.destroy();
+      return;
+    }
     if (links.size >= MAX_LINKS) {
       deps.log.warn({ event: 'engine.link.too-many', links: links.size });
       link.stream.destroy();
@@ -41,9 +46,10 @@ export async function serveEngine(listener: EngineListener, deps: LinkDeps): Pro
       return deps.budget.calls;
     },
     close: async (graceMs) => {
-      await listener.close();
+      closing = true;
       await settled(deps, graceMs);
       for (const link of links) link.end();
+      await listener.close();
       await Promise.all([...links].map((link) => link.ended));
     },
   };

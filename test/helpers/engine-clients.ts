@@ -3,11 +3,8 @@
  */
 import type { Test } from 'tap';
 import { createLogger } from '../../common/log.ts';
-import {
-  type EngineClientOptions,
-  openEngineClient,
-  unixDialer,
-} from '../../parent/core/engine-client/socket-engine-client.ts';
+import { type EngineClientOptions, openEngineClient } from '../../parent/core/engine-client/reconnecting-client.ts';
+import { plainDial } from './plain-link.ts';
 import { type Script, scriptedEngine } from './scripted-engine.ts';
 
 /** A body that no script looks at. */
@@ -19,7 +16,7 @@ export const silentLog = createLogger({ name: 'test', level: 'silent' });
 /** Starts an engine and a client that may not be connected yet; both end with the test. */
 export async function startEngineClient(t: Test, script: Script = {}, overrides: Partial<EngineClientOptions> = {}) {
   const engine = await scriptedEngine(t, script);
-  const dial = unixDialer(engine.socketPath);
+  const dial = plainDial(engine.socketPath);
   const retryMs = { first: 1, longest: 5 };
   const client = openEngineClient({ dial, developerMode: true, log: silentLog, retryMs, ...overrides });
   t.teardown(() => client.close());

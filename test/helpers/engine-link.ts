@@ -1,7 +1,7 @@
 /**
  * A small client of the engine's link, for tests: whole objects in memory, no back pressure, every frame within reach.
  */
-import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { isErrorCode, KmsError } from '../../common/errors.ts';
 import {
@@ -42,7 +42,7 @@ interface PendingCall extends TestCallOptions {
 /** See the file comment. */
 export class EngineTestLink {
   readonly objects: ReceivedObject[] = [];
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #decoder = new FrameDecoder();
   readonly #calls = new Map<number, PendingCall>();
   readonly #hello = Promise.withResolvers<{ protocolVersion: number; developerMode: boolean; role: string }>();
@@ -50,7 +50,7 @@ export class EngineTestLink {
   #farewell: KmsError | undefined;
   #lastCallId = 0;
 
-  private constructor(socket: Socket) {
+  private constructor(socket: Duplex) {
     this.#socket = socket;
     this.#hello.promise.catch(() => undefined);
     socket.on('data', (chunk: Uint8Array) => {
@@ -65,17 +65,12 @@ export class EngineTestLink {
     });
   }
 
-  /** Connects and, unless told otherwise, says hello and waits for the engine's. */
+  /** Takes a connected stream and, unless told otherwise, says hello and waits for the engine's. */
   static async open(
-    socketPath: string,
+    stream: Duplex,
     hello: { protocolVersion?: number; developerMode?: boolean; role?: string } | 'none' = {},
   ): Promise<EngineTestLink> {
-    const socket = connect(socketPath);
-    await new Promise<void>((resolve, reject) => {
-      socket.once('connect', resolve);
-      socket.once('error', reject);
-    });
-    const link = new EngineTestLink(socket);
+    const link = new EngineTestLink(stream);
     if (hello === 'none') return link;
     const message = create(HelloSchema, { protocolVersion: 1, developerMode: true, role: 'core', ...hello });
     link.sendRaw(...encodeFrame(FRAME_KIND.hello, 0, toBinary(HelloSchema, message)));

@@ -4,6 +4,7 @@
  */
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { KmsError } from '../../common/errors.ts';
 import {
@@ -57,8 +58,17 @@ export interface Script {
   readonly info?: MessageInitShape<typeof EngineInfoSchema>;
   /** What the engine says it is generating. */
   readonly generating?: string;
-  /** Answers every call but DESCRIBE and STATUS. */
+  /** Whether governance has approved everything; on unless set. */
+  readonly approves?: boolean;
+  /** Answers every call but DESCRIBE, STATUS and approvals. */
   onCall?(call: ScriptedCall): void | Promise<void>;
+}
+
+/** Settings of {@link scriptedEngine}. */
+export interface ScriptedEngineOptions {
+  readonly socketPath?: string;
+  /** Makes of each accepted socket the stream that is served; the socket itself if absent. */
+  readonly accept?: (socket: Socket) => Promise<Duplex>;
 }
 
 /** A scripted engine that listens. */
@@ -75,8 +85,11 @@ export interface ScriptedEngine {
 }
 
 /** Starts a scripted engine that ends with the test. */
-export async function scriptedEngine(t: Teardown, script: Script = {}): Promise<ScriptedEngine> {
-  const socketPath = join(tempDir(t), 'engine.sock');
+export async function scriptedEngine(
+  t: Teardown,
+  script: Script = {},
+  { socketPath = join(tempDir(t), 'engine.sock'), accept }: ScriptedEngineOptions = {},
+): Promise<ScriptedEngine> {
   const sockets = new Set<Socket>();
   const engine: ScriptedEngine = { socketPath, script, greeted: [], kill, revive };
   let server = createServer();
@@ -92,7 +105,8 @@ export async function scriptedEngine(t: Teardown, script: Script = {}): Promise<
     server = createServer((socket) => {
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
-      serve(socket, engine);
+      if (accept) void accept(socket).then((stream) => serve(stream, engine)).catch(() => socket.destroy());
+      else serve(socket, engine);
     });
     await new Promise<void>((resolve) => {
       server.listen(socketPath, resolve);
@@ -104,7 +118,7 @@ export async function scriptedEngine(t: Teardown, script: Script = {}): Promise<
   return engine;
 }
 
-function serve(socket: Socket, engine: ScriptedEngine): void {
+function serve(socket: Duplex, engine: ScriptedEngine): void {
   const decoder = new FrameDecoder();
   const calls = new Map<
     number,
@@ -129,6 +143,10 @@ function serve(socket: Socket, engine: ScriptedEngine): void {
         if (method === ENGINE_METHOD.describe) {
           const info = create(EngineInfoSchema, { version: 'scripted', developerMode: true, ...engine.script.info });
           send(FRAME_KIND.result, callId, toBinary(EngineInfoSchema, info));
+          continue;
+        }
+        if (method === ENGINE_METHOD.requireApproval && engine.script.approves !== false) {
+          send(FRAME_KIND.result, callId);
           continue;
         }
         if (method === ENGINE_METHOD.status) {

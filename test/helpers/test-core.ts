@@ -1,13 +1,13 @@
 /**
  * A whole Core in the test's own process, on free ports, in front of a scripted engine.
  */
-import { join } from 'node:path';
-import { parseConfig } from '../../common/config.ts';
 import { createLogger } from '../../common/log.ts';
-import { NodeConfig } from '../../common/node-config.ts';
+import type { NodeConfig } from '../../common/node-config.ts';
 import { type CoreOptions, type RunningCore, runCore } from '../../parent/core/core.ts';
 import { type KmsClient, openKmsClient } from '../../parent/grpc/client.ts';
+import { plainMesh } from './plain-link.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
+import { nodeConfigIn } from './test-trust.ts';
 
 /** A Core that listens. */
 export interface TestCore {
@@ -20,17 +20,7 @@ export interface TestCore {
 
 /** Returns the configuration of a node in a folder. Ports are 0, which the schema does not allow: any free one. */
 export function testConfig(dir: string, socketPath: string): NodeConfig {
-  const text = `
-    developer_mode = true
-    [engine]
-    socket_path = "${socketPath}"
-    [public_vault.storage.file]
-    path = "${join(dir, 'public')}"
-    [private_vault.storage.file]
-    path = "${join(dir, 'private')}"
-    [state]
-    path = "${join(dir, 'core.sqlite')}"`;
-  const config = parseConfig(NodeConfig, { text, env: {}, name: 'test' });
+  const config = nodeConfigIn(dir, socketPath);
   return {
     ...config,
     service: { ...config.service, listen_port: 0 },
@@ -46,12 +36,13 @@ export async function testCore(
     socketPath,
     dir = tempDir(t),
     ...overrides
-  }: { socketPath: string; dir?: string } & Partial<Pick<CoreOptions, 'config' | 'developerMode' | 'clock'>>,
+  }: { socketPath: string; dir?: string } & Partial<Pick<CoreOptions, 'config' | 'developerMode' | 'clock' | 'mesh'>>,
 ): Promise<TestCore> {
   const lines: Record<string, unknown>[] = [];
   const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
   const log = createLogger({ name: 'core', level: 'debug', destination });
-  const core = await runCore({ config: testConfig(dir, socketPath), developerMode: true, log, ...overrides });
+  const mesh = plainMesh(socketPath);
+  const core = await runCore({ config: testConfig(dir, socketPath), developerMode: true, log, mesh, ...overrides });
   core.ready.catch(() => undefined); // closed before it was ready: the test's choice
   const client = openKmsClient(core.clientUrl);
   t.teardown(async () => {

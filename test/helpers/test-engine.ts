@@ -1,15 +1,17 @@
 /**
- * A whole engine in the test's own process, with the real native library and test parameters, behind a real Unix
- * socket; and what a test needs to talk to it.
+ * A whole engine in the test's own process, with the real native library and test parameters, behind the real mesh on
+ * a Unix socket; and what a test needs to talk to it.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { unixTransport } from '../../attestation/mesh/transport-unix.ts';
 import { systemClock } from '../../common/clock.ts';
 import { createLogger } from '../../common/log.ts';
 import { operatorTrusted } from '../../enclave/authorization.ts';
 import { type Engine, type EngineOptions, startEngine } from '../../enclave/engine.ts';
-import { unixListener } from '../../enclave/service/unix-listener.ts';
+import { meshListener } from '../../enclave/mesh/mesh-listener.ts';
 import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
 import { type EvaluationKeys, loadEvaluationKeys } from '../../native/engine/public.ts';
 import { CrsGenCallSchema, type EngineInfo, EngineInfoSchema, KeyGenCallSchema } from '../../proto/gen/engine_pb.js';
@@ -27,6 +29,7 @@ import { ENGINE_METHOD } from '../../wire/frames.ts';
 import { EngineTestLink, type ReceivedObject, type TestCallOptions } from './engine-link.ts';
 import { D0, type Fields, idOf } from './requests.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
+import { type TestTrust, testTrust } from './test-trust.ts';
 
 /** A running engine and where to find it. */
 export interface TestEngine {
@@ -34,8 +37,11 @@ export interface TestEngine {
   readonly folder: string;
   readonly socketPath: string;
   readonly storage: Storage;
+  readonly trust: TestTrust;
+  /** Opens an attested stream as a Core does. */
+  dial(): Promise<Duplex>;
   /** Opens a link that is closed when the test ends. */
-  link(): Promise<EngineTestLink>;
+  link(hello?: Parameters<typeof EngineTestLink.open>[1]): Promise<EngineTestLink>;
   /** Stops the engine before the test ends. */
   stop(): Promise<void>;
 }
@@ -52,13 +58,16 @@ export async function testEngine(
 ): Promise<TestEngine> {
   const socketPath = join(folder, 'run', 'engine.sock');
   const storage = overrides.storage ?? (await privateStorage(folder));
+  const trust = await testTrust(folder, socketPath);
+  const { nsm } = await trust.attester({ role: 'engine' });
   const engine = await startEngine({
     developerMode: true,
     insecureOperations: true,
     testParameters: true,
     keychain: clearKeychain,
     policy: operatorTrusted,
-    listener: unixListener(socketPath),
+    listener: (endpoint) => meshListener(unixTransport(socketPath), endpoint),
+    attestation: { ...(await trust.files()), nsm, localGovernanceKey: trust.governanceKey },
     treatV0ExtraDataAsEmpty: false,
     clock: systemClock,
     log: createLogger({ name: 'engine', level: 'silent' }),
@@ -71,12 +80,17 @@ export async function testEngine(
     return stopped;
   };
   t.teardown(stop);
-  const link = async () => {
-    const opened = await EngineTestLink.open(socketPath);
+  let mesh: ReturnType<TestTrust['coreMesh']> | undefined;
+  const dial = async () => {
+    mesh ??= trust.coreMesh(t);
+    return (await (await mesh).dial(AbortSignal.timeout(10_000))).stream;
+  };
+  const link: TestEngine['link'] = async (hello) => {
+    const opened = await EngineTestLink.open(await dial(), hello);
     t.teardown(() => opened.close());
     return opened;
   };
-  return { engine, folder, socketPath, storage, link, stop };
+  return { engine, folder, socketPath, storage, trust, dial, link, stop };
 }
 
 /** Encodes a KEYGEN call with test parameters; the preprocessing is the one that the request names. */

@@ -13,7 +13,8 @@ import { EngineTestLink } from '../helpers/engine-link.ts';
 import { publicValue, publishedSigner, userValue } from '../helpers/party-answers.ts';
 import { newUser, publicDecryption, userDecryption } from '../helpers/party-requests.ts';
 import { encryptFor, startParty } from '../helpers/start-party.ts';
-import { tempDir } from '../helpers/temp-dir.ts';
+import { type Teardown, tempDir } from '../helpers/temp-dir.ts';
+import { dialRunningEngine } from '../helpers/test-trust.ts';
 
 t.setTimeout(3_000_000);
 
@@ -27,8 +28,8 @@ function peakBytes(pid: number | undefined): number {
 }
 
 /** Asks the engine for the memory of its JavaScript until told to stop; returns the most that it said. */
-async function watchEngine(socketPath: string, signal: AbortSignal): Promise<number> {
-  const link = await EngineTestLink.open(socketPath);
+async function watchEngine(t: Teardown, dir: string, signal: AbortSignal): Promise<number> {
+  const link = await EngineTestLink.open(await dialRunningEngine(t, dir));
   let most = 0;
   while (!signal.aborted) {
     const { scriptBytes } = fromBinary(EngineStatusSchema, await link.call(ENGINE_METHOD.status));
@@ -43,7 +44,7 @@ t.test('production parameters, from generation to decryptions after a restart', 
   const dir = tempDir(t);
   let party = await startParty(t, { dir });
   const generated = new AbortController();
-  const engineBytes = watchEngine(party.node.engineSocket, generated.signal);
+  const engineBytes = watchEngine(t, dir, generated.signal);
   const key = await party.generateKey('default');
   generated.abort();
   const corePeak = peakBytes(party.pids().core);

@@ -17,8 +17,8 @@ const NodeFileSchema = z.strictObject({
   engineSocket: z.string(),
   /** Unix socket for administration. */
   adminSocket: z.string().optional(),
-  /** Certificate of the developer root, PEM. */
-  developerRoot: z.string().optional(),
+  /** The configuration that engine and core were started with. */
+  configFile: z.string().optional(),
   startedAt: z.iso.datetime(),
   version: z.string(),
   developerMode: z.boolean(),

@@ -126,7 +126,7 @@ interface ProcessOptions {
 }
 
 async function startProcesses(options: ProcessOptions, output: Output): Promise<RunningNode> {
-  const { dir, config, params, lock, startedAt } = options;
+  const { dir, lock, startedAt } = options;
   const log = await openNodeLog(dir);
   const release = async () => {
     await log.close();
@@ -152,7 +152,7 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   let node: NodeFile;
   try {
     await supervisor.ready;
-    node = nodeFile(config, params, engineFacts);
+    node = nodeFile(options, engineFacts);
     await writeNodeFile(dir, node);
   } catch (error) {
     await supervisor.stop();
@@ -230,18 +230,18 @@ function report(event: SupervisorEvent, output: Output): void {
   }
 }
 
-function nodeFile(config: NodeConfig, params: Params, engineFacts: unknown): NodeFile {
-  const { service, public_http: publicHttp, telemetry, attestation } = config;
-  const file = config.public_vault.storage.file;
+function nodeFile({ config, file, params }: ProcessOptions, engineFacts: unknown): NodeFile {
+  const { service, public_http: publicHttp, telemetry } = config;
+  const { prefix } = config.public_vault.storage.file;
   return {
     pid: process.pid,
     clientUrl: `${service.tls ? 'https' : 'http'}://${hostPort(service.listen_address, service.listen_port)}`,
-    publicUrl: `http://${hostPort(publicHttp.listen_address, publicHttp.listen_port)}/${publicHttp.bucket}/${file.prefix}`,
+    publicUrl: `http://${hostPort(publicHttp.listen_address, publicHttp.listen_port)}/${publicHttp.bucket}/${prefix}`,
     opsUrl: `http://${telemetry.metrics_bind_address}`,
     params,
     engineSocket: config.engine.socket_path,
     ...(service.admin_socket_path === undefined ? {} : { adminSocket: service.admin_socket_path }),
-    ...(attestation.developer_root_path === undefined ? {} : { developerRoot: attestation.developer_root_path }),
+    configFile: file,
     startedAt: new Date(systemClock.nowMs()).toISOString(),
     version: packageVersion(),
     ...EngineFacts.parse(engineFacts),

@@ -3,9 +3,9 @@
  * rights of a connector. The connector itself is a later part; the seam is this one.
  */
 
+import { listenMesh } from '../../../attestation/mesh/listener.ts';
 import type { MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
 import { unixTransport } from '../../../attestation/mesh/transport-unix.ts';
-import { listenMesh } from '../../../attestation/node/listen.ts';
 import type { InjectPeer } from './core-mesh.ts';
 
 /** Settings of {@link listenForConnectors}. */

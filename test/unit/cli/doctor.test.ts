@@ -64,6 +64,8 @@ async function listeningNode(t: Teardown, dir: string): Promise<NodeFile> {
     developerMode: true,
     authorizationPolicy: 'operator-trusted',
     address: '0x6370eF2f4Db3611D657b90667De398a2Cc2a370C',
+    network: 'dev:test',
+    release: 'test',
   };
 }
 

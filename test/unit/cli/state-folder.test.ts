@@ -148,6 +148,8 @@ t.test('a node file of a dead process, a damaged one and none are told apart', a
     developerMode: true,
     authorizationPolicy: 'operator-trusted',
     address: '0x6370eF2f4Db3611D657b90667De398a2Cc2a370C',
+    network: 'dev:test',
+    release: 'test',
   } as const;
   await writeNodeFile(dir, node);
   t.same(await readNodeFile(dir), node);

@@ -4,19 +4,20 @@ import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import t, { type Test } from 'tap';
-import { parseConfig } from '../../../common/config.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { createLogger } from '../../../common/log.ts';
-import { NodeConfig } from '../../../common/node-config.ts';
+import type { NodeConfig } from '../../../common/node-config.ts';
 import { openPublicVault } from '../../../parent/core/boot/public-vault.ts';
-import { openEngineClient, unixDialer } from '../../../parent/core/engine-client/socket-engine-client.ts';
+import { openEngineClient } from '../../../parent/core/engine-client/reconnecting-client.ts';
 import { openGenerations } from '../../../parent/core/objects/open-generations.ts';
 import { startPublicDigest } from '../../../parent/core/objects/public-digest.ts';
 import type { EngineInfoSchema } from '../../../proto/gen/engine_pb.js';
 import { KeyGenResultSchema } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import { plainDial } from '../../helpers/plain-link.ts';
 import { type Script, type ScriptedCall, scriptedEngine } from '../../helpers/scripted-engine.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
+import { nodeConfigIn } from '../../helpers/test-trust.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
 const ID = 'ab'.repeat(32);
@@ -30,22 +31,15 @@ const WITH_KEY: MessageInitShape<typeof EngineInfoSchema> = {
 const RUN = { method: ENGINE_METHOD.keyGen, id: ID, epochId: EPOCH, body: Uint8Array.of(1) };
 
 function configOf(dir: string): NodeConfig {
-  const text = `
-    [engine]
-    socket_path = "${dir}/engine.sock"
-    [public_vault.storage.file]
-    path = "${dir}"
-    [private_vault.storage.file]
-    path = "${dir}"
-    [state]
-    path = "${dir}/core.sqlite"`;
-  return parseConfig(NodeConfig, { text, env: {}, name: 'test' });
+  const config = nodeConfigIn(dir, join(dir, 'engine.sock'));
+  const storage = { file: { path: dir, prefix: 'PUB' } };
+  return { ...config, public_vault: { storage } };
 }
 
 async function start(t: Test, script: Script = {}, dir = tempDir(t)) {
   const engine = await scriptedEngine(t, script);
   const retryMs = { first: 1, longest: 5 };
-  const client = openEngineClient({ dial: unixDialer(engine.socketPath), developerMode: true, log, retryMs });
+  const client = openEngineClient({ dial: plainDial(engine.socketPath), developerMode: true, log, retryMs });
   const vault = await openPublicVault(configOf(dir), log);
   t.teardown(async () => {
     await client.close();

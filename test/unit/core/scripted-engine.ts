@@ -29,6 +29,7 @@ export class ScriptedEngine implements EngineClient {
     this.answers.set(ENGINE_METHOD.publicDecrypt, () => Uint8Array.of(0x22, 2, 1, 2));
     this.answers.set(ENGINE_METHOD.userDecrypt, () => Uint8Array.of(0x22, 2, 3, 4));
     this.answers.set(ENGINE_METHOD.keyGenPreproc, () => preproc);
+    this.answers.set(ENGINE_METHOD.requireApproval, () => new Uint8Array());
     this.setKeys([KEY_ID]);
   }
 

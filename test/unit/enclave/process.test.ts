@@ -3,12 +3,29 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { serveNsm } from '../../../attestation/developer/nsm-link.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { EngineTestLink } from '../../helpers/engine-link.ts';
+import type { TestAttester } from '../../helpers/software-nsm.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
 import { describe, keyGenCall } from '../../helpers/test-engine.ts';
+import { attestationToml, testTrust } from '../../helpers/test-trust.ts';
+
+/** Starts the developer engine of a folder, attested. */
+async function startAttested(t: Teardown, folder: string, supervised = true) {
+  const trust = await testTrust(folder);
+  const attester = await trust.attester({ role: 'engine' });
+  const engine = start(t, DEVELOPER, ['--config', configFile(folder)], { attester, supervised });
+  const mesh = await trust.coreMesh(t);
+  const link = async () => {
+    const { stream } = await mesh.dial(AbortSignal.timeout(10_000));
+    return await EngineTestLink.open(stream);
+  };
+  return { ...engine, link };
+}
 
 const DEVELOPER = fileURLToPath(new URL('../../../enclave/main-dev.ts', import.meta.url));
 const PRODUCTION = fileURLToPath(new URL('../../../enclave/main.ts', import.meta.url));
@@ -22,6 +39,8 @@ interface EngineProcess {
 
 function configFile(folder: string, developerMode = true, more = ''): string {
   const file = join(folder, 'node.toml');
+  const attestation = attestationToml(folder);
+  const sections = developerMode ? attestation : attestation.replaceAll(/^developer_.*$/gm, '');
   writeFileSync(
     file,
     `developer_mode = ${developerMode}
@@ -34,14 +53,27 @@ path = "${join(folder, 'public')}"
 path = "${join(folder, 'private')}"
 [state]
 path = "${join(folder, 'core.sqlite')}"
-`,
+${sections}`,
   );
   return file;
 }
 
-function start(t: Teardown, program: string, args: readonly string[], supervised = true): EngineProcess {
-  const stdio = supervised ? (['ignore', 'pipe', 'pipe', 'pipe'] as const) : (['ignore', 'pipe', 'pipe'] as const);
+interface StartOptions {
+  /** Serves the attester on descriptor 4; there is none if absent. */
+  readonly attester?: TestAttester;
+  readonly supervised?: boolean;
+}
+
+function start(
+  t: Teardown,
+  program: string,
+  args: readonly string[],
+  { attester, supervised = true }: StartOptions = {},
+): EngineProcess {
+  const stdio = ['ignore', 'pipe', 'pipe', supervised ? 'pipe' : 'ignore', attester ? 'pipe' : 'ignore'] as const;
   const child = spawn(process.execPath, [program, ...args], { stdio: [...stdio] });
+  const device = child.stdio[4];
+  if (attester && device instanceof Duplex) serveNsm(device, attester.device);
   const lines: Record<string, unknown>[] = [];
   const waiting: (() => void)[] = [];
   let stderr = '';
@@ -79,34 +111,43 @@ function start(t: Teardown, program: string, args: readonly string[], supervised
 
 t.test('it says when it is ready, serves, and stops on SIGTERM', async (t) => {
   const folder = tempDir(t);
-  const engine = start(t, DEVELOPER, ['--config', configFile(folder)]);
+  const engine = await startAttested(t, folder);
   const ready = await engine.event('engine.ready');
   t.type(ready.startMs, 'number');
   t.match(ready, { developerMode: true, keychain: 'clear', authorizationPolicy: 'operator-trusted', keys: 0, crs: 0 });
   const socketPath = join(folder, 'run', 'engine.sock');
-  const link = await EngineTestLink.open(socketPath);
+  const link = await engine.link();
   const before = await describe(link);
   await link.call(ENGINE_METHOD.keyGen, keyGenCall());
-  const { code, stderr } = await start(t, DEVELOPER, ['--config', configFile(folder)]).exit;
+  const { code, stderr } = await (await startAttested(t, folder)).exit;
   t.equal(code, 1, 'a second engine on the same socket is refused');
-  t.match(stderr, /another engine listens/);
+  t.match(stderr, /another process listens/);
   engine.child.kill('SIGTERM');
   t.equal((await engine.exit).code, 0);
   t.equal(await link.closed, undefined);
   t.notOk(existsSync(socketPath), 'its socket is gone');
 
-  const again = start(t, DEVELOPER, ['--config', configFile(folder)], false);
-  t.match(await again.event('engine.ready'), { keys: 1 }, 'started by hand, it needs no supervisor');
-  const other = await EngineTestLink.open(socketPath);
+  const again = await startAttested(t, folder, false);
+  t.match(await again.event('engine.ready'), { keys: 1, incarnation: 3 }, 'an attester is all that it needs');
+  const other = await again.link();
   t.same((await describe(other)).address, before.address);
   other.close();
   again.child.kill('SIGINT');
   t.equal((await again.exit).code, 0);
 });
 
+t.test('without an attester it does not start', async (t) => {
+  const folder = tempDir(t);
+  await testTrust(folder);
+  const { code, stderr } = await start(t, DEVELOPER, ['--config', configFile(folder)]).exit;
+  t.equal(code, 1);
+  t.match(stderr, /no developer attester on descriptor 4: start it with `arca dev`/);
+  t.notOk(existsSync(join(folder, 'private/PRIV/SigningKey')), 'and reads and writes nothing secret');
+});
+
 t.test('it ends when the supervisor is gone', async (t) => {
   const folder = tempDir(t);
-  const engine = start(t, DEVELOPER, ['--config', configFile(folder)]);
+  const engine = await startAttested(t, folder);
   await engine.event('engine.ready');
   const pipe = engine.child.stdio[3];
   if (pipe && 'destroy' in pipe) pipe.destroy();
@@ -115,9 +156,9 @@ t.test('it ends when the supervisor is gone', async (t) => {
 
 t.test('it ends within two seconds although a generation goes on', async (t) => {
   const folder = tempDir(t);
-  const engine = start(t, DEVELOPER, ['--config', configFile(folder)]);
+  const engine = await startAttested(t, folder);
   await engine.event('engine.ready');
-  const link = await EngineTestLink.open(join(folder, 'run', 'engine.sock'));
+  const link = await engine.link();
   const began = Promise.withResolvers<void>();
   const call = link.call(ENGINE_METHOD.keyGen, keyGenCall(), {
     // Never stored, so the generation never ends by itself.
@@ -148,10 +189,11 @@ t.test('wrong arguments and faults in the configuration are told', async (t) => 
 
 t.test('each program takes its own mode only, and production has no clear keychain', async (t) => {
   const folder = tempDir(t);
+  await testTrust(folder);
   for (const [program, developerMode, wanted, status] of [
     [DEVELOPER, false, /not for developer_mode = false: use `arca node`/, 2],
     [PRODUCTION, true, /not for developer_mode = true: use `arca dev`/, 2],
-    [PRODUCTION, false, /AWS KMS keychain, which this release does not have/, 1],
+    [PRODUCTION, false, /network dev:[0-9a-f]+ has another root than/, 1],
   ] as const) {
     const { code, stderr } = await start(t, program, ['--config', configFile(folder, developerMode)]).exit;
     t.equal(code, status, String(wanted));

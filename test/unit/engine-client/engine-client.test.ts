@@ -4,9 +4,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { equalBytes } from '../../../common/bytes.ts';
 import { KmsError } from '../../../common/errors.ts';
-import { openEngineClient, unixDialer } from '../../../parent/core/engine-client/socket-engine-client.ts';
+import { openEngineClient } from '../../../parent/core/engine-client/reconnecting-client.ts';
 import { ENGINE_METHOD, FRAME_KIND, type FrameKind } from '../../../wire/frames.ts';
 import { BODY, connectedClient, silentLog as log, startEngineClient } from '../../helpers/engine-clients.ts';
+import { plainDial } from '../../helpers/plain-link.ts';
 import type { Script, ScriptedCall } from '../../helpers/scripted-engine.ts';
 
 const { publicDecrypt, keyGen } = ENGINE_METHOD;
@@ -165,13 +166,13 @@ t.test('names what stands in the way of a connection', async (t) => {
     await client.close();
   }
   const client = openEngineClient({
-    dial: unixDialer('/nonexistent/engine.sock'),
+    dial: plainDial('/nonexistent/engine.sock'),
     developerMode: true,
     log,
     retryMs: { first: 1, longest: 5 },
   });
   await t.rejects(client.whenConnected(AbortSignal.timeout(30)), { code: 'CANCELLED' });
-  t.match(client.reason, /nonexistent.*no engine listens there/);
+  t.match(client.reason, /nonexistent.*nobody listens there/);
   await client.close();
 });
 
