@@ -12,7 +12,7 @@ import { pcrFaults } from '../document/measurements.ts';
 import { decodeHello } from './hello.ts';
 import { verifyMeshSignature } from './identity.ts';
 import { INSTANCE_PCR, instanceOf, instanceRegister } from './instance.ts';
-import { addressMismatch, isInstanceNeeded, type Judge } from './judge-identity.ts';
+import { addressMismatch, isInstanceNeeded, type Judge, VERIFIER_SKEW_MS } from './judge-identity.ts';
 import { type LeafClaims, leafDigest } from './leaf.ts';
 import { verifyOwnSignature } from './leaf-certificate.ts';
 import type { Hello, PeerExpectation } from './mesh-context.ts';
@@ -22,8 +22,6 @@ import { describeSpan, isoTime, type Mismatch, refusal, refuse } from './reasons
 
 /** Age of a leaf's document: bounded by its chain (three hours); this is the second fence. */
 const MAX_LEAF_DOCUMENT_AGE_MS = 86_400_000;
-/** The verifier's own tolerance; the sharper bounds here name both times. */
-const VERIFIER_SKEW_MS = 600_000;
 const CHARTER_PCR = 16;
 
 /** Everything about a peer that stays true, or must be asked again, while its connection lives. */
@@ -184,7 +182,8 @@ async function verified(document: Uint8Array, { view, clock, chains }: Judge): P
     if (nowMs < result.notAfterMs) return result;
     throw new KmsError('ATTESTATION_INVALID', `its chain ended ${isoTime(result.notAfterMs)}`);
   } catch (error) {
-    if (isKmsError(error)) throw refuse('document', error.message, error.facts);
+    if (isKmsError(error))
+      throw refuse('document', `${error.message} (this clock says ${isoTime(nowMs)})`, error.facts);
     throw error;
   }
 }

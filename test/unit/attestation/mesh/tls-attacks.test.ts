@@ -114,7 +114,7 @@ t.test('an expired leaf and one that is not valid yet are refused', async (t) =>
   const now = Date.now();
   const expired = { notBeforeMs: now - HOUR_MS, notAfterMs: now - 1000 };
   t.equal(await attack(t, scene, expired), 'certificate');
-  const early = { notBeforeMs: now + 120_000, notAfterMs: now + HOUR_MS };
+  const early = { notBeforeMs: now + 1_200_000, notAfterMs: now + HOUR_MS };
   t.equal(await attack(t, scene, early), 'certificate');
 });
 
@@ -214,7 +214,11 @@ t.test('clocks more than 60 s apart are refused, with both times in the error', 
     const [near, far] = await tryPair(t, late, scene.honest);
     t.match(reasonsOf(far), /clock/, `${offsetMs} ms`);
     t.match(reasonsOf(near), /clock/);
-    if (far.status === 'rejected') t.match(far.reason.message, /\d{4}-\d\d-.*Z.*\d{4}-\d\d-.*Z/, 'names both times');
+    const messages = [near, far].map((side) => (side.status === 'rejected' ? side.reason.message : ''));
+    t.ok(
+      messages.some((text) => /clock said 2\d{3}-.*Z, this one says 2\d{3}-.*Z/.test(text)),
+      'with both times',
+    );
   }
 });
 
@@ -222,7 +226,7 @@ t.test('the difference of clocks within the bound is told', async (t) => {
   const scene = await stage(t);
   const clock = { nowMs: () => Date.now() + 30_000, monotonicMs: () => performance.now() };
   const [near, far] = await tryPair(t, await scene.mesh.endpoint('engine', { party: 2, clock }), scene.honest);
-  if (near.status === 'rejected' || far.status === 'rejected') return t.fail('both accept');
+  if (near.status === 'rejected' || far.status === 'rejected') throw new Error('both accept');
   t.ok(Math.abs(far.value.peer.skewMs - 30_000) < 2_000, `the peer is ${far.value.peer.skewMs} ms ahead`);
   t.ok(Math.abs(near.value.peer.skewMs + 30_000) < 2_000, `the peer is ${near.value.peer.skewMs} ms behind`);
   near.value.close('done');
