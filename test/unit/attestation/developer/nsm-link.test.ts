@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { Duplex, duplexPair } from 'node:stream';
 import t from 'tap';
 import type { NsmTransport } from '../../../../attestation/attester/attester.ts';
@@ -195,7 +196,9 @@ t.test('a request longer than the device takes is not sent', async (t) => {
 });
 
 t.test('a process without a supervisor is told what is missing', async (t) => {
-  for (const fd of [0x7fff, 1]) {
+  const file = openSync(import.meta.filename, 'r');
+  t.teardown(() => closeSync(file));
+  for (const fd of [0x7fff, file]) {
     t.throws(() => openInheritedNsm(fd), { code: 'UNAVAILABLE', facts: { fd, cure: /arca dev/ } }, `descriptor ${fd}`);
   }
 });

@@ -6,13 +6,14 @@ import { makeDeveloperRoot } from '../../../../attestation/developer/chain.ts';
 import { extendedPcr, zeroPcr } from '../../../../attestation/developer/registers.ts';
 import { createSoftwareNsm } from '../../../../attestation/developer/software-nsm.ts';
 import { verifyArchivedDocument, verifyLiveDocument } from '../../../../attestation/document/index.ts';
-import { toHex } from '../../../../common/bytes.ts';
+import { equalBytes, toHex } from '../../../../common/bytes.ts';
 import type { Clock } from '../../../../common/clock.ts';
 import { mutate, seededRandom } from '../../../helpers/mutate.ts';
 import { directTransport, startTestAttester } from '../../../helpers/software-nsm.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 const HOUR_MS = 3_600_000;
+const ROOT = makeDeveloperRoot({ nowMs: NOW_MS });
 
 /** A clock that stands until it is moved. */
 function movableClock(startMs = NOW_MS): Clock & { move(ms: number): void } {
@@ -221,6 +222,41 @@ t.test('requests that come together are served in order', async (t) => {
   ]);
   t.strictSame(two, extendedPcr(one, Uint8Array.of(2)));
   t.ok(document.byteLength > 3000);
+});
+
+t.test('registers keep their rules under any order of requests', async (t) => {
+  const index = fc.nat({ max: 34 });
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('extend' as const), index }),
+    fc.record({ kind: fc.constant('lock' as const), index }),
+    fc.record({ kind: fc.constant('range' as const), index }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+      const { nsm } = await startTestAttester({ role: 'engine', root: ROOT });
+      const locked = new Set(Array.from({ length: 16 }, (_, i) => i));
+      const values = new Map<number, Uint8Array>();
+      for (const { kind, index } of steps) {
+        const known = kind === 'range' ? index <= 32 : index < 32;
+        const allowed = known && (kind === 'range' || !locked.has(index));
+        const done = async () => {
+          if (kind === 'extend') values.set(index, await nsm.extendPcr(index, Uint8Array.of(index)));
+          else if (kind === 'lock') await nsm.lockPcr(index);
+          else await nsm.lockPcrs(index);
+          return true;
+        };
+        if ((await done().catch(() => false)) !== allowed) return false;
+        if (allowed && kind === 'lock') locked.add(index);
+        if (allowed && kind === 'range') for (let i = 0; i < index; i++) locked.add(i);
+      }
+      const { lockedPcrs } = await nsm.describe();
+      const kept = await Promise.all(
+        [...values].map(async ([i, value]) => equalBytes((await nsm.describePcr(i)).value, value)),
+      );
+      return kept.every(Boolean) && [...locked].sort((a, b) => a - b).join() === lockedPcrs.join();
+    }),
+  );
+  t.pass('1 property');
 });
 
 t.test('any request is answered, within the device’s buffer, and hurts nothing', async (t) => {
