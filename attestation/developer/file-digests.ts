@@ -91,8 +91,8 @@ function runWorker(job: HashJob): Promise<readonly FileDigest[]> {
       if ('files' in result) resolve(result.files);
       else reject(unreadable(result.failed, result.reason));
     });
-    worker.once('error', reject);
-    worker.once('exit', (code) => reject(new KmsError('INTERNAL', 'a hashing thread ended early', { code })));
+    worker.once('error', (cause) => reject(new KmsError('UNAVAILABLE', 'a hashing thread failed', {}, cause)));
+    worker.once('exit', (code) => reject(new KmsError('UNAVAILABLE', 'a hashing thread ended early', { code })));
   });
 }
 
