@@ -4,6 +4,7 @@
  */
 import type { Command } from '@commander-js/extra-typings';
 import { attestCommand } from './commands/attest.ts';
+import { charterCommand } from './commands/charter.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { crsCommand } from './commands/crs.ts';
@@ -14,8 +15,12 @@ import { encryptCommand } from './commands/encrypt.ts';
 import { keyCommand } from './commands/key.ts';
 import { nodeCommand } from './commands/node.ts';
 import { peersCommand } from './commands/peers.ts';
+import { proposalCommand } from './commands/proposal.ts';
+import { recordCommand } from './commands/record.ts';
+import { releaseCommand } from './commands/release.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
+import { upgradeCommand } from './commands/upgrade.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { versionCommand } from './commands/version.ts';
 import { createCommand } from './framework/command.ts';
@@ -45,6 +50,11 @@ export function createProgram(): Command {
     verifyCommand(),
     attestCommand(),
     peersCommand(),
+    charterCommand(),
+    recordCommand(),
+    proposalCommand(),
+    releaseCommand(),
+    upgradeCommand(),
     doctorCommand(),
     configCommand(),
     versionCommand(),
