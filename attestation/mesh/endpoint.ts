@@ -124,6 +124,7 @@ class Endpoint implements MeshEndpoint {
   }
 
   async leaf(): Promise<MeshLeaf> {
+    if (this.#stop.signal.aborted) throw new KmsError('UNAVAILABLE', 'the mesh endpoint is closed');
     if (this.#isDue() && this.#isUsable()) void this.#renew();
     else if (!this.#isUsable()) await this.#renew();
     if (this.#leaf === undefined || !this.#isUsable()) {

@@ -98,7 +98,10 @@ async function exchangeProofs(deps: HandshakeDeps, peer: JudgedPeer): Promise<Me
   if (decodeVerdict(answer.body).length > 0) throw refused(answer.body);
   if (signal.aborted) throw signal.reason;
   endpoint.view.noteIncarnation(peer.leaf.party, proof.incarnation);
-  return openConnection({ socket, peer, proof, leaf }, endpoint);
+  const connection = openConnection({ socket, peer, proof, leaf }, endpoint);
+  // Registering judges once more: the view may have changed since the proof was.
+  if (socket.destroyed) throw new KmsError('ATTESTATION_REJECTED', await connection.closed);
+  return connection;
 }
 
 function channelOf({ socket, side, leaf, expect }: HandshakeDeps, claims: LeafClaims): Channel {
