@@ -84,3 +84,9 @@ export function trustedMeasurement(platform: Platform = 'enclave', change: Parti
   const pcrs = new Map(indexes.map((index) => [index, pcrOf(index)]));
   return { release: '1.0.0', platform, role: platform === 'enclave' ? 'engine' : 'core', pcrs, ...change };
 }
+
+/** What a verifier throws of a document whose checks with these numbers fail, and no others. */
+export const invalidAt = (checks: string): { code: string; facts: { checks: string } } => ({
+  code: 'ATTESTATION_INVALID',
+  facts: { checks },
+});

@@ -4,12 +4,18 @@ import { concatBytes, encodeCanonical } from '../../../../attestation/cbor.ts';
 import type { DocumentForm, PayloadEntry } from '../../../../attestation/developer/sign-document.ts';
 import { type DocumentInput, verifyLiveDocument } from '../../../../attestation/document/index.ts';
 import { encodeDer } from '../../../../attestation/x509/der-encode.ts';
-import { FORGED_AT_MS, FORGED_MODULE_ID, makeForge, pcrOf, somePcrs } from '../../../helpers/forge-document.ts';
+import {
+  FORGED_AT_MS,
+  FORGED_MODULE_ID,
+  invalidAt,
+  makeForge,
+  pcrOf,
+  somePcrs,
+} from '../../../helpers/forge-document.ts';
 
 const forge = makeForge();
 const { anchor } = forge;
 const live = (document: DocumentInput) => verifyLiveDocument(document, { anchor, nowMs: FORGED_AT_MS });
-const invalid = (checks: string) => ({ code: 'ATTESTATION_INVALID', facts: { checks } });
 const bytes = (hex: string) => Uint8Array.from(Buffer.from(hex, 'hex'));
 
 /** A form with one entry of the payload changed, or left out. */
@@ -95,7 +101,7 @@ t.test('input that is no document is refused before it is decoded', async (t) =>
     [concatBytes([document, new Uint8Array(16_640)]), 'too many bytes'],
     ['a'.repeat(200_000), 'too much text'],
   ];
-  for (const [input, why] of inputs) await t.rejects(live(input), invalid('1.1'), why);
+  for (const [input, why] of inputs) await t.rejects(live(input), invalidAt('1.1'), why);
 });
 
 t.test('a malformed envelope is refused at its own check', async (t) => {
@@ -112,29 +118,29 @@ t.test('a malformed envelope is refused at its own check', async (t) => {
     ['1.2', 'a length beyond the end', bytes('9b00ffffffffffffff')],
     ['1.3', 'no array', bytes('f5')],
   ];
-  for (const [check, why, input] of rows) await t.rejects(live(input), invalid(check), why);
+  for (const [check, why, input] of rows) await t.rejects(live(input), invalidAt(check), why);
   const parts = (...items: Parameters<typeof encodeCanonical>[0][]) => encodeCanonical(items);
   const header = bytes('a1013822');
   const signature = new Uint8Array(96);
-  await t.rejects(live(parts(header, new Map(), header)), invalid('1.3'), 'three parts');
-  await t.rejects(live(parts(header, new Map(), header, signature, 0)), invalid('1.3'), 'five parts');
-  await t.rejects(live(parts(header, null, header, signature)), invalid('1.3'), 'no unprotected header');
-  await t.rejects(live(parts('a', new Map(), header, signature)), invalid('1.3'), 'a protected header of text');
-  await t.rejects(live(parts(header, new Map(), null, signature)), invalid('1.3'), 'a detached payload');
-  await t.rejects(live(parts(header, new Map(), header, [...signature])), invalid('1.3'), 'a signature of integers');
-  await t.rejects(live(parts(header, new Map(), new Uint8Array(0), signature)), invalid('1.7'), 'an empty payload');
+  await t.rejects(live(parts(header, new Map(), header)), invalidAt('1.3'), 'three parts');
+  await t.rejects(live(parts(header, new Map(), header, signature, 0)), invalidAt('1.3'), 'five parts');
+  await t.rejects(live(parts(header, null, header, signature)), invalidAt('1.3'), 'no unprotected header');
+  await t.rejects(live(parts('a', new Map(), header, signature)), invalidAt('1.3'), 'a protected header of text');
+  await t.rejects(live(parts(header, new Map(), null, signature)), invalidAt('1.3'), 'a detached payload');
+  await t.rejects(live(parts(header, new Map(), header, [...signature])), invalidAt('1.3'), 'a signature of integers');
+  await t.rejects(live(parts(header, new Map(), new Uint8Array(0), signature)), invalidAt('1.7'), 'an empty payload');
   const large = new Uint8Array(16_385);
-  await t.rejects(live(parts(header, new Map(), large, signature)), invalid('1.7'), 'a payload too large');
+  await t.rejects(live(parts(header, new Map(), large, signature)), invalidAt('1.7'), 'a payload too large');
   for (const size of [0, 95, 97]) {
     const form = { signature: () => new Uint8Array(size) };
-    await t.rejects(live(forge.document({ form })), invalid('1.6'), `a signature of ${size} bytes`);
+    await t.rejects(live(forge.document({ form })), invalidAt('1.6'), `a signature of ${size} bytes`);
   }
 });
 
 t.test('the protected header has one form only', async (t) => {
   for (const hex of ['', 'a0', 'bf013822ff', 'a101390022', 'a1013822ff', 'a1183822', 'a201382201 3822', '3822', 'f6']) {
     const form = { protectedHeader: bytes(hex.replace(' ', '')) };
-    await t.rejects(live(forge.document({ form })), invalid('1.4'), hex);
+    await t.rejects(live(forge.document({ form })), invalidAt('1.4'), hex);
   }
 });
 
@@ -155,20 +161,21 @@ t.test('a payload that is not strict CBOR is refused, though it is signed', asyn
     ['text that is no UTF-8', (payload) => concatBytes([bytes('bf61ff00'), payload.subarray(1)])],
     ['nested too deep', (payload) => concatBytes([bytes('bf6161818100'), payload.subarray(1)])],
   ];
-  for (const [why, payload] of rows) await t.rejects(live(forge.document({ form: { payload } })), invalid('2.1'), why);
+  for (const [why, payload] of rows)
+    await t.rejects(live(forge.document({ form: { payload } })), invalidAt('2.1'), why);
 });
 
 t.test('a key that stands twice is refused, whichever it is', async (t) => {
   for (const name of ['module_id', 'digest', 'timestamp', 'pcrs', 'certificate', 'cabundle', 'nonce']) {
     const entries = (all: readonly PayloadEntry[]) => [...all, ...all.filter(([key]) => key === name)];
-    await t.rejects(live(forge.document({ form: { entries } })), invalid('2.1'), name);
+    await t.rejects(live(forge.document({ form: { entries } })), invalidAt('2.1'), name);
   }
   const encodePcrs = (pcrs: ReadonlyMap<number, Uint8Array>) =>
     concatBytes([
       bytes('a2'),
       ...[0, 0].flatMap((index) => [encodeCanonical(index), encodeCanonical(pcrs.get(index) ?? null)]),
     ]);
-  await t.rejects(live(forge.document({ form: { encodePcrs } })), invalid('2.1'), 'PCR0 twice');
+  await t.rejects(live(forge.document({ form: { encodePcrs } })), invalidAt('2.1'), 'PCR0 twice');
 });
 
 t.test('an unknown text key is no fault: a later device may write more', async (t) => {
@@ -223,14 +230,14 @@ t.test('a field that is missing or of the wrong kind is refused at its own check
     ['2.9', 'user data of 1025 bytes', set('user_data', new Uint8Array(1025))],
     ['2.9', 'user data that is false', set('user_data', false)],
   ];
-  for (const [check, why, form] of rows) await t.rejects(live(forge.document({ form })), invalid(check), why);
+  for (const [check, why, form] of rows) await t.rejects(live(forge.document({ form })), invalidAt(check), why);
   const tpm = { platform: 'nitro-tpm', pcrs: new Map([[24, pcrOf(0)]]) } as const;
-  await t.rejects(live(forge.document(tpm)), invalid('2.6'), 'PCR24 of a TPM');
+  await t.rejects(live(forge.document(tpm)), invalidAt('2.6'), 'PCR24 of a TPM');
 });
 
 t.test('everything wrong with a payload is told at once', async (t) => {
   const form = { entries: () => [['digest', encodeCanonical('SHA1')]] satisfies PayloadEntry[] };
-  await t.rejects(live(forge.document({ form })), invalid('2.2 2.3 2.4 2.5 2.7 2.8'));
+  await t.rejects(live(forge.document({ form })), invalidAt('2.2 2.3 2.4 2.5 2.7 2.8'));
 });
 
 t.test('a wrong chain is refused at its own check', async (t) => {
@@ -271,7 +278,7 @@ t.test('a wrong chain is refused at its own check', async (t) => {
     ['5.1', 'a certificate signed by a stranger', { members: { zonal: { signedByStranger: true } } }],
     ['5.1', 'a leaf signed by a stranger', { members: { leaf: { signedByStranger: true } } }],
   ];
-  for (const [check, why, variant] of rows) await t.rejects(live(forge.document({ variant })), invalid(check), why);
+  for (const [check, why, variant] of rows) await t.rejects(live(forge.document({ variant })), invalidAt(check), why);
 });
 
 t.test('chains of another depth and harmless extensions are fine', async (t) => {
@@ -292,6 +299,6 @@ t.test('a chain of seven authorities under the root is read, an eighth is refuse
   const more = (count: number) => ({
     bundle: (all: readonly Uint8Array[]) => [...all, ...Array.from({ length: count }, () => filler)],
   });
-  await t.rejects(live(forge.document({ variant: more(4) })), invalid('3.2'));
-  await t.rejects(live(forge.document({ variant: more(5) })), invalid('2.8'));
+  await t.rejects(live(forge.document({ variant: more(4) })), invalidAt('3.2'));
+  await t.rejects(live(forge.document({ variant: more(5) })), invalidAt('2.8'));
 });
