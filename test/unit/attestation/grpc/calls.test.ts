@@ -1,14 +1,15 @@
 /** grpc-js over the mesh, both sides: calls of every kind, who called, and what happens when one side is not trusted. */
 import { once } from 'node:events';
 import { connect } from 'node:http2';
+import { join } from 'node:path';
 import { Client, Metadata, status } from '@grpc/grpc-js';
 import t from 'tap';
-import { connectMesh } from '../../../../attestation/mesh/connect.ts';
-import { MeshChannelCredentials } from '../../../../attestation/mesh/grpc/channel-credentials.ts';
 import { meshPeerOf } from '../../../../attestation/mesh/grpc/peer-of-call.ts';
-import { parseTcpAddress, tcpDial } from '../../../../attestation/mesh/transport-tcp.ts';
+import { listenMesh } from '../../../../attestation/mesh/listener.ts';
+import { unixTransport } from '../../../../attestation/mesh/transport-unix.ts';
 import { openGrpcServer } from '../../../../parent/grpc/server.ts';
-import { connectPair, createTestMesh } from '../../../helpers/mesh-pair.ts';
+import { createTestMesh } from '../../../helpers/mesh-pair.ts';
+import { tempDir } from '../../../helpers/temp-dir.ts';
 import { ECHO, echoClient, serveEcho, unary } from './echo.ts';
 
 const identity = (value: Buffer): Buffer => value;
@@ -108,7 +109,22 @@ t.test('calls that did not come over the mesh have no peer', async (t) => {
 
 t.test("grpc-js calls this project's own HTTP/2 server over a mesh connection", async (t) => {
   const mesh = await createTestMesh(t);
-  const [near, far] = await connectPair(t, await mesh.endpoint('connector'), await mesh.endpoint('core'));
-  const handle = async ({ body }: { body: Uint8Array }) => Buffer.from(body).reverse();
-  t.ok(near && far && openGrpcServer && handle && connectMesh && tcpDial && parseTcpAddress && MeshChannelCredentials);
+  const handle = async (body: Uint8Array) => Buffer.from(body).reverse();
+  const server = openGrpcServer({
+    methods: new Map([[ECHO.echo.path, { kind: 'unary', handle }]]),
+    onFault: (error) => t.fail(String(error)),
+  });
+  t.teardown(() => server.close(0));
+  const path = join(tempDir(t), 's');
+  const listener = await listenMesh({
+    transport: unixTransport(path),
+    endpoint: await mesh.endpoint('core'),
+    expect: { service: 'core-grpc', role: 'connector' },
+    onConnection: ({ stream, peer }) => server.inject(stream, { kind: 'mesh', role: peer.role, party: peer.party }),
+  });
+  t.teardown(() => listener.close());
+  const { echo } = echoClient(t, await mesh.endpoint('connector'), `unix:${path}`);
+  t.equal(await echo('abc'), 'cba');
+  const large = 'y'.repeat(500_000);
+  t.equal((await echo(large)).length, large.length);
 });
