@@ -7,9 +7,10 @@ import { generateCrs, verifyCrsSignature } from '../client/keys.ts';
 import { withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
-import { TEST_PARAMS_WARNING } from '../supervise/banner.ts';
 import { chooseParams, type GenerateOptions } from './key.ts';
 
+/** A reference string takes seconds with either parameters: nothing is said about time. */
+const TEST_CRS_WARNING = "test parameters are NOT secure: for production parameters use '--params default'";
 const EXPECTED_MS = { test: 1000, default: 10_000 } as const;
 
 /** `arca crs generate`. */
@@ -20,7 +21,7 @@ export async function runGenerateCrs(
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
   await withNode(options, async (session) => {
     const params = chooseParams(session, options.params);
-    if (params === 'test') output.warn(TEST_PARAMS_WARNING);
+    if (params === 'test') output.warn(TEST_CRS_WARNING);
     const progress = output.progress(`generate a CRS (${params} parameters)`);
     progress.estimate(EXPECTED_MS[params]);
     try {

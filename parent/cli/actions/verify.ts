@@ -4,6 +4,12 @@
 import { readFile } from 'node:fs/promises';
 import { toHex } from '../../../common/bytes.ts';
 import { parseAddress } from '../../../wire/addresses.ts';
+import {
+  type AttestedAddress,
+  type AttestedOptions,
+  attestedAddress,
+  describeAttested,
+} from '../attest/attested-address.ts';
 import { Answer, verifyAnswer } from '../client/answer.ts';
 import { readStdin } from '../client/ciphertext-file.ts';
 import { readDomain, readHex } from '../client/domain.ts';
@@ -11,12 +17,12 @@ import type { DomainOptions } from '../client/domain-options.ts';
 import { formatBytes } from '../client/encrypt.ts';
 import { getCrs, getKey, verifyCrsSignature, verifyKeySignature } from '../client/keys.ts';
 import { checkObject, type SignedObject } from '../client/public-material.ts';
-import { locateNode, type NodeSelection, type Session, withNode } from '../client/session.ts';
+import { locateNode, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 
-interface VerifyOptions extends NodeSelection, DomainOptions {
+interface VerifyOptions extends AttestedOptions, DomainOptions {
   readonly key?: string | undefined;
   readonly crs?: string | undefined;
   readonly signer?: string | undefined;
@@ -47,20 +53,20 @@ function requireAddress(text: string): void {
 
 async function verifyFile(file: string, options: VerifyOptions, output: Output): Promise<void> {
   const answer = await readAnswer(file);
-  const signer = options.signer ?? (await fetchNodeAddress((await locateNode(options)).publicUrl));
+  const { signer, attestation } = await chooseSigner(options, output);
   verifyAnswer(answer, signer);
   const { kind, requestId, keyId, plaintexts } = answer;
   const values = plaintexts.map(({ type, value }) => `${type} ${value}`).join(', ');
   const note = kind === 'user-decryption' ? ' (the value itself can only be checked with the user key)' : '';
   output.result(
-    { verified: true, kind, requestId, keyId, signer },
-    `ok: ${kind} of ${values}${note}, signed by ${signer}`,
+    { verified: true, kind, requestId, keyId, signer, attestation },
+    `ok: ${kind} of ${values}${note}, signed by ${signer}\n${describeAttested(attestation)}`,
   );
 }
 
 async function verifyMaterial(session: Session, options: VerifyOptions, output: Output): Promise<void> {
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
-  const signer = options.signer ?? (await fetchNodeAddress(session.publicUrl));
+  const { signer, attestation } = await chooseSigner(options, output);
   let objects: readonly SignedObject[];
   if (options.key !== undefined) {
     const key = await getKey(session, options.key);
@@ -79,7 +85,36 @@ async function verifyMaterial(session: Session, options: VerifyOptions, output: 
     checked.push({ type: object.type, id: object.id, digest: toHex(object.digest), sizeBytes });
   }
   const lines = checked.map(({ type, digest }) => `ok: ${type} ${digest}`);
-  output.result({ verified: true, signer, objects: checked }, [...lines, `ok: signed by ${signer}`].join('\n'));
+  const text = [...lines, `ok: signed by ${signer}`, describeAttested(attestation)].join('\n');
+  output.result({ verified: true, signer, attestation, objects: checked }, text);
+}
+
+/**
+ * Returns who must have signed: the address that was named, else the one that the node attests, else, with a word
+ * about it, the one that its public material claims.
+ */
+async function chooseSigner(
+  options: VerifyOptions,
+  output: Output,
+): Promise<{ signer: string; attestation: AttestedAddress }> {
+  const attestation = await attestedAddress(options);
+  const { signer } = options;
+  if (attestation.state === 'fails') {
+    if (signer === undefined) {
+      const cure = "do not trust this node, or name the signer that you trust with --signer; see 'arca attest verify'";
+      throw failure('ATTESTATION_REJECTED', `the node's attestation does not hold: ${attestation.reason}`, cure);
+    }
+    output.warn(describeAttested(attestation));
+  }
+  if (attestation.state === 'holds') {
+    const { address } = attestation;
+    if (signer !== undefined && signer !== address) output.warn(`the node attests ${address}, not ${signer}`);
+    return { signer: signer ?? address, attestation };
+  }
+  if (signer !== undefined) return { signer, attestation };
+  const claimed = await fetchNodeAddress((await locateNode(options)).publicUrl);
+  output.warn(`${describeAttested(attestation)}: the signer is the one that the node claims to be`);
+  return { signer: claimed, attestation };
 }
 
 async function readAnswer(file: string): Promise<Answer> {

@@ -2,22 +2,8 @@
  * `arca crs generate|list`: the common reference strings that proofs about inputs are made with.
  */
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
-import {
-  domainChainOption,
-  domainContractOption,
-  domainNameOption,
-  domainVersionOption,
-  extraDataOption,
-} from '../client/domain-options.ts';
-import {
-  createCommand,
-  dirOption,
-  jsonOption,
-  paramsOption,
-  publicUrlOption,
-  runAction,
-  urlOption,
-} from '../framework/command.ts';
+import { createRequestCommand } from '../client/request-command.ts';
+import { createCommand, createNodeCommand, paramsOption, runAction } from '../framework/command.ts';
 
 /** Returns the `crs` command with its subcommands. */
 export function crsCommand(): Command {
@@ -28,34 +14,21 @@ export function crsCommand(): Command {
 }
 
 function generateCommand() {
-  return createCommand('generate', 'Generate a CRS and print its id.', [
+  return createRequestCommand('generate', 'Generate a CRS and print its id.', [
     'arca crs generate',
     'arca crs generate --max-bits 2048',
   ])
     .option('--max-bits <n>', 'bits that one proof may cover; the node chooses if absent', parseBits)
-    .addOption(dirOption())
-    .addOption(urlOption())
-    .addOption(publicUrlOption())
     .addOption(paramsOption())
-    .addOption(domainNameOption())
-    .addOption(domainVersionOption())
-    .addOption(domainChainOption())
-    .addOption(domainContractOption())
-    .addOption(extraDataOption())
-    .addOption(jsonOption())
     .action((options) =>
       runAction(options, async (output) => (await import('../actions/crs.ts')).runGenerateCrs(options, output)),
     );
 }
 
 function listCommand() {
-  return createCommand('list', 'List the CRSs of a node.', ['arca crs list'])
-    .addOption(dirOption())
-    .addOption(urlOption())
-    .addOption(jsonOption())
-    .action((options) =>
-      runAction(options, async (output) => (await import('../actions/key.ts')).runList(options, 'crs', output)),
-    );
+  return createNodeCommand('list', 'List the CRSs of a node.', ['arca crs list']).action((options) =>
+    runAction(options, async (output) => (await import('../actions/key.ts')).runList(options, 'crs', output)),
+  );
 }
 
 function parseBits(text: string): number {

@@ -3,18 +3,12 @@
  */
 import { Option } from '@commander-js/extra-typings';
 import { FORMAT_NAMES } from '../client/ciphertext-names.ts';
-import {
-  domainChainOption,
-  domainContractOption,
-  domainNameOption,
-  domainVersionOption,
-  extraDataOption,
-} from '../client/domain-options.ts';
-import { createCommand, dirOption, jsonOption, publicUrlOption, runAction, urlOption } from '../framework/command.ts';
+import { createRequestCommand } from '../client/request-command.ts';
+import { runAction } from '../framework/command.ts';
 
 /** Returns the `encrypt` command. */
 export function encryptCommand() {
-  return createCommand('encrypt', 'Encrypt a value under a key of a node.', [
+  return createRequestCommand('encrypt', 'Encrypt a value under a key of a node.', [
     'arca encrypt --type euint64 42 --out answer.ct',
     'arca encrypt --type ebool true | arca decrypt -',
     'arca encrypt --type euint8 7 --format small-expanded --key 0f3a…',
@@ -29,15 +23,6 @@ export function encryptCommand() {
     )
     .option('--key <id>', 'key to encrypt under; the one generated last if absent')
     .option('-o, --out <file>', 'write the ciphertext file there instead of standard output')
-    .addOption(dirOption())
-    .addOption(urlOption())
-    .addOption(publicUrlOption())
-    .addOption(domainNameOption())
-    .addOption(domainVersionOption())
-    .addOption(domainChainOption())
-    .addOption(domainContractOption())
-    .addOption(extraDataOption())
-    .addOption(jsonOption())
     .action((value, options) =>
       runAction(options, async (output) => (await import('../actions/encrypt.ts')).runEncrypt(value, options, output)),
     );

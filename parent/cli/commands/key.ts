@@ -2,22 +2,8 @@
  * `arca key generate|list|show`: the FHE keys of a node.
  */
 import type { Command } from '@commander-js/extra-typings';
-import {
-  domainChainOption,
-  domainContractOption,
-  domainNameOption,
-  domainVersionOption,
-  extraDataOption,
-} from '../client/domain-options.ts';
-import {
-  createCommand,
-  dirOption,
-  jsonOption,
-  paramsOption,
-  publicUrlOption,
-  runAction,
-  urlOption,
-} from '../framework/command.ts';
+import { createRequestCommand } from '../client/request-command.ts';
+import { createCommand, createNodeCommand, paramsOption, publicUrlOption, runAction } from '../framework/command.ts';
 
 /** Returns the `key` command with its subcommands. */
 export function keyCommand(): Command {
@@ -29,42 +15,27 @@ export function keyCommand(): Command {
 }
 
 function generateCommand() {
-  return createCommand('generate', 'Generate an FHE key and print its id.', [
+  return createRequestCommand('generate', 'Generate an FHE key and print its id.', [
     'arca key generate                       # with the parameters the node was started for',
     'arca key generate --params default      # production parameters: about a minute, 500 MB of public keys',
   ])
-    .addOption(dirOption())
-    .addOption(urlOption())
-    .addOption(publicUrlOption())
     .addOption(paramsOption())
-    .addOption(domainNameOption())
-    .addOption(domainVersionOption())
-    .addOption(domainChainOption())
-    .addOption(domainContractOption())
-    .addOption(extraDataOption())
-    .addOption(jsonOption())
     .action((options) =>
       runAction(options, async (output) => (await import('../actions/key.ts')).runGenerate(options, output)),
     );
 }
 
 function listCommand() {
-  return createCommand('list', 'List the FHE keys of a node.', ['arca key list', 'arca key list --json'])
-    .addOption(dirOption())
-    .addOption(urlOption())
-    .addOption(jsonOption())
-    .action((options) =>
+  return createNodeCommand('list', 'List the FHE keys of a node.', ['arca key list', 'arca key list --json']).action(
+    (options) =>
       runAction(options, async (output) => (await import('../actions/key.ts')).runList(options, 'key', output)),
-    );
+  );
 }
 
 function showCommand() {
-  return createCommand('show', 'Show what the node signed about a key.', ['arca key show', 'arca key show 0f3a…'])
+  return createNodeCommand('show', 'Show what the node signed about a key.', ['arca key show', 'arca key show 0f3a…'])
     .argument('[id]', 'id of the key; the one generated last if absent')
-    .addOption(dirOption())
-    .addOption(urlOption())
     .addOption(publicUrlOption())
-    .addOption(jsonOption())
     .action((id, options) =>
       runAction(options, async (output) => (await import('../actions/key.ts')).runShow(id, options, output)),
     );

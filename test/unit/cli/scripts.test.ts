@@ -14,6 +14,11 @@ path = "/var/lib/arca/public"
 path = "/var/lib/arca/private"
 [state]
 path = "/var/lib/arca/core.sqlite"
+[attestation]
+charter_path = "/etc/arca/charter.cbor"
+record_path = "/var/lib/arca/record.cbor"
+releases_path = "/var/lib/arca/releases.cbor"
+developer_root_path = "/etc/arca/developer-root.pem"
 `;
 
 t.test('help, versions and wrong usage are as the script says', { timeout: 120_000 }, async (t) => {
