@@ -88,9 +88,9 @@ function runCommand(
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: '/usr/bin:/bin' },
       signal,
-      timeout: timeoutMs,
       killSignal: 'SIGKILL',
     });
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     const output = bounded(NSM_MAX_RESPONSE_BYTES);
     const errors = bounded(MAX_ERROR_TEXT_BYTES);
     child.stderr.on('data', errors.add);
@@ -98,8 +98,12 @@ function runCommand(
       output.add(chunk);
       if (output.isOver()) child.kill('SIGKILL');
     });
-    child.once('error', (error) => reject(cannotRun(path, error)));
+    child.once('error', (error) => {
+      clearTimeout(timer);
+      reject(cannotRun(path, error));
+    });
     child.once('close', (status, killedBy) => {
+      clearTimeout(timer);
       const document = output.bytes();
       if (output.isOver()) reject(new KmsError('ATTESTATION_INVALID', 'the command wrote more than any document'));
       else if (killedBy !== null)
