@@ -7,7 +7,8 @@ import type { Clock } from '../../common/clock.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import { ChainCache } from '../document/index.ts';
-import { type MeshLeaf, makeLeaf } from './leaf.ts';
+import type { MeshLeaf } from './leaf.ts';
+import { makeLeaf } from './make-leaf.ts';
 import type { JudgedConnection, MeshEndpoint, MeshHealth, MeshLimits, MeshSelf, MeshView } from './mesh-context.ts';
 
 const TICK_MS = 1_000;

@@ -97,7 +97,7 @@ async function exchangeProofs(deps: HandshakeDeps, peer: JudgedPeer): Promise<Me
   if (answer.type !== 'verdict') throw refuse('malformed', 'a second proof in place of the verdict');
   if (decodeVerdict(answer.body).length > 0) throw refused(answer.body);
   if (signal.aborted) throw signal.reason;
-  endpoint.view.noteIncarnation(peer.leaf.party, proof.incarnation);
+  if (peer.leaf.role === 'engine') endpoint.view.noteIncarnation(peer.leaf.party, proof.incarnation);
   const connection = openConnection({ socket, peer, proof, leaf }, endpoint);
   // Registering judges once more: the view may have changed since the proof was.
   if (socket.destroyed) throw new KmsError('ATTESTATION_REJECTED', await connection.closed);

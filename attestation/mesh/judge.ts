@@ -104,7 +104,7 @@ export async function judgeProof(
   const wrong = [
     ...claimMismatches(proof.claims, expected),
     ...helloMismatches(hello, leaf),
-    ...incarnationMismatch(leaf.party, incarnation, judge),
+    ...incarnationMismatch(leaf, incarnation, judge),
     ...signatureMismatch(proof, leaf, digest),
   ];
   const document = await verified(proof.document, judge);
@@ -125,13 +125,39 @@ export async function judgeProof(
  */
 export function judgeAgain(peer: JudgedPeer, proof: JudgedProof, judge: Judge): readonly Mismatch[] {
   const { leaf } = peer;
-  const wrong = [...trust(peer, judge).wrong, ...incarnationMismatch(leaf.party, proof.incarnation, judge)];
+  const wrong = [...trust(peer, judge).wrong, ...incarnationMismatch(leaf, proof.incarnation, judge)];
   if (judge.clock.nowMs() >= leaf.notAfterMs) {
     wrong.push({ reason: 'certificate', detail: `its leaf ended ${isoTime(leaf.notAfterMs)}` });
   }
   if (!equalBytes(proof.context, judge.view.context()))
     wrong.push({ reason: 'context', detail: 'the context changed' });
   return wrong;
+}
+
+/**
+ * Judges a document that the own attester made just now, so that a process whose clock, chain or instance its peers
+ * would refuse learns it first.
+ *
+ * @throws KmsError `ATTESTATION_INVALID` if it does not verify or is not about this process.
+ */
+export async function judgeOwn(
+  document: Uint8Array,
+  { self, view, clock, limits, chains }: Judge,
+): Promise<VerifiedDocument> {
+  const own = await verifyLiveDocument(document, {
+    anchor: view.anchor,
+    nowMs: clock.nowMs(),
+    maxAgeMs: limits.maxProofAgeMs,
+    skewMs: limits.maxSkewMs,
+    cache: chains,
+  });
+  if (own.moduleId !== self.moduleId) {
+    throw new KmsError('ATTESTATION_INVALID', 'the own document names another module than this process was told');
+  }
+  if (self.role === 'engine' && !isSame(own.pcrs.get(INSTANCE_PCR), instanceRegister(own.instanceId))) {
+    throw new KmsError('ATTESTATION_INVALID', 'PCR4 of the own document is not the instance of its module id');
+  }
+  return own;
 }
 
 /** What depends on the view and is asked again whenever the view changes: party, charter, instance, release. */
@@ -208,7 +234,9 @@ function signatureMismatch({ meshSignature }: Proof, leaf: LeafClaims, digest: U
   return ok ? [] : [{ reason: 'proof', detail: 'the mesh key did not sign this connection' }];
 }
 
-function incarnationMismatch(party: number, incarnation: number, { view }: Judge): readonly Mismatch[] {
+/** Incarnations are counted by engines, in their vaults; a parent has none. */
+function incarnationMismatch({ role, party }: LeafClaims, incarnation: number, { view }: Judge): readonly Mismatch[] {
+  if (role !== 'engine') return [];
   const least = view.party(party)?.minIncarnation ?? Number.POSITIVE_INFINITY;
   if (incarnation >= least) return [];
   return [{ reason: 'incarnation', detail: `needs at least ${least}, it has ${incarnation}` }];

@@ -1,30 +1,22 @@
 /**
  * The ephemeral leaf of a process: a P-256 key that lives in this process alone, and its self-signed certificate that
  * carries an attestation document over that key, who the process says it is, and the party's signature over the key.
- * The private key is secret: it goes into OpenSSL's context and its copies here are wiped.
+ * Read here, as hostile bytes; made in `make-leaf.ts`.
  *
  * Extension = canonical CBOR ['arca-mesh-leaf-1', network, party, role, document, identity certificate | null,
  * mesh signature | null]. Byte by byte in docs/security/mesh.md.
  */
-import { createHash, generateKeyPair, type KeyObject } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { SecureContext } from 'node:tls';
-import { promisify } from 'node:util';
-import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { decodeStrict, encodeCanonical } from '../cbor.ts';
-import { verifyLiveDocument } from '../document/index.ts';
 import { isRole, type Role } from '../role.ts';
 import { identityFromCbor, identityToCbor, isParty, MAX_NETWORK_BYTES } from './identity.ts';
-import { INSTANCE_PCR, instanceRegister } from './instance.ts';
-import { type LeafFields, readLeafCertificate, writeLeafCertificate } from './leaf-certificate.ts';
-import type { IdentityCertificate, MeshEndpoint } from './mesh-context.ts';
-import { meshSecureContext } from './tls.ts';
+import { type LeafFields, readLeafCertificate } from './leaf-certificate.ts';
+import type { IdentityCertificate } from './mesh-context.ts';
 
 const LABEL = 'arca-mesh-leaf-1';
 const SIGNATURE_BYTES = 64;
-/** A peer whose clock is behind ours by less than the allowed skew shall not find our leaf too young. */
-const BACKDATED_MS = 60_000;
-const generate = promisify(generateKeyPair);
 
 /** A leaf that is ready for use. */
 export interface MeshLeaf {
@@ -62,90 +54,18 @@ export function leafDigest(leaf: Pick<LeafClaims, 'network' | 'party' | 'role' |
     .digest();
 }
 
-/**
- * Makes a key, has it attested and writes its certificate.
- *
- * The own document is verified first, so a process whose clock or chain its peers would refuse learns it here.
- *
- * @throws {@link KmsError} what the attester throws; `ATTESTATION_INVALID` if the own document does not verify.
- */
-export async function makeLeaf(
-  { self, view, clock, chains, limits }: Pick<MeshEndpoint, 'self' | 'view' | 'clock' | 'chains' | 'limits'>,
-  signal?: AbortSignal,
-): Promise<MeshLeaf> {
-  const { publicKey, privateKey } = await generate('ec', { namedCurve: 'P-256' });
-  const spki = publicKey.export({ type: 'spki', format: 'der' });
-  const { network, party, role, identity } = self;
-  const digest = leafDigest({ network, party, role, spki });
-  const document = await self.attester.attest({ publicKey: spki, userData: digest }, signal);
-  const nowMs = clock.nowMs();
-  const own = await verifyLiveDocument(document, {
-    anchor: view.anchor,
-    nowMs,
-    maxAgeMs: limits.maxProofAgeMs,
-    skewMs: limits.maxSkewMs,
-    cache: chains,
-  });
-  if (own.moduleId !== self.moduleId) {
-    throw new KmsError('ATTESTATION_INVALID', 'the own document names another module than this process was told');
-  }
-  const parent = own.pcrs.get(INSTANCE_PCR);
-  if (role === 'engine' && (parent === undefined || !equalBytes(parent, instanceRegister(own.instanceId)))) {
-    throw new KmsError('ATTESTATION_INVALID', 'PCR4 of the own document is not the instance of its module id');
-  }
-  const notBeforeMs = Math.max(nowMs - BACKDATED_MS, own.notBeforeMs);
-  const payload = encodeCanonical([
+/** Returns the content of the private extension. */
+export function encodeLeafPayload(leaf: Omit<LeafClaims, 'der' | 'sha256' | keyof LeafFields>): Uint8Array {
+  const { identityCertificate, meshSignature } = leaf;
+  return encodeCanonical([
     LABEL,
-    network,
-    party,
-    role,
-    document,
-    identity ? identityToCbor(identity.certificate) : null,
-    identity ? identity.sign(digest) : null,
+    leaf.network,
+    leaf.party,
+    leaf.role,
+    leaf.document,
+    identityCertificate ? identityToCbor(identityCertificate) : null,
+    meshSignature ?? null,
   ]);
-  const der = writeLeafCertificate({ spki, notBeforeMs, notAfterMs: own.notAfterMs, payload }, privateKey);
-  const notAfterMs = Math.floor(own.notAfterMs / 1000) * 1000;
-  return {
-    der,
-    sha256: sha256(der),
-    spki,
-    secureContext: toSecureContext(der, privateKey),
-    notBeforeMs,
-    notAfterMs,
-    renewAtMs: nowMs + ((notAfterMs - nowMs) * 2) / 3,
-  };
-}
-
-function toSecureContext(der: Uint8Array, privateKey: KeyObject): SecureContext {
-  const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
-  const keyPem = pem('PRIVATE KEY', pkcs8);
-  try {
-    return meshSecureContext(pem('CERTIFICATE', der), keyPem);
-  } finally {
-    keyPem.fill(0);
-    pkcs8.fill(0);
-  }
-}
-
-const BASE64 = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
-
-/** Writes PEM into a buffer of its own: a private key must not pass through a string, which nobody can wipe. */
-function pem(label: string, bytes: Uint8Array): Buffer {
-  const [head, foot] = [`-----BEGIN ${label}-----\n`, `-----END ${label}-----\n`];
-  const groups = Math.ceil(bytes.length / 3);
-  const out = Buffer.alloc(head.length + groups * 4 + Math.ceil(groups / 16) + foot.length);
-  let at = out.write(head);
-  for (let group = 0; group < groups; group++) {
-    const from = group * 3;
-    const word = ((bytes[from] ?? 0) << 16) | ((bytes[from + 1] ?? 0) << 8) | (bytes[from + 2] ?? 0);
-    for (let i = 0; i < 4; i++) {
-      const digit = from + i <= bytes.length ? BASE64[(word >> (18 - 6 * i)) & 0x3f] : 0x3d;
-      out[at++] = digit ?? 0x3d;
-    }
-    if (group % 16 === 15 || group === groups - 1) out[at++] = 0x0a;
-  }
-  out.write(foot, at);
-  return out;
 }
 
 /**

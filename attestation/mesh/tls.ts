@@ -46,8 +46,10 @@ export function clientTls(raw: Duplex, secureContext: SecureContext, signal: Abo
 }
 
 /** Runs TLS as server over a raw stream; see {@link clientTls}. */
-export function serverTls(raw: Duplex, secureContext: SecureContext, signal: AbortSignal): Promise<TLSSocket> {
-  return settled(new TLSSocket(raw, { isServer: true, secureContext, ...OPTIONS }), 'secure', signal);
+export async function serverTls(raw: Duplex, secureContext: SecureContext, signal: AbortSignal): Promise<TLSSocket> {
+  const socket = await settled(new TLSSocket(raw, { isServer: true, secureContext, ...OPTIONS }), 'secure', signal);
+  // Only a tls.Server resets this; node:http2 waits for ever for a socket that still says it connects.
+  return Object.assign(socket, { secureConnecting: false });
 }
 
 function settled(socket: TLSSocket, event: 'secure' | 'secureConnect', signal: AbortSignal): Promise<TLSSocket> {

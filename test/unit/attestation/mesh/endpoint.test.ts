@@ -10,6 +10,8 @@ import {
   createTestMesh,
   makeTestParty,
   measurements,
+  type TestMesh,
+  type TestView,
   tryPair,
   viewOf,
 } from '../../../helpers/mesh-pair.ts';
