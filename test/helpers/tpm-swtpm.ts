@@ -3,7 +3,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, watch } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
@@ -19,13 +19,6 @@ export function findSwtpm(): string | undefined {
 export async function startSwtpm(t: Teardown, program: string): Promise<string> {
   const folder = tempDir(t);
   const path = join(folder, 'tpm');
-  const appeared = new Promise<void>((resolve) => {
-    const watcher = watch(folder, () => {
-      if (!existsSync(path)) return;
-      watcher.close();
-      resolve();
-    });
-  });
   const args = ['socket', '--tpm2', '--tpmstate', `dir=${folder}`, '--server', `type=unixio,path=${path}`];
   const child = spawn(program, [...args, '--flags', 'not-need-init,startup-clear'], { stdio: 'ignore' });
   const exited = once(child, 'exit');
@@ -33,6 +26,22 @@ export async function startSwtpm(t: Teardown, program: string): Promise<string> 
     child.kill();
     await exited;
   });
-  await Promise.race([appeared, exited.then(() => Promise.reject(new Error('swtpm does not start')))]);
+  let isOver = false;
+  exited.then(() => (isOver = true)).catch(() => undefined);
+  while (!(await canConnect(path))) {
+    if (isOver) throw new Error('swtpm does not start');
+  }
   return path;
+}
+
+async function canConnect(path: string): Promise<boolean> {
+  const socket = connect(path);
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
