@@ -40,10 +40,19 @@ export class Faults {
     const shown = this.#found.slice(0, 32);
     const rest = this.#found.length - shown.length;
     const more = rest > 0 ? `; and ${rest} more` : '';
-    throw new KmsError('REQUEST_INVALID', `${what} is invalid: ${shown.join('; ')}${more}`, {
+    const error = new KmsError('REQUEST_INVALID', `${what} is invalid: ${shown.join('; ')}${more}`, {
       faults: this.#found.length,
     });
+    FAULTS.set(error, [...this.#found]);
+    throw error;
   }
+}
+
+const FAULTS = new WeakMap<Error, readonly string[]>();
+
+/** Returns every fault that an error of {@link Faults.check} is about, or undefined for other errors. */
+export function faultsOf(error: unknown): readonly string[] | undefined {
+  return error instanceof Error ? FAULTS.get(error) : undefined;
 }
 
 /** One value with the place where it stands. Every getter returns a harmless value after noting a fault. */

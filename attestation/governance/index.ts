@@ -14,6 +14,7 @@ export { GOVERNANCE_LABEL } from './canonical.ts';
 export * from './charter.ts';
 export { type KeySignature, rawPublicKey } from './ed25519.ts';
 export * from './expiry.ts';
+export { faultsOf } from './fields.ts';
 export * from './kinds.ts';
 export { measurementsOf } from './measurements.ts';
 export { isDeveloperNetwork, supermajority } from './names.ts';

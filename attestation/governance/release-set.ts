@@ -218,13 +218,18 @@ export function releaseSetToJson(set: ReleaseSet): Readonly<Record<string, unkno
   return { version: set.version, network: set.network, entries: set.entries.map(entryToJson) };
 }
 
+/** Returns registers as JSON has them: index to hexadecimal digits. */
+export function pcrsToJson(pcrs: ReleaseEntry['pcrs']): Readonly<Record<string, string>> {
+  return Object.fromEntries([...pcrs].map(([index, value]) => [index, toHex(value)]));
+}
+
 /** Returns the JSON form of one entry. */
 export function entryToJson(entry: ReleaseEntry): Readonly<Record<string, unknown>> {
   return {
     release: entry.release,
     platform: entry.platform,
     role: entry.role,
-    pcrs: Object.fromEntries([...entry.pcrs].map(([index, value]) => [index, toHex(value)])),
+    pcrs: pcrsToJson(entry.pcrs),
     notBefore: new Date(entry.notBeforeMs).toISOString(),
     notAfter: new Date(entry.notAfterMs).toISOString(),
     ...(entry.supersededBy === undefined ? {} : { supersededBy: entry.supersededBy }),

@@ -36,8 +36,8 @@ export interface UpgradeStep {
   readonly text: string;
   /** Release set that the step is about, for `sign` and `apply`. */
   readonly version: number | undefined;
-  /** Releases to start, for `run`. */
-  readonly releases: readonly string[];
+  /** What to start, for `run`. */
+  readonly programs: readonly Pick<ReleaseEntry, 'release' | 'role' | 'pcrs'>[];
   readonly fromMs: number;
   /** By when everybody must have finished. */
   readonly untilMs: number;
@@ -210,31 +210,32 @@ function lockOutOf({ set, entry, fromMs, untilMs }: Need): LockOut[] {
       pcrs,
       atMs,
       reason,
-      text: `from ${new Date(atMs).toISOString()} a party with set ${set.version} refuses a ${role} that runs ${release}: ${why}`,
+      text: `from ${new Date(atMs).toISOString()} a party with set ${set.version} refuses the ${role} of one that runs ${release}: ${why}`,
     },
   ];
   if (listed === undefined) return at(fromMs, 'not-listed', `set ${set.version} does not list it`);
   if (fromMs < listed.notBeforeMs) return at(fromMs, 'not-yet', 'it is not trusted yet');
-  if (untilMs > listed.notAfterMs) return at(Math.max(fromMs, listed.notAfterMs), 'expired', 'it has expired');
+  if (untilMs >= listed.notAfterMs) return at(Math.max(fromMs, listed.notAfterMs), 'expired', 'it has expired');
   return [];
 }
 
-const names = (entries: readonly ReleaseEntry[]) => [...new Set(entries.map(({ release }) => release))];
-
 function signStep({ next, nowMs, stepMs }: Scene): UpgradeStep {
   const text = `release keys sign set ${next.version}, governance approves it`;
-  return { action: 'sign', text, version: next.version, releases: [], fromMs: nowMs, untilMs: nowMs + stepMs };
+  return { action: 'sign', text, version: next.version, programs: [], fromMs: nowMs, untilMs: nowMs + stepMs };
 }
 
 function applyStep({ next, delayMs }: Scene, fromMs: number, untilMs: number): UpgradeStep {
   const wait =
     delayMs === 0 ? 'it holds at once' : `it holds ${delayMs / 3_600_000} h after a party's first sight of it`;
   const text = `every party applies set ${next.version}; ${wait}`;
-  return { action: 'apply', text, version: next.version, releases: [], fromMs, untilMs };
+  return { action: 'apply', text, version: next.version, programs: [], fromMs, untilMs };
 }
 
 function runStep({ target }: Scene, fromMs: number, untilMs: number): UpgradeStep {
-  const releases = names(target);
-  const text = `every party moves to ${releases.join(', ')}, one after the other`;
-  return { action: 'run', text, version: undefined, releases, fromMs, untilMs };
+  const roles = new Map<string, Set<Role>>();
+  for (const { release, role } of target) roles.set(release, new Set([...(roles.get(release) ?? []), role]));
+  const what = [...roles].map(([release, set]) => `${release} (${[...set].join(', ')})`).join(', ');
+  const programs = target.map(({ release, role, pcrs }) => ({ release, role, pcrs }));
+  const text = `every party moves to ${what}, one party after the other`;
+  return { action: 'run', text, version: undefined, programs, fromMs, untilMs };
 }

@@ -16,6 +16,7 @@ import {
 import { equalBytes, fromHex, toHex } from '../../../common/bytes.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import { readChecked } from '../governance/checked.ts';
 import { readPublicKey } from '../governance/key-files.ts';
 import { parseNumber } from '../governance/numbers.ts';
 import { readBytes, readObject, writeNewFile } from '../governance/object-files.ts';
@@ -63,8 +64,8 @@ export async function runShow(
 
 /** `arca charter check`. */
 export async function runCheck(file: string, output: Output): Promise<void> {
-  const charter = await readObject(file, 'charter');
-  output.result({ ok: true, ...factsOf(charter) }, `ok: ${describe(charter)}`);
+  const charter = await readChecked(file, 'charter', output);
+  if (charter !== undefined) output.result({ ok: true, faults: [], ...factsOf(charter) }, `ok: ${describe(charter)}`);
 }
 
 function factsOf(charter: Charter) {

@@ -110,7 +110,7 @@ function report(record: Signed<GovernedRecord>, output: Output, status: StatusRe
     ),
     `  context       ${toHex(body.context)}`,
     `  policy        ${body.authorizationPolicy}`,
-    `  domains       ${body.eip712Domains === undefined ? 'any' : body.eip712Domains.map(({ name, chainId }) => `${name} on chain ${chainId}`).join(', ')}`,
+    `  domains       ${describeDomains(body)}`,
     ...(body.aws === undefined
       ? []
       : [`  aws           ${body.aws.account} ${body.aws.region} ${body.aws.primaryKeyId}, ${body.aws.backupKeyId}`]),
@@ -122,6 +122,12 @@ function report(record: Signed<GovernedRecord>, output: Output, status: StatusRe
     { record: signedToJson(record, recordToJson), digest, proposalDigest: proposal, ...(status && { status }) },
     lines.join('\n'),
   );
+}
+
+function describeDomains({ eip712Domains }: GovernedRecord): string {
+  if (eip712Domains === undefined) return 'any';
+  if (eip712Domains.length === 0) return 'none';
+  return eip712Domains.map(({ name, chainId }) => `${name} on chain ${chainId}`).join(', ');
 }
 
 function checkFollows(record: GovernedRecord, previous: GovernedRecord | undefined, network: string): void {

@@ -23,6 +23,7 @@ import type { NodeSelection } from '../client/session.ts';
 import { EXIT, failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { approvalReport, describeApproval, releaseReport, type StatusReport } from '../governance/approval-report.ts';
+import { readChecked } from '../governance/checked.ts';
 import { readSigningKey } from '../governance/key-files.ts';
 import { applyToNode, readNodeGovernance } from '../governance/node-governance.ts';
 import { readObject, writeNewFile } from '../governance/object-files.ts';
@@ -76,7 +77,8 @@ export async function runCheck(
   options: Trust & { readonly previous?: string | undefined },
   output: Output,
 ): Promise<void> {
-  const set = await readObject(file, 'release-set'); // fails with every fault of the entries
+  const set = await readChecked(file, 'release-set', output);
+  if (set === undefined) return;
   const trust = await readTrust(options);
   const statuses = statusesOf(set, trust);
   const nowMs = systemClock.nowMs();

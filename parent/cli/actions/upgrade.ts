@@ -2,8 +2,8 @@
  * What `arca upgrade plan` does.
  */
 import {
-  entryToJson,
   type LockOut,
+  pcrsToJson,
   type UpgradeOrder,
   type UpgradePlan,
   upgradePlan,
@@ -45,8 +45,9 @@ const iso = (ms: number) => new Date(ms).toISOString();
 
 function jsonOf(plan: UpgradePlan) {
   if (plan.ok) {
-    const steps = plan.steps.map(({ fromMs, untilMs, ...step }) => ({
+    const steps = plan.steps.map(({ fromMs, untilMs, programs, ...step }) => ({
       ...step,
+      programs: programs.map(({ pcrs, ...program }) => ({ ...program, pcrs: pcrsToJson(pcrs) })),
       from: iso(fromMs),
       until: iso(untilMs),
     }));
@@ -57,8 +58,7 @@ function jsonOf(plan: UpgradePlan) {
 }
 
 function lockOutJson({ atMs, pcrs, ...lockOut }: LockOut) {
-  const entry = entryToJson({ ...lockOut, platform: 'enclave', pcrs, notBeforeMs: 0, notAfterMs: 0 });
-  return { ...lockOut, pcrs: entry.pcrs, at: iso(atMs) };
+  return { ...lockOut, pcrs: pcrsToJson(pcrs), at: iso(atMs) };
 }
 
 function describe(plan: UpgradePlan, from: number, to: number): string {

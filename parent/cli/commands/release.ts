@@ -69,7 +69,7 @@ function showCommand() {
 }
 
 function checkCommand() {
-  return createCommand('check', 'Check everything about a release set; exit code 0 only if engines would take it.', [
+  return createCommand('check', 'Check a release set as engines do; exit code 0 only without a fault.', [
     'arca release check 2.cbor --record record-1.cbor --charter party-1.charter --previous 1.cbor',
   ])
     .argument('<file>', 'release set in either form')
