@@ -69,7 +69,8 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
   const reasons = (): string[] => {
     if (draining.signal.aborted) return ['the node is stopping'];
     if (engine.state !== 'connected') return [`the engine is not connected: ${engine.reason ?? 'starting'}`];
-    return recovered ? [] : ['requests of the last run are being taken up'];
+    const tls = deps.tls?.reasons?.() ?? [];
+    return recovered ? [...tls] : ['requests of the last run are being taken up', ...tls];
   };
   const all: Health = { reasons: () => [...reasons(), ...health.reasons()] };
   const methods: GrpcMethods = new Map([

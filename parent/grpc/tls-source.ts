@@ -25,6 +25,8 @@ export interface TlsSource {
   current(): TlsMaterial;
   /** Calls `listener` with each new material until the returned function is called. */
   onChange(listener: (material: TlsMaterial) => void): () => void;
+  /** Reasons why nobody can be served with what there is, for people. */
+  reasons?(): readonly string[];
   close(): void;
 }
 
@@ -110,7 +112,7 @@ async function read({ certPath, keyPath, clientCaPath }: TlsFiles, clock: Clock,
   const [cert, key, clientCa] = await Promise.all([
     readText(certPath, 'service.tls.cert_path'),
     readText(keyPath, 'service.tls.key_path'),
-    clientCaPath === undefined ? undefined : readText(clientCaPath, 'service.tls.client_ca_path'),
+    clientCaPath === undefined ? undefined : readClientAuthorities(clientCaPath),
   ]);
   const leaf = parseCertificate(cert, certPath);
   const privateKey = parseKey(key, keyPath);
@@ -122,7 +124,6 @@ async function read({ certPath, keyPath, clientCaPath }: TlsFiles, clock: Clock,
   if (notAfter <= clock.nowMs()) throw invalid(`${certPath} ended on ${leaf.validTo}`);
   if (Date.parse(leaf.validFrom) > clock.nowMs()) throw invalid(`${certPath} begins on ${leaf.validFrom}`);
   const authorities = clientCa === undefined ? [] : splitPem(clientCa);
-  if (clientCa !== undefined && clientCaPath !== undefined) checkAuthorities(authorities, clientCaPath);
   const { fingerprint256, validTo } = leaf;
   const line = { event: 'tls.loaded', certPath, fingerprint256, validTo, clientAuthorities: authorities.length };
   if (notAfter - clock.nowMs() < WARN_BEFORE_MS) log.warn(line, 'the server certificate ends soon');
@@ -131,6 +132,17 @@ async function read({ certPath, keyPath, clientCaPath }: TlsFiles, clock: Clock,
     log.warn({ event: 'tls.key_readable', keyPath }, 'every user of this machine can read the private key');
   }
   return { cert, key, ...(clientCa === undefined ? {} : { clientCa }) };
+}
+
+/**
+ * Reads the authorities of client certificates.
+ *
+ * @throws {@link KmsError} `CONFIG_INVALID` if the file holds none, or one that cannot be used.
+ */
+export async function readClientAuthorities(path: string): Promise<string> {
+  const text = await readText(path, 'service.tls.client_ca_path');
+  checkAuthorities(splitPem(text), path);
+  return text;
 }
 
 /**

@@ -72,12 +72,21 @@ export async function locateNode(selection: NodeSelection): Promise<NodeAddresse
 export async function withNode<T>(selection: NodeSelection, body: (session: Session) => Promise<T>): Promise<T> {
   const addresses = await locateNode(selection);
   if (addresses.local === undefined) await ensureStateFolder(addresses.dir);
-  const client = openKmsClient(addresses.clientUrl, await readClientTls(selection));
+  const client = openKmsClient(dialled(addresses, selection), await readClientTls(selection));
   try {
     return await body(openSession(addresses, client));
   } finally {
     client.close();
   }
+}
+
+/**
+ * What is dialled: a node of one's own that has TLS is reached over its admin socket, unless certificates are given, so
+ * that nobody needs an authority for his own machine.
+ */
+function dialled({ clientUrl, local }: NodeAddresses, { ca, clientCert }: NodeSelection): string {
+  const secured = clientUrl.startsWith('https:') && ca === undefined && clientCert === undefined;
+  return secured && local?.adminSocket !== undefined ? `unix:${local.adminSocket}` : clientUrl;
 }
 
 function openSession(addresses: NodeAddresses, client: KmsClient): Session {
