@@ -131,7 +131,9 @@ class Measurement implements MeasuredProgram {
     const changed = new Set<string>([...(await this.#editedFiles(startedMs)), ...this.#newFiles()]);
     if (changed.size === 0) return { changed: [], pcrs: this.pcrs };
     const labels = [...changed].map((path) => this.#label(path)).sort();
-    return { changed: labels, pcrs: distrusted(this.pcrs) };
+    const node = changed.has(this.#nodePath);
+    const sources = changed.size > (node ? 1 : 0);
+    return { changed: labels, pcrs: distrusted(this.role, this.pcrs, { node, sources }) };
   }
 
   /** Files whose bytes are not those that were measured, or that are gone. */
@@ -186,25 +188,22 @@ function line(digest: string, label: string): string {
   return `${digest}  ${label}`;
 }
 
+/** Which register holds what. */
+const ENGINE_REGISTERS = { all: 0, node: 1, sources: 2 } as const;
+const PARENT_REGISTERS = { node: 4, constant: 7, sources: 11, all: 12 } as const;
+
 function registers(
   role: Role,
   entry: string,
   node: string,
   sources: readonly string[],
 ): ReadonlyMap<number, Uint8Array> {
-  const all = measured([entry, node, ...sources]);
-  if (role === 'engine') {
-    return new Map([
-      [0, all],
-      [1, measured([node])],
-      [2, measured(sources)],
-    ]);
-  }
-  return new Map([
-    [4, measured([node])],
-    [7, measured([NO_SECURE_BOOT])],
-    [11, measured(sources)],
-    [12, all],
+  const at = role === 'engine' ? ENGINE_REGISTERS : PARENT_REGISTERS;
+  return new Map<number, Uint8Array>([
+    [at.all, measured([entry, node, ...sources])],
+    [at.node, measured([node])],
+    [at.sources, measured(sources)],
+    ...('constant' in at ? ([[at.constant, measured([NO_SECURE_BOOT])]] as const) : []),
   ]);
 }
 
@@ -214,8 +213,18 @@ function measured(lines: readonly string[]): Uint8Array {
   return extendedPcr(zeroPcr(), createHash('sha384').update(content).digest());
 }
 
-/** What runs is not what was measured, and cannot be known any more: no release lists such registers. */
-function distrusted(pcrs: ReadonlyMap<number, Uint8Array>): ReadonlyMap<number, Uint8Array> {
+/**
+ * What runs is not what was measured, and cannot be known any more: the registers of what changed get values that no
+ * release lists. The others stay, so that a refusal shows where the change is.
+ */
+function distrusted(
+  role: Role,
+  pcrs: ReadonlyMap<number, Uint8Array>,
+  changed: { readonly node: boolean; readonly sources: boolean },
+): ReadonlyMap<number, Uint8Array> {
+  const at = role === 'engine' ? ENGINE_REGISTERS : PARENT_REGISTERS;
   const mark = new TextEncoder().encode('changed after it was measured');
-  return new Map([...pcrs].map(([index, value]) => [index, extendedPcr(value, mark)]));
+  const isGone = (index: number): boolean =>
+    index === at.all || (index === at.node && changed.node) || (index === at.sources && changed.sources);
+  return new Map([...pcrs].map(([index, value]) => [index, isGone(index) ? extendedPcr(value, mark) : value]));
 }

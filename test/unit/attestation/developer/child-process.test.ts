@@ -149,7 +149,10 @@ t.test('a file edited between measurement and start shows in every document, and
   const report = await start(setup.packageRoot, setup.device()).report;
   t.strictSame(setup.changes, [['enclave/rule.ts']]);
   const document = await verify(report.document, setup);
-  for (const [index, value] of setup.program.pcrs) t.notSame(document.pcrs.get(index), value, `register ${index}`);
+  for (const [index, value] of setup.program.pcrs) {
+    const same = Buffer.from(value).equals(document.pcrs.get(index) ?? value);
+    t.equal(same, index === 1, `register ${index}: all but Node’s`);
+  }
 });
 
 t.test('an edit that is taken back before the first document is found all the same', async (t) => {

@@ -51,6 +51,8 @@ const FILES: Readonly<Record<string, string>> = {
   'node_modules/tool/index.js': 'a tool of developers;\n',
 };
 
+const byValue = (a: number, b: number) => a - b;
+
 function put(root: string, path: string, text: string): void {
   mkdirSync(dirname(join(root, path)), { recursive: true });
   writeFileSync(join(root, path), text);
@@ -74,8 +76,8 @@ t.test('an engine fills registers 0, 1, 2, the parent’s programs 4, 7, 11, 12'
     ...place(root),
   });
   t.match([engine?.role, core?.role, connector?.role], ['engine', 'core', 'connector']);
-  t.strictSame([...(engine?.pcrs.keys() ?? [])], [0, 1, 2]);
-  t.strictSame([...(core?.pcrs.keys() ?? [])], [4, 7, 11, 12]);
+  t.strictSame([...(engine?.pcrs.keys() ?? [])].sort(byValue), [0, 1, 2]);
+  t.strictSame([...(core?.pcrs.keys() ?? [])].sort(byValue), [4, 7, 11, 12]);
   for (const measured of [engine, core, connector]) {
     for (const value of measured?.pcrs.values() ?? []) t.notSame(value, zeroPcr(), 'no register is zero');
   }
@@ -143,11 +145,7 @@ t.test('each part changes the registers that measure it, and no other', async (t
     const after = [hex((await measure(root)).pcrs), hex((await measure(root, CORE)).pcrs)] as const;
     writeFileSync(join(root, path), good);
     const differ = before.flatMap((pcrs, i) => [...pcrs].filter(([index, value]) => after[i]?.get(index) !== value));
-    t.strictSame(
-      differ.map(([index]) => index).sort((a, b) => a - b),
-      changed,
-      path,
-    );
+    t.strictSame(differ.map(([index]) => index).sort(byValue), changed, path);
   }
 });
 
@@ -204,9 +202,11 @@ t.test('a second look finds every edit, and shows registers that no release can 
     t.strictSame(look.changed, [label], why);
     t.equal(await program.unchanged(), false, why);
     const again = hex((await measure(root)).pcrs);
-    for (const [index, value] of look.pcrs) {
-      t.notSame(value, program.pcrs.get(index), `${why}: register ${index} is not the measured one`);
-      t.not(toHex(value), again.get(index), `${why}: nor that of the edited program`);
+    const before = hex(program.pcrs);
+    for (const [index, value] of hex(look.pcrs)) {
+      const concerned = index === 0 || index === (label === 'node' ? 1 : 2);
+      t.equal(value !== before.get(index), concerned, `${why}: register ${index}`);
+      t.equal(value !== again.get(index), concerned, `${why}: register ${index} is not that of the edited program`);
     }
   }
 });
