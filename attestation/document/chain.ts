@@ -23,7 +23,7 @@ const ECDSA_SHA384 = { name: 'ECDSA', hash: 'SHA-384' };
 /**
  * Checks 3.1 to 3.8; returns the chain when every certificate could be read, whatever else failed.
  *
- * @param window - The span of time at every moment of which all certificates must be valid; a skew widens nothing else.
+ * @param o.atMs - The moment at which all certificates must be valid, give or take `skewMs`.
  */
 export function readChain(
   o: { anchor: TrustAnchor; cabundle: readonly Uint8Array[]; leaf: Uint8Array; atMs: number; skewMs: number },
@@ -125,10 +125,10 @@ function validityFaults(certificate: Certificate, o: { atMs: number; skewMs: num
 }
 
 /**
- * Checks 5.1: every certificate but the anchor against the key before it.
+ * Checks 5.1: every certificate but the anchor against the key of the one before.
  *
- * @param cache - Chains that it knows are not verified again; a chain found good is added by the caller's `remember`.
- * @returns Remembers the chain; to be called once the document itself has verified.
+ * @param cache - Signatures that it knows are not verified again.
+ * @returns What adds the chain to the cache: to be called once the document itself has verified.
  */
 export async function verifyChain(
   chain: Chain,

@@ -1,4 +1,5 @@
 /** Explanations: numbered checks, every reason at once, and never an exception. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
 import {
@@ -136,4 +137,10 @@ t.test('no input makes it throw', async (t) => {
   );
   await fc.assert(fc.asyncProperty(anything, async (input) => !(await explain(input)).ok));
   t.pass('1 property');
+});
+
+t.test('the manual lists every check with its number and title', async (t) => {
+  const manual = readFileSync(new URL('../../../../docs/attestation.md', import.meta.url), 'utf8');
+  const rows = [...manual.matchAll(/^\| (\d\.\d) \| (.+) \|$/gm)].map((row) => [row[1], row[2]]);
+  t.same(rows, Object.entries(CHECKS));
 });
