@@ -135,7 +135,13 @@ class Listener {
     this.#counts.verified += 1;
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
-    onConnection(connection);
+    try {
+      onConnection(connection);
+    } catch (error) {
+      // One peer's connection must not end the process for the others.
+      endpoint.log.error({ event: 'mesh.accept.bug', err: error });
+      connection.close('it could not be served');
+    }
   }
 
   #report(): void {

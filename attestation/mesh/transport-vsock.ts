@@ -30,7 +30,10 @@ export interface VsockNative {
 const DIAL_WITHIN_MS = 5_000;
 
 /** Returns a transport that listens on a vsock port. A `cid` limits it to one of this machine's own addresses. */
-export function vsockTransport(native: VsockNative, { cid, port }: Partial<VsockAddress> & { port: number }): Transport {
+export function vsockTransport(
+  native: VsockNative,
+  { cid, port }: Partial<VsockAddress> & { port: number },
+): Transport {
   return {
     name: 'vsock',
     listen: async (onRaw) => {

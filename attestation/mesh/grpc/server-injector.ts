@@ -21,23 +21,21 @@ export interface MeshInjector {
  * Returns what puts mesh connections into `server`.
  *
  * A client should renew its connection at two thirds of its life (`mesh-channel.ts` does). One that has not is told to,
- * with HTTP/2's GOAWAY, half way between then and the end, so that its calls can still finish.
+ * with HTTP/2's GOAWAY, half way between then and the end, so that its calls can still finish. A call that crosses the
+ * GOAWAY is refused unprocessed (UNAVAILABLE, `Stream refused by server`); grpc-js repeats it once by itself.
  */
 export function meshInjector(server: Server, clock: Clock): MeshInjector {
-  const injectors = new Map<ConnectionInjector, MeshConnection>();
+  const injectors = new Set<ConnectionInjector>();
   return {
     inject: (connection) => {
       const { stream, renewAtMs, closeAtMs, closed } = connection;
       // One for each connection: an injector drains all that it has.
       const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-      injectors.set(injector, connection);
-      const nowMs = clock.nowMs();
+      injectors.add(injector);
       const drainAtMs = (renewAtMs + closeAtMs) / 2;
-      const timer = setTimeout(
-        () => injector.drain(closeAtMs - drainAtMs),
-        Math.min(drainAtMs - nowMs, LONGEST_TIMER_MS),
-      );
-      timer.unref();
+      const drain = (): void => injector.drain(Math.max(closeAtMs - clock.nowMs(), 0));
+      const inMs = Math.max(drainAtMs - clock.nowMs(), 0);
+      const timer = setTimeout(drain, Math.min(inMs, LONGEST_TIMER_MS)).unref();
       void closed.then(() => {
         clearTimeout(timer);
         injectors.delete(injector);
@@ -46,7 +44,7 @@ export function meshInjector(server: Server, clock: Clock): MeshInjector {
       if (!stream.destroyed) injector.injectConnection(socketForGrpc(connection));
     },
     drain: (graceMs) => {
-      for (const injector of injectors.keys()) injector.drain(graceMs);
+      for (const injector of injectors) injector.drain(graceMs);
     },
   };
 }

@@ -1,0 +1,33 @@
+/**
+ * Keeps a frame link to a peer connected: dials, renews and comes back, while the link moves its sessions along.
+ *
+ * The accepting side needs none of this: it attaches whatever connection of that peer its listener hands out.
+ */
+import type { MeshDialer } from './dialer.ts';
+import type { FrameLink } from './frame-link.ts';
+import { type Renewable, RenewingLink, type RenewingOptions } from './renewing.ts';
+
+/** Settings of {@link dialFrames}. */
+export interface FrameDialerOptions extends Omit<RenewingOptions<Renewable>, 'open'> {
+  readonly dial: MeshDialer;
+  readonly link: FrameLink;
+}
+
+/**
+ * Connects `link` and keeps it so until the returned link is closed.
+ *
+ * A session lives on the connection that was newest when it began. Certificates last hours, the last third of which is
+ * left to sessions of the old connection; one that takes longer fails with `UNAVAILABLE` when the connection ends.
+ */
+export function dialFrames({ dial, link, ...options }: FrameDialerOptions): RenewingLink<Renewable> {
+  const open = async (signal: AbortSignal): Promise<Renewable> => {
+    const connection = await dial(signal);
+    const channel = link.attach(connection.stream);
+    void channel.closed.then((reason) => connection.close(reason));
+    await channel.ready;
+    const { renewAtMs, closed } = connection;
+    // The link retires a channel by itself once its successor is served, and closes it after its last session.
+    return { renewAtMs, closed, close: (reason) => channel.close(reason), retire: () => undefined };
+  };
+  return new RenewingLink({ ...options, open });
+}

@@ -1,0 +1,72 @@
+/** grpc-js over the mesh while certificates of a few seconds are renewed: no call is lost. */
+import { Client, status } from '@grpc/grpc-js';
+import t, { type Test } from 'tap';
+import { MeshChannelCredentials } from '../../../../attestation/mesh/grpc/channel-credentials.ts';
+import type { MeshConnection } from '../../../../attestation/mesh/mesh-context.ts';
+import { createTestMesh } from '../../../helpers/mesh-pair.ts';
+import { ECHO, echoClient, serveEcho, unary } from './echo.ts';
+
+const ATTESTER = { leafLifeMs: 4_000 };
+const WORKERS = 8;
+
+/** Calls without a pause until `done`; returns how many there were. Any failure rejects. */
+async function callUntil(done: () => boolean, call: (text: string) => Promise<string>): Promise<number> {
+  let calls = 0;
+  const work = async (worker: number): Promise<void> => {
+    while (!done()) {
+      const text = `worker ${worker}, call ${calls}`;
+      if ((await call(text)) !== text) throw new Error('a wrong answer');
+      calls += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: WORKERS }, (_, worker) => work(worker)));
+  return calls;
+}
+
+/** Repeats a call that HTTP/2 refused before anything was done: it crossed the server's GOAWAY. */
+async function repeatRefused(call: () => Promise<string>): Promise<string> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof Error && /Stream refused by server/.test(error.message))) throw error;
+    }
+  }
+}
+
+async function serve(t: Test) {
+  const mesh = await createTestMesh(t);
+  const served = await serveEcho(t, await mesh.endpoint('core', { attester: ATTESTER }), 'unix');
+  const endpoint = await mesh.endpoint('connector', { attester: ATTESTER });
+  return { served, endpoint };
+}
+
+t.test('a channel of the mesh renews before the end: calls run on, old connections close', async (t) => {
+  const { served, endpoint } = await serve(t);
+  const { channel, echo, never } = echoClient(t, endpoint, served.target);
+  await echo('first');
+  // Begins on the first connection and ends after its successor has come.
+  const spanning = t.rejects(never(1_500), { code: status.DEADLINE_EXCEEDED }, 'a call under way kept its connection');
+  const calls = await callUntil(() => channel.renewals() === 2, echo);
+  t.ok(calls > 200, `${calls} calls`);
+  await spanning;
+  t.match(await served.connections[0]?.closed, /peer closed/, 'the client closed it, not its age');
+  t.equal(served.listener.stats().verified, 3);
+});
+
+t.test('a plain grpc-js client is told in time by the server: no call that was begun is lost', async (t) => {
+  const { served, endpoint } = await serve(t);
+  const connections: MeshConnection[] = [];
+  const credentials = new MeshChannelCredentials({
+    endpoint,
+    expect: { service: 'core-grpc', role: 'core' },
+    onConnection: (connection) => connections.push(connection),
+  });
+  const client = new Client(served.target, credentials);
+  t.teardown(() => client.close());
+  const calls = await callUntil(
+    () => connections.length === 3,
+    (text) => repeatRefused(() => unary(client, ECHO.echo, text)),
+  );
+  t.ok(calls > 200, `${calls} calls`);
+});
