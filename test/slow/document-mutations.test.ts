@@ -108,6 +108,50 @@ t.test('no damaged document verifies as anything but what was signed', async (t)
   t.ok(process.memoryUsage.rss() - before < MEMORY_SLACK_BYTES, 'memory is bounded');
 });
 
+t.test('no damaged certificate is taken, though the document is signed with the right key', async (t) => {
+  const random = seededRandom(seed + 2);
+  const { anchor, chain } = forge;
+  const wrong: string[] = [];
+  let refused = 0;
+  for (let round = 0; round < 10_000; round++) {
+    const certificates = [...chain.cabundle, chain.leaf];
+    const at = 1 + random(certificates.length - 1);
+    const good = certificates[at] ?? chain.leaf;
+    const bad = mutate(random, good, certificates[1 + random(certificates.length - 1)] ?? good);
+    if (hex(bad) === hex(good)) continue;
+    certificates[at] = bad;
+    const damaged = { ...chain, leaf: certificates.pop() ?? chain.leaf, cabundle: certificates };
+    try {
+      await verifyLiveDocument(forge.document({ chain: damaged }), { anchor, nowMs: FORGED_AT_MS });
+      wrong.push(`TAKEN: ${at} ${hex(bad)}`);
+    } catch (error) {
+      if (Object(error).code === 'ATTESTATION_INVALID') refused++;
+      else wrong.push(`THREW: ${error} ${hex(bad)}`);
+    }
+  }
+  t.same(wrong, [], `ARCA_TEST_SEED=${seed}`);
+  t.ok(refused > 9000, `${refused} refused`);
+});
+
+t.test('a damaged payload that is signed is read or refused, never anything else', async (t) => {
+  const random = seededRandom(seed + 3);
+  const { anchor } = forge;
+  const wrong: string[] = [];
+  for (let round = 0; round < 10_000; round++) {
+    let damaged: string | undefined;
+    const payload = (good: Uint8Array) => {
+      const bytes = mutate(random, good, good);
+      damaged = hex(bytes);
+      return bytes;
+    };
+    const document = forge.document({ form: { payload } });
+    await verifyLiveDocument(document, { anchor, nowMs: FORGED_AT_MS }).catch((error) => {
+      if (Object(error).code !== 'ATTESTATION_INVALID') wrong.push(`${error} ${damaged}`);
+    });
+  }
+  t.same(wrong, [], `ARCA_TEST_SEED=${seed}`);
+});
+
 t.test('damaged documents are explained without an exception, and none is said to hold', async (t) => {
   const random = seededRandom(seed + 1);
   const bad: string[] = [];
