@@ -19,11 +19,11 @@ export const VERSION: Limits = { min: 1, max: 0xffff_ffff };
 /** Keys of one kind. */
 export const KEY_COUNT: Limits = { min: 1, max: 64 };
 
-const NETWORK = /^(?:dev:)?[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
+const NETWORK = /^(?=.{1,64}$)(?:dev:)?[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?$/;
 
 /** Reads a network id. */
 export function readNetwork(field: Field): string {
-  return field.text(NETWORK, "1 to 63 of a-z, 0-9, '.' and '-'; developer networks begin with 'dev:'");
+  return field.text(NETWORK, "at most 64 of a-z, 0-9, '.' and '-'; developer networks begin with 'dev:'");
 }
 
 /** Returns whether the network is one of developer mode: `dev:` and anything. */

@@ -2,11 +2,28 @@
  * No two things that a node signs can have the same preimage: each is recognised by its first bytes alone, as
  * docs/security/signatures.md says. Recognition is a function, so what it tells apart is different.
  */
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { globSync, readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import t from 'tap';
+import { attestCommitment } from '../../../attestation/attest-facts.ts';
+import { type CborValue, decodeStrict, encodeCanonical } from '../../../attestation/cbor.ts';
+import {
+  charterDigest,
+  encodeCharter,
+  encodeRecord,
+  encodeReleaseSet,
+  makeCharter,
+  PROPOSAL_KINDS,
+  proposalDigest,
+} from '../../../attestation/governance/index.ts';
+import { identityDigest } from '../../../attestation/mesh/identity.ts';
+import { leafDigest } from '../../../attestation/mesh/leaf.ts';
+import { proofDigest } from '../../../attestation/mesh/proof.ts';
+import { ROLES, SERVICES } from '../../../attestation/role.ts';
 import { concatBytes, toHex } from '../../../common/bytes.ts';
+import { clientLeafDigest } from '../../../parent/core/admin/attested-certificate.ts';
 import { Eip712DomainMsgSchema } from '../../../proto/gen/kms_pb.js';
 import { keccak256 } from '../../../wire/addresses.ts';
 import { buildCaCertificate } from '../../../wire/certificate.ts';
@@ -40,6 +57,7 @@ import { present } from '../../helpers/present.ts';
 import { createReferenceNode } from '../../helpers/reference-node.ts';
 import { D0 } from '../../helpers/requests.ts';
 
+const ROOT = new URL('../../../', import.meta.url);
 const node = createReferenceNode();
 const domain = parseDomain(create(Eip712DomainMsgSchema, D0));
 const verificationKey = verificationKeyField(node.publicKey);
@@ -49,6 +67,8 @@ const fixed = (sizeBytes: number) => fc.uint8Array({ minLength: sizeBytes, maxLe
 const ids = fixed(32)
   .filter((id) => id.some((byte) => byte !== 0))
   .map((id) => idFromBytes(id));
+/** The base point of Ed25519: a public key whose private key does not matter. */
+const ED25519_BASE = new Uint8Array(32).fill(0x66).with(0, 0x58);
 const handles = fc.array(fc.uint8Array({ maxLength: 32 }), { maxLength: 3 });
 const plaintext = fc
   .constantFrom(...FHE_TYPES)
@@ -70,8 +90,102 @@ function preimage712(digestWith: (keccak: (data: Uint8Array) => Uint8Array) => U
   return preimage;
 }
 
+const network = fc.constantFrom('mainnet-1', 'dev:00', 'a');
+const party = fc.integer({ min: 1, max: 0xffff });
+const counter = fc.nat();
+
+/** A labelled preimage, once the function that hashes it has been seen to hash exactly this. */
+function labelled(hash: 'sha256' | 'sha384', fields: readonly CborValue[], digest: Uint8Array): Uint8Array {
+  const preimage = encodeCanonical(fields);
+  const expected = createHash(hash).update(preimage).digest('hex');
+  if (toHex(digest) !== expected) throw new Error(`${String(fields[0])} hashes something else than its row says`);
+  return preimage;
+}
+
+/** Preimages that begin with a label: canonical CBOR `[label, …]`. */
+const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
+  'mesh-identity': fc.tuple(network, party, fixed(32)).map(([net, n, key]) => {
+    const fields = ['arca-identity-1', net, n, 'mesh', key];
+    return labelled('sha256', fields, identityDigest({ network: net, party: n, purpose: 'mesh', key }));
+  }),
+  'mesh-leaf': fc.tuple(network, party, fc.constantFrom(...ROLES), bytes).map(([net, n, role, spki]) => {
+    const fields = ['arca-mesh-leaf-1', net, n, role, spki];
+    return labelled('sha384', fields, leafDigest({ network: net, party: n, role, spki }));
+  }),
+  'mesh-proof': fc
+    .tuple(fc.constantFrom(...ROLES), fc.constantFrom(...SERVICES), fixed(32), fixed(32), fixed(32), network)
+    .chain((head) => fc.tuple(fc.constant(head), fixed(32), party, party, counter, bytes))
+    .map(
+      ([[role, service, exporter, clientLeafSha256, serverLeafSha256, net], context, sender, receiver, n, hello]) => {
+        const channel = { service, exporter, clientLeafSha256, serverLeafSha256 };
+        const claims = { role, service, network: net, context, sender, receiver, incarnation: n };
+        const helloHash = createHash('sha256').update(hello).digest();
+        const head = ['arca-mesh-proof-1', role, service, exporter, clientLeafSha256, serverLeafSha256];
+        return labelled(
+          'sha384',
+          [...head, net, context, sender, receiver, n, Uint8Array.from(helloHash)],
+          proofDigest(channel, claims, hello),
+        );
+      },
+    ),
+  attest: fc
+    .tuple(network, fixed(48), party, fixed(20), fc.string({ maxLength: 20 }), counter)
+    .map(([net, digest, n, address, release, incarnation]) =>
+      labelled(
+        'sha384',
+        ['arca-attest-1', net, digest, n, address, release, incarnation],
+        attestCommitment({ network: net, charterDigest: digest, party: n, address, release, incarnation }),
+      ),
+    ),
+  'client-leaf': fc
+    .tuple(network, party, bytes)
+    .map(([net, n, spki]) => labelled('sha384', ['arca-client-leaf-1', net, n, spki], clientLeafDigest(net, n, spki))),
+  charter: fc.tuple(fc.integer({ min: 1, max: 1024 }), fixed(32)).map(([n, anchor]) => {
+    const charter = makeCharter({
+      network: 'dev:00',
+      party: n,
+      governance: { keys: [ED25519_BASE], threshold: 1 },
+      anchor,
+    });
+    const preimage = encodeCharter(charter);
+    const isHashed = toHex(charterDigest(charter)) === createHash('sha384').update(preimage).digest('hex');
+    return isHashed ? preimage : new Uint8Array();
+  }),
+  proposal: fc.tuple(network, fc.constantFrom(...PROPOSAL_KINDS), fixed(48)).map(([net, kind, digest]) => {
+    const fields = new Map<string, string | Uint8Array>(Object.entries({ network: net, kind, digest }));
+    return labelled('sha384', ['arca-proposal-1', fields], proposalDigest({ network: net, kind, digest }));
+  }),
+  record: fc.tuple(network, counter, fixed(32)).map(([net, version, context]) =>
+    encodeRecord({
+      version,
+      network: net,
+      releaseKeys: [ED25519_BASE],
+      parties: [{ party: 1 }],
+      context,
+      authorizationPolicy: 'published',
+    }),
+  ),
+  'release-set': fc.tuple(network, counter, fixed(48)).map(([net, version, value]) =>
+    encodeReleaseSet({
+      version,
+      network: net,
+      entries: [
+        {
+          release: '1',
+          platform: 'enclave',
+          role: 'engine',
+          pcrs: new Map([[0, value]]),
+          notBeforeMs: 0,
+          notAfterMs: 1,
+        },
+      ],
+    }),
+  ),
+};
+
 /** Makes preimages of each row of the table. */
 const PREIMAGES: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
+  ...LABELLED,
   'user-response-712': fc
     .tuple(bytes, handles, bytes, bytes)
     .map(([publicKey, ctHandles, userDecryptedShare, extraData]) =>
@@ -167,9 +281,27 @@ const TYPE_HASHES = new Map(
   }).map(([name, encodeType]) => [name, toHex(keccak256(Buffer.from(encodeType)))]),
 );
 
+/** The label that each row of our own begins with. */
+const LABELS: Readonly<Record<string, string>> = {
+  'arca-identity-1': 'mesh-identity',
+  'arca-mesh-leaf-1': 'mesh-leaf',
+  'arca-mesh-proof-1': 'mesh-proof',
+  'arca-attest-1': 'attest',
+  'arca-client-leaf-1': 'client-leaf',
+  'arca-charter-1': 'charter',
+  'arca-proposal-1': 'proposal',
+  'arca-record-1': 'record',
+  'arca-release-set-1': 'release-set',
+};
+
 /** Names what a preimage is of, looking at its first bytes only. EIP-712 rows are told apart by their type hash. */
 function recognise(preimage: Uint8Array): string {
   const buffer = Buffer.from(preimage);
+  const [head = 0, textHead = 0] = buffer;
+  // The head of a CBOR array of at most 23 items, then that of a text of at most 23 bytes.
+  if (head >= 0x80 && head <= 0x97 && textHead >= 0x60 && textHead <= 0x77) {
+    return LABELS[buffer.subarray(2, 2 + textHead - 0x60).toString('latin1')] ?? 'nothing';
+  }
   if (buffer[0] === 0x30) return 'ca-certificate';
   if (buffer[0] === 0x19 && buffer[1] === 0x01) return '712';
   const tag = buffer.subarray(0, 8).toString('latin1');
@@ -229,6 +361,34 @@ t.test('a plaintext of the length of a verification key would be taken for a pay
       t.notOk(hasPlaintextWidth({ bytes: new Uint8Array(sizeBytes), fheType }), `type ${fheType}, ${sizeBytes} bytes`);
     }
   }
+});
+
+t.test('labelled preimages are canonical CBOR, so that other fields never give the same bytes', async (t) => {
+  for (const [name, preimages] of Object.entries(LABELLED)) {
+    fc.assert(
+      fc.property(preimages, (preimage) => {
+        const fields = decodeStrict(preimage, { maxBytes: 1_000_000, maxDepth: 8, canonical: true });
+        return toHex(encodeCanonical(fields)) === toHex(preimage);
+      }),
+      { numRuns: 50 },
+    );
+    t.pass(name);
+  }
+  t.same(Object.values(LABELS).sort(), Object.keys(LABELLED).sort(), 'a label for each row');
+});
+
+t.test('the source code has no label that is not in the table', async (t) => {
+  const files = globSync('{attestation,enclave,parent,wire,common}/**/*.ts', { cwd: ROOT, exclude: ['**/gen'] });
+  // The book's label and checksum guard a file in the vault; nobody signs or checks it elsewhere.
+  const known = new Set([...Object.keys(LABELS), 'arca-governance-book-1']);
+  const found = files.flatMap((file) =>
+    [...readFileSync(new URL(file, ROOT), 'utf8').matchAll(/'(arca-[a-z-]+-1)'/g)].map(([, label = '']) => label),
+  );
+  t.ok(found.length >= known.size);
+  t.same(
+    found.filter((label) => !known.has(label) && label !== 'arca-party-1'),
+    [],
+  );
 });
 
 t.test('the table of signatures has exactly the rows that are tested here', async (t) => {
