@@ -110,7 +110,7 @@ void Relay::run() {
   for (;;) {
     const int count = epoll_wait(epoll_, events, 256, timeout_ms());
     for (int i = 0; i < count; i++) on_epoll(events[i].data.u64, events[i].events);
-    std::vector<uint64_t> turn;
+    std::unordered_set<uint64_t> turn;
     turn.swap(ready_);
     for (const uint64_t id : turn) pump(id);
     expire();
@@ -206,7 +206,7 @@ void Relay::take_commands() {
         listeners_.clear();
         for (const auto& [id, link] : links_) {
           link->stop();
-          ready_.push_back(id);
+          ready_.insert(id);
         }
         break;
       }
@@ -307,7 +307,7 @@ void Relay::pump(uint64_t id) {
   int error = 0;
   const Link::Turn turn = link.pump(scratch_.get(), &error);
   if (turn == Link::Turn::kOver) return close_link(id);
-  if (turn == Link::Turn::kAgain) ready_.push_back(id);
+  if (turn == Link::Turn::kAgain) ready_.insert(id);
   if (turn == Link::Turn::kReset) tell(EventKind::kReset, 0, -1, error, 0, 0, id);
   // A peer that takes nothing shall not keep what nobody waits for any more.
   if (link.local_is_leaving()) leaving_.try_emplace(id, now_ms() + kLingerMs);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "link.h"
@@ -102,7 +103,7 @@ class Relay {
   std::unordered_map<uint64_t, std::unique_ptr<Link>> links_;
   std::unordered_map<uint64_t, Connect> connects_;
   std::unordered_map<uint64_t, Listener> listeners_;
-  std::vector<uint64_t> ready_;                      // links whose turn ended before they were done
+  std::unordered_set<uint64_t> ready_;               // links whose turn ended before they were done
   std::unordered_map<uint64_t, int64_t> leaving_;    // links that Node has left, and when they are closed at the latest
   std::unique_ptr<uint8_t[]> scratch_;
 };
