@@ -38,7 +38,11 @@ export async function runDocument(
     output.result(value, text);
     return;
   }
-  await writeFile(options.out, `${text}\n`);
+  try {
+    await writeFile(options.out, `${text}\n`);
+  } catch (error) {
+    throw failure('REQUEST_INVALID', `cannot write ${options.out}`, 'give a path that you may write', {}, error);
+  }
   output.result({ ...value, file: options.out }, `${options.out}: check it with 'arca attest verify ${options.out}'`);
 }
 

@@ -34,8 +34,10 @@ const nitroCli = z.object({
     .transform((values) => Object.fromEntries(Object.entries(values).filter(([name]) => /^PCR\d+$/.test(name))))
     .pipe(pcrs),
 });
+const signedSet = z.object({ body: z.object({ entries: z.array(entry) }) });
 const Forms = z.union([
-  z.object({ body: z.object({ entries: z.array(entry) }) }).transform(({ body }) => body.entries),
+  z.object({ releaseSet: signedSet }).transform(({ releaseSet }) => releaseSet.body.entries),
+  signedSet.transform(({ body }) => body.entries),
   z.object({ entries: z.array(entry) }).transform(({ entries }) => entries),
   z.array(entry),
   nitroCli.transform(({ Measurements }) => [entry.parse({ pcrs: Measurements })]),

@@ -80,7 +80,11 @@ function checkFacts({ facts }: Attestation, document: Explanation, trust: Trust,
   const checks: Check[] = [
     facts && platform ? verdict('8.1', platform === 'enclave', platform) : notReached('8.1', none),
     facts && document.facts
-      ? verdict('8.2', pcr16 === extended, `expected ${extended}; actual ${pcr16 ?? 'not set'}`)
+      ? verdict(
+          '8.2',
+          pcr16 === extended,
+          pcr16 === extended ? extended : `expected ${extended}, actual ${pcr16 ?? 'not set'}`,
+        )
       : notReached('8.2', none),
     facts && document.release !== undefined
       ? verdict(

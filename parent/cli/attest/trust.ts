@@ -15,9 +15,11 @@ import {
   verifyReleaseSet,
 } from '../../../attestation/governance/index.ts';
 import { equalBytes } from '../../../common/bytes.ts';
+import { isKmsError } from '../../../common/errors.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, hasCode } from '../framework/failure.ts';
+import { readNodeFile } from '../supervise/node-file.ts';
 import { STATE_FILES } from '../supervise/state-folder.ts';
 import { type MeasurementsAt, readExpectedRelease } from './expected-release.ts';
 
@@ -61,9 +63,13 @@ export async function openTrust(options: TrustOptions): Promise<Trust> {
   };
 }
 
-/** The configuration that the node on a folder was last started with. */
+/** The configuration of the node that runs on a folder; if none runs, the one that `arca dev` last wrote there. */
 async function configOf(dir: string): Promise<NodeConfig> {
-  return loadNodeConfig(join(dir, STATE_FILES.config), process.env);
+  const running = await readNodeFile(dir).catch((error: unknown) => {
+    if (isKmsError(error, 'UNAVAILABLE')) return undefined;
+    throw error;
+  });
+  return loadNodeConfig(running?.configFile ?? join(dir, STATE_FILES.config), process.env);
 }
 
 /** Releases of the folder, believed for the signatures that its charter and record ask for. */
