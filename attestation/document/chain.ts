@@ -16,6 +16,8 @@ export type Chain = readonly Certificate[];
 const POINT_BYTES = 97;
 const UNCOMPRESSED = 0x04;
 const SCALAR_BYTES = 48;
+/** Identifiers are a stranger's: digits and dots, and no more of them than a line holds. */
+const MAX_SHOWN_OID = 64;
 const KNOWN_EXTENSIONS: ReadonlySet<string> = new Set([OID.basicConstraints, OID.keyUsage]);
 const P384 = { name: 'ECDSA', namedCurve: 'P-384' };
 const ECDSA_SHA384 = { name: 'ECDSA', hash: 'SHA-384' };
@@ -114,7 +116,7 @@ function leafFaults(leaf: Certificate | undefined): string[] {
 
 function extensionFaults({ extensions }: Certificate): string[] {
   const unknown = [...extensions].filter(([oid, { critical }]) => critical && !KNOWN_EXTENSIONS.has(oid));
-  return unknown.map(([oid]) => `has the unknown critical extension ${oid}`);
+  return unknown.map(([oid]) => `has the unknown critical extension ${oid.slice(0, MAX_SHOWN_OID)}`);
 }
 
 function validityFaults(certificate: Certificate, o: { atMs: number; skewMs: number }): string[] {

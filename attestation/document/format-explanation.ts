@@ -6,16 +6,21 @@ const MARK: Readonly<Record<CheckStatus, string>> = { passed: 'ok', failed: 'FAI
 
 /** Returns an explanation as lines of text, without a line end after the last. */
 export function formatExplanation(explanation: Explanation): string {
-  const { ok, verified, facts, anchor, release } = explanation;
+  const { ok, verified, facts, anchor } = explanation;
   const lines = [
     ok ? 'The document holds.' : 'The document does NOT hold.',
     `Anchor: ${anchor}`,
-    `Release: ${release ?? 'none of those given'}`,
+    `Release: ${releaseLine(explanation)}`,
     '',
     ...explanation.checks.flatMap(formatGroup),
   ];
   if (facts !== undefined) lines.push('', ...formatFacts(facts, verified));
   return lines.join('\n');
+}
+
+function releaseLine({ release, checks }: Explanation): string {
+  const judged = checks.some(({ number, status }) => number === '6' && status !== 'not-reached');
+  return release ?? (judged ? 'none of those given' : 'not asked for');
 }
 
 function formatGroup(group: Check): string[] {
