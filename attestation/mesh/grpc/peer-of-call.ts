@@ -23,8 +23,6 @@ export function socketForGrpc({ stream, peer }: MeshConnection): TLSSocket {
   Object.defineProperty(stream, 'getPeerCertificate', { value: () => named });
   // The proof has been verified, by more than TLS could.
   stream.authorized = true;
-  // Node clears this on sockets of its own TLS server only; while it is set, HTTP/2 waits for a handshake.
-  Object.assign(stream, { secureConnecting: false });
   // HTTP/2 takes the handle below the stream and does not make one that was paused read again.
   if (stream.readableLength === 0) stream.read(0);
   return stream;
