@@ -4,7 +4,6 @@
  */
 import { statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { KmsError } from '../../common/errors.ts';
 
@@ -33,8 +32,15 @@ export type HashResult =
   | { readonly files: readonly FileDigest[] }
   | { readonly failed: string; readonly reason: string };
 
-const WORKER = new URL(`./hash-worker${extname(import.meta.url)}`, import.meta.url);
+/** A source in a clone, JavaScript once installed. */
+const WORKER = import.meta.url.endsWith('.ts')
+  ? new URL('./hash-worker.ts', import.meta.url)
+  : new URL('./hash-worker.js', import.meta.url);
 const MAX_THREADS = 4;
+/** Starting a thread costs about as much as hashing this many bytes. */
+const THREAD_WORTH_BYTES = 32 * 1024 * 1024;
+/** Opening a small file costs about as much as hashing this many bytes. */
+const FILE_COST_BYTES = 32 * 1024;
 
 /**
  * Hashes files; the largest ones are spread over the threads first.
@@ -44,8 +50,7 @@ const MAX_THREADS = 4;
  */
 export async function digestFiles(paths: readonly string[]): Promise<readonly FileDigest[]> {
   if (paths.length === 0) return [];
-  const shares = spread(paths, Math.min(MAX_THREADS, Math.max(1, availableParallelism()), paths.length));
-  const results = await Promise.all(shares.map((share) => runWorker({ paths: share })));
+  const results = await Promise.all(spread(paths).map((share) => runWorker({ paths: share })));
   const found = new Map(results.flat().map((file) => [file.path, file]));
   return paths.flatMap((path) => found.get(path) ?? []);
 }
@@ -69,20 +74,21 @@ export function sameIdentity(a: FileIdentity, b: FileIdentity): boolean {
   );
 }
 
-/** Gives each file, the largest first, to the thread that has the fewest bytes so far. */
-function spread(paths: readonly string[], threads: number): readonly string[][] {
-  const shares = Array.from({ length: threads }, () => ({ sizeBytes: 0, paths: [] as string[] }));
-  const sized = paths.map((path) => ({ path, sizeBytes: statSync(path, { throwIfNoEntry: false })?.size ?? 0 }));
-  for (const { path, sizeBytes } of sized.sort((a, b) => b.sizeBytes - a.sizeBytes)) {
-    const least = shares.reduce((best, share) => (share.sizeBytes < best.sizeBytes ? share : best));
-    least.paths.push(path);
-    least.sizeBytes += sizeBytes + FILE_COST_BYTES;
+/** Gives each file, the largest first, to the thread that has the least to do so far. */
+function spread(paths: readonly string[]): readonly string[][] {
+  const sizeOf = (path: string) => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) + FILE_COST_BYTES;
+  const sized = paths.map((path) => ({ path, costBytes: sizeOf(path) })).sort((a, b) => b.costBytes - a.costBytes);
+  const totalBytes = sized.reduce((sum, { costBytes }) => sum + costBytes, 0);
+  const threads = Math.min(MAX_THREADS, availableParallelism(), Math.ceil(totalBytes / THREAD_WORTH_BYTES));
+  const shares = Array.from({ length: threads }, () => ({ costBytes: 0, paths: [] as string[] }));
+  for (const { path, costBytes } of sized) {
+    const [first, ...others] = shares;
+    const least = others.reduce((best, share) => (best && share.costBytes >= best.costBytes ? best : share), first);
+    least?.paths.push(path);
+    if (least) least.costBytes += costBytes;
   }
   return shares.map((share) => share.paths);
 }
-
-/** Opening a small file costs about as much as hashing this many bytes. */
-const FILE_COST_BYTES = 32 * 1024;
 
 function runWorker(job: HashJob): Promise<readonly FileDigest[]> {
   return new Promise((resolve, reject) => {

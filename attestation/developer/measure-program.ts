@@ -199,12 +199,13 @@ function registers(
   sources: readonly string[],
 ): ReadonlyMap<number, Uint8Array> {
   const at = role === 'engine' ? ENGINE_REGISTERS : PARENT_REGISTERS;
-  return new Map<number, Uint8Array>([
+  const values: readonly (readonly [number, Uint8Array])[] = [
     [at.all, measured([entry, node, ...sources])],
     [at.node, measured([node])],
     [at.sources, measured(sources)],
     ...('constant' in at ? ([[at.constant, measured([NO_SECURE_BOOT])]] as const) : []),
-  ]);
+  ];
+  return new Map([...values].sort(([a], [b]) => a - b));
 }
 
 /** As an image is measured: a zero register, extended once with the digest of the content. */
