@@ -6,7 +6,7 @@ import { HelloSchema } from '../../proto/gen/engine_pb.js';
 import { LINK_PROTOCOL_VERSION } from '../../wire/frames.ts';
 import { type LoadOptions, type LoadResult, runLoad } from '../helpers/load-generator.ts';
 import type { Figures } from './figures.ts';
-import type { BenchParty } from './party.ts';
+import type { PlainNode } from './plain-node.ts';
 import { cpuSeconds, mainThreadCpuSeconds } from './process-usage.ts';
 import type { BenchRequest } from './requests.ts';
 
@@ -39,9 +39,16 @@ interface Measured extends LoadResult {
   readonly generatorMs: number;
 }
 
+/** The processes that are measured. */
+export interface Measurable {
+  readonly clientUrl: string;
+  readonly enginePid: number;
+  readonly corePid: number;
+}
+
 /** Measures one kind of request at each load. */
-export async function measureDecryption(bench: Bench, party: BenchParty, request: BenchRequest): Promise<void> {
-  const address = new URL(party.running.node.clientUrl).host;
+export async function measureDecryption(bench: Bench, party: Measurable, request: BenchRequest): Promise<void> {
+  const address = new URL(party.clientUrl).host;
   for (const inFlight of IN_FLIGHT) {
     const measured = await measure(bench, party, request, { kind: 'grpc', address, path: request.path }, inFlight);
     const prefix = `${request.name}.bigCompressed.euint64.inFlight${inFlight}`;
@@ -58,26 +65,37 @@ export async function measureDecryption(bench: Bench, party: BenchParty, request
   }
 }
 
-/** Measures the engine over its socket, without the Core. */
-export async function measureEngineSocket(bench: Bench, party: BenchParty, request: BenchRequest): Promise<void> {
+/**
+ * Measures the same party with a bare Unix socket between Core and engine, and the engine alone over that socket: what
+ * the mesh costs is the difference to {@link measureDecryption}.
+ */
+export async function measureWithoutMesh(bench: Bench, party: PlainNode, request: BenchRequest): Promise<void> {
+  const address = new URL(party.clientUrl).host;
   const hello = toBinary(
     HelloSchema,
     create(HelloSchema, { protocolVersion: LINK_PROTOCOL_VERSION, developerMode: true, role: 'core' }),
   );
-  const socketPath = party.running.node.engineSocket;
-  const target = { kind: 'engine', socketPath, method: request.engineMethod, hello } as const;
+  const { engineSocket: socketPath } = party;
+  const grpc = { kind: 'grpc', address, path: request.path } as const;
+  const engine = { kind: 'engine', socketPath, method: request.engineMethod, hello } as const;
   for (const inFlight of [1, 16]) {
-    const measured = await measure(bench, party, request, target, inFlight, 1);
-    const prefix = `engine.socket.${request.name}.inFlight${inFlight}`;
-    bench.figures.add({ name: `${prefix}.perSecond`, value: measured.perSecond, unit: 'per second' });
-    bench.figures.add({ name: `${prefix}.p50Ms`, value: measured.p50Ms, unit: 'ms' });
-    bench.figures.add({ name: `${prefix}.cpuMs`, value: measured.engineMs, unit: 'ms' });
+    const whole = await measure(bench, party, request, grpc, inFlight);
+    const alone = await measure(bench, party, request, engine, inFlight, 1);
+    const add = (name: string, value: number, unit: 'ms' | 'per second') =>
+      bench.figures.add({ name: `withoutMesh.${request.name}.${name}.inFlight${inFlight}`, value, unit });
+    add('perSecond', whole.perSecond, 'per second');
+    add('p50Ms', whole.p50Ms, 'ms');
+    add('cpu.coreMs', whole.coreMs, 'ms');
+    add('cpu.engineMs', whole.engineMs, 'ms');
+    add('engineAlone.perSecond', alone.perSecond, 'per second');
+    add('engineAlone.p50Ms', alone.p50Ms, 'ms');
+    add('engineAlone.cpuMs', alone.engineMs, 'ms');
   }
 }
 
 async function measure(
   bench: Bench,
-  party: BenchParty,
+  party: Measurable,
   request: BenchRequest,
   target: LoadOptions['target'],
   inFlight: number,

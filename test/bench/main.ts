@@ -9,12 +9,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildLoadGenerator } from '../helpers/load-generator.ts';
-import { type Bench, measureDecryption, measureEngineSocket } from './decryption.ts';
+import { measureAttestation } from './attestation.ts';
+import { type Bench, measureDecryption, measureWithoutMesh } from './decryption.ts';
 import { writePage } from './document.ts';
 import { Figures, reaches, textTable } from './figures.ts';
+import { measureFrameChannel } from './frame-channel.ts';
 import { measureStart } from './life-cycle.ts';
 import { describeMachine } from './machine.ts';
 import { startBenchParty } from './party.ts';
+import { startPlainNode } from './plain-node.ts';
 import { memory } from './process-usage.ts';
 import { summarizeProfiles } from './profile.ts';
 import { buildRequests } from './requests.ts';
@@ -58,13 +61,21 @@ async function main(): Promise<number> {
     const party = await startBenchParty(params, say);
     const requests = buildRequests(folder, party.making.keyId, party.ciphertext);
     try {
-      for (const request of requests) await measureDecryption(bench, party, request);
-      for (const request of requests) await measureEngineSocket(bench, party, request);
+      const measurable = { ...party, clientUrl: party.running.node.clientUrl };
+      for (const request of requests) await measureDecryption(bench, measurable, request);
       addMemory(figures, party.enginePid, party.corePid);
     } finally {
       await party.running.stop();
       delete process.env.NODE_OPTIONS;
     }
+    const plain = await startPlainNode(party.running.dir);
+    try {
+      for (const request of requests) await measureWithoutMesh(bench, plain, request);
+    } finally {
+      await plain.stop();
+    }
+    await measureAttestation(bench);
+    await measureFrameChannel(bench);
     await measureTransports(bench, requests[0] ?? fail());
     await measureSteps(bench, party.running.dir, party.making.keyId, requests);
     addWhere(figures);
