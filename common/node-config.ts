@@ -148,7 +148,7 @@ function developerKeys(): Rule {
     return DEVELOPER_ATTESTATION_KEYS.every((name) => key(table, name) === undefined);
   };
   const message =
-    'developer_root_path is needed with developer_mode = true; without it no key that begins with developer_ is taken';
+    'needs a developer root with developer_mode = true, and no developer_ key with developer_mode = false';
   return [check, { path: ['attestation', 'developer_root_path'], message, when: () => true }];
 }
 

@@ -3,7 +3,6 @@
  *
  * The engine is the only process that holds secrets. It keeps no state that cannot be rebuilt from its vault.
  */
-import type { KeyObject } from 'node:crypto';
 import type { Nsm } from '../attestation/attester/attester.ts';
 import type { TrustAnchor } from '../attestation/document/index.ts';
 import { type Charter, charterDigest } from '../attestation/governance/index.ts';
@@ -19,7 +18,7 @@ import { formatAddress } from '../wire/addresses.ts';
 import type { AuthorizationPolicy } from './authorization.ts';
 import { GenerationQueue } from './fhe/generation-queue.ts';
 import { Durations } from './fhe/progress.ts';
-import { enrol } from './governance/enrol.ts';
+import { enrol, type LocalGovernance } from './governance/enrol.ts';
 import { type GovernanceMemory, offerFiles, openGovernanceMemory } from './governance/governance-memory.ts';
 import { identityObjects } from './identity/identity-objects.ts';
 import { loadOrGenerateIdentity, type NodeIdentity } from './identity/node-identity.ts';
@@ -67,8 +66,8 @@ export interface EngineAttestation {
   /** Governed record and release set with their signatures, as the node's files hold them. */
   readonly record: Uint8Array | undefined;
   readonly releases: Uint8Array | undefined;
-  /** Governance key that approves by itself; developer mode alone has one. */
-  readonly localGovernanceKey?: KeyObject | undefined;
+  /** Governance that approves by itself; developer mode alone has it. */
+  readonly localGovernance?: LocalGovernance | undefined;
 }
 
 /** A running engine. */
@@ -177,15 +176,16 @@ async function openGovernance(
   vault: PrivateVault,
   address: Uint8Array,
 ): Promise<GovernanceMemory> {
-  const { charter, record, releases, localGovernanceKey: localKey } = attestation;
-  const memory = await openGovernanceMemory({ vault, charter, localKey, clock, log });
+  const { charter, record, releases, localGovernance: local } = attestation;
+  const memory = await openGovernanceMemory({ vault, charter, localKey: local?.key, clock, log });
+  const isNewVault = memory.book.versions.record === 0;
   const files = [
     ...(record ? [{ kind: 'record' as const, content: record }] : []),
     ...(releases ? [{ kind: 'release-set' as const, content: releases }] : []),
   ];
   try {
     await offerFiles(memory, files, log);
-    if (localKey) await enrol(memory, address, localKey);
+    if (local) await enrol(memory, address, { local, isNewVault, log });
     return memory;
   } catch (error) {
     await memory.close();

@@ -6,7 +6,12 @@
  */
 import { openInheritedNsm } from '../attestation/developer/nsm-link.ts';
 import { unixTransport } from '../attestation/mesh/transport-unix.ts';
-import { readDeveloperAnchor, readGovernanceKey, readNodeFiles } from '../attestation/node/node-files.ts';
+import {
+  readDeveloperAnchor,
+  readGovernanceKey,
+  readNodeFiles,
+  writeNodeFile,
+} from '../attestation/node/node-files.ts';
 import { systemClock } from '../common/clock.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
@@ -18,6 +23,9 @@ import { clearKeychain } from './vault/clear-keychain.ts';
 await runServiceProcess('engine', true, async (config, log) => {
   const { path, prefix } = config.private_vault.storage.file;
   const anchor = await readDeveloperAnchor(config);
+  const key = await readGovernanceKey(config);
+  const { record_path: recordPath } = config.attestation;
+  const keepRecord = (signed: Uint8Array): Promise<void> => writeNodeFile(recordPath, signed);
   const engine = await startEngine({
     developerMode: true,
     insecureOperations: true,
@@ -30,7 +38,7 @@ await runServiceProcess('engine', true, async (config, log) => {
       nsm: openInheritedNsm(),
       anchor,
       ...(await readNodeFiles(config, anchor)),
-      localGovernanceKey: await readGovernanceKey(config),
+      localGovernance: key && { key, keepRecord },
     },
     treatV0ExtraDataAsEmpty: config.engine.treat_v0_extra_data_as_empty,
     clock: systemClock,

@@ -3,7 +3,7 @@
  * PCR16 and judged by peers, record and release set are believed for their signatures alone.
  */
 import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { equalBytes } from '../../common/bytes.ts';
 import { KmsError, systemErrorCode } from '../../common/errors.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
@@ -33,6 +33,13 @@ export async function readNodeFiles({ attestation }: NodeConfig, anchor: TrustAn
     throw new KmsError('CONFIG_INVALID', `${path}: network ${charter.network} has another root than ${anchor.name}`);
   }
   return { charter, record: await readIfThere(record), releases: await readIfThere(releases) };
+}
+
+/** Reads record and release set again, for a process that waits for newer ones. Files that cannot be read are absent. */
+export async function readGovernedFiles({ attestation }: NodeConfig): Promise<Omit<NodeFiles, 'charter'>> {
+  const { record_path: record, releases_path: releases } = attestation;
+  const read = (path: string): Promise<Uint8Array | undefined> => readFile(path).catch(() => undefined);
+  return { record: await read(record), releases: await read(releases) };
 }
 
 /**
@@ -70,6 +77,19 @@ export async function readGovernanceKey({ attestation }: NodeConfig): Promise<Ke
   } finally {
     pem.fill(0);
   }
+}
+
+/** Writes one of the node's files durably and in one step. */
+export async function writeNodeFile(path: string, bytes: Uint8Array): Promise<void> {
+  const draft = `${path}.${process.pid}.new`;
+  const file = await open(draft, 'w', 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(draft, path);
 }
 
 function parseCharter(bytes: Uint8Array, path: string): Charter {

@@ -8,15 +8,34 @@ import type { KeyObject } from 'node:crypto';
 import { encodeSigned, makeRecord, signRecord } from '../../attestation/governance/index.ts';
 import { equalBytes, toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
+import type { Logger } from '../../common/log.ts';
 import type { GovernanceMemory } from './governance-memory.ts';
+
+/** What the engine of developer mode has of governance. */
+export interface LocalGovernance {
+  /** Approves by itself. */
+  readonly key: KeyObject;
+  /** Keeps a record for the other processes of the node, which may be waiting for it to connect. */
+  keepRecord(signed: Uint8Array): Promise<void>;
+}
+
+/** Settings of {@link enrol}. */
+export interface EnrolOptions {
+  readonly local: LocalGovernance;
+  /** The vault was empty: the address is one that was made just now. */
+  readonly isNewVault: boolean;
+  readonly log: Logger;
+}
 
 /**
  * Puts a record into force that names `address`, unless the one in force does. A network with more than one governance
  * key to ask is left as it is: people enrol the node there.
  *
- * @throws KmsError `STATE_INVALID` if the record names another address: this vault is not the party's.
+ * @throws KmsError `STATE_INVALID` if the record names another address and the vault is none that was just made: it is
+ *   not the party's.
  */
-export async function enrol(memory: GovernanceMemory, address: Uint8Array, localKey: KeyObject): Promise<void> {
+export async function enrol(memory: GovernanceMemory, address: Uint8Array, options: EnrolOptions): Promise<void> {
+  const { local, isNewVault, log } = options;
   const { book } = memory;
   const { party } = book.charter;
   const current = book.record?.body;
@@ -24,11 +43,16 @@ export async function enrol(memory: GovernanceMemory, address: Uint8Array, local
   const known = current.parties.find((entry) => entry.party === party)?.address;
   if (known !== undefined) {
     if (equalBytes(known, address)) return;
-    const message = `the governed record names address 0x${toHex(known)} for party ${party}, this vault has 0x${toHex(address)}`;
-    throw new KmsError('STATE_INVALID', `${message}: restore the vault that belongs to it`);
+    const [was, is] = [`0x${toHex(known)}`, `0x${toHex(address)}`];
+    if (!isNewVault) {
+      const message = `the governed record names address ${was} for party ${party}, this vault has ${is}`;
+      throw new KmsError('STATE_INVALID', `${message}: restore the vault that belongs to it`);
+    }
+    log.warn({ event: 'governance.enrolled-anew', party, was, is });
   }
   if (book.charter.governance.threshold > 1) return;
   const parties = current.parties.map((entry) => (entry.party === party ? { ...entry, address } : entry));
-  const record = signRecord(makeRecord({ ...current, version: current.version + 1, parties }), localKey);
-  await memory.offer({ kind: 'record', content: encodeSigned(record) });
+  const record = encodeSigned(signRecord(makeRecord({ ...current, version: current.version + 1, parties }), local.key));
+  await memory.offer({ kind: 'record', content: record });
+  await local.keepRecord(record);
 }

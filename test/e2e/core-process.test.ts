@@ -3,13 +3,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
+import { serveNsm } from '../../attestation/developer/nsm-link.ts';
 import { developerConfig } from '../../parent/cli/supervise/node-toml.ts';
 import { freePorts } from '../helpers/free-port.ts';
 import { scriptedEngine } from '../helpers/scripted-engine.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
+import { acceptCore, testTrust } from '../helpers/test-trust.ts';
 
 interface CoreProcess {
   readonly child: ChildProcess;
@@ -19,14 +22,20 @@ interface CoreProcess {
 }
 
 async function start(t: Test, { program = 'main-dev', edit = (toml: string) => toml } = {}): Promise<CoreProcess> {
-  const engine = await scriptedEngine(t);
   const dir = tempDir(t);
+  const trust = await testTrust(dir);
+  const { endpoint, socketPath } = await trust.engineEndpoint(t);
+  await scriptedEngine(t, {}, { socketPath, accept: (socket) => acceptCore(socket, endpoint) });
   const [clientPort = 0, publicPort = 0, opsPort = 0] = await freePorts(3);
-  const settings = { dir, socketPath: engine.socketPath, clientPort, publicPort, opsPort };
+  const settings = { dir, socketPath, clientPort, publicPort, opsPort };
   const config = join(dir, 'node.toml');
   await writeFile(config, edit(developerConfig({ ...settings, logLevel: 'info', treatV0ExtraDataAsEmpty: false })));
   const main = fileURLToPath(new URL(`../../parent/core/${program}.ts`, import.meta.url));
-  const child = spawn(process.execPath, [main, '--config', config], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [main, '--config', config], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+  });
+  const device = child.stdio[4];
+  if (device instanceof Duplex) serveNsm(device, (await trust.attester({ role: 'core' })).device);
   t.teardown(() => child.kill('SIGKILL'));
   const waiting = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();
   const of = (event: string) => {

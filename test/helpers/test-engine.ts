@@ -67,7 +67,11 @@ export async function testEngine(
     keychain: clearKeychain,
     policy: operatorTrusted,
     listener: (endpoint) => meshListener(unixTransport(socketPath), endpoint),
-    attestation: { ...(await trust.files()), nsm, localGovernanceKey: trust.governanceKey },
+    attestation: {
+      ...(await trust.files()),
+      nsm,
+      localGovernance: { key: trust.governanceKey, keepRecord: async () => undefined },
+    },
     treatV0ExtraDataAsEmpty: false,
     clock: systemClock,
     log: createLogger({ name: 'engine', level: 'silent' }),

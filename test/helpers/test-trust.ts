@@ -4,12 +4,18 @@
  */
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { verifyReleaseSet } from '../../attestation/governance/index.ts';
+import { charterDigest, GovernanceBook, verifyReleaseSet } from '../../attestation/governance/index.ts';
+import { acceptMesh } from '../../attestation/mesh/accept.ts';
+import { openMeshEndpoint } from '../../attestation/mesh/endpoint.ts';
+import type { MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
+import { governedView } from '../../attestation/node/governed-view.ts';
 import { readNodeFiles } from '../../attestation/node/node-files.ts';
 import { systemClock } from '../../common/clock.ts';
 import { loadConfig, parseConfig } from '../../common/config.ts';
 import { createLogger, type Logger } from '../../common/log.ts';
 import { NodeConfig } from '../../common/node-config.ts';
+import { meshIdentity } from '../../enclave/mesh/mesh-identity.ts';
+import { NodeKey } from '../../native/engine/index.ts';
 import { ensureDeveloperRelease } from '../../parent/cli/supervise/developer-release.ts';
 import { type DeveloperTrust, openDeveloperTrust, trustPaths } from '../../parent/cli/supervise/developer-trust.ts';
 import { type CoreAttestation, openCoreMesh } from '../../parent/core/mesh/core-mesh.ts';
@@ -24,8 +30,24 @@ export interface TestTrust extends DeveloperTrust {
   files(): Promise<Omit<CoreAttestation, 'attester'>>;
   /** Starts an attester whose measurement the release set trusts, unless the options change it. */
   attester(options: Partial<TestAttesterOptions> & Pick<TestAttesterOptions, 'role'>): Promise<TestAttester>;
+  /** Opens an engine's side of the mesh, with a node key of its own, which is closed with the test. */
+  engineEndpoint(t: Teardown): Promise<{ readonly endpoint: MeshEndpoint; readonly socketPath: string }>;
   /** Opens a Core's side of the mesh, which is closed with the test. */
   coreMesh(t: Teardown, log?: Logger): Promise<Awaited<ReturnType<typeof openCoreMesh>>>;
+}
+
+const NO_HELLO = {
+  releaseSetVersion: 1,
+  recordVersion: 1,
+  keyPolicyHash: new Uint8Array(32),
+  manifestVersion: 0,
+  manifestHead: new Uint8Array(32),
+};
+
+/** Accepts a Core on a raw stream as an engine does. */
+export async function acceptCore(raw: Duplex, endpoint: MeshEndpoint): Promise<Duplex> {
+  const expect = { service: 'engine-calls', role: 'core' } as const;
+  return (await acceptMesh(raw, endpoint, expect, AbortSignal.timeout(10_000))).stream;
 }
 
 /** Returns the text of `[attestation]` for a node in a folder. */
@@ -89,6 +111,29 @@ export async function testTrust(folder: string, socketPath = join(folder, 'run',
     config,
     files,
     attester,
+    engineEndpoint: async (t) => {
+      const key = NodeKey.generate();
+      const { charter } = trust;
+      const { nsm, moduleId } = await attester({ role: 'engine', charterDigest: charterDigest(charter) });
+      const book = new GovernanceBook({ charter });
+      const { record, releases, anchor } = await files();
+      book.offerRecord(present(record));
+      book.offerReleases(present(releases), systemClock.nowMs());
+      const view = governedView({ book, anchor, clock: systemClock });
+      const identity = await meshIdentity(key, charter);
+      const hello = () => ({ ...NO_HELLO, identityCertificate: identity.certificate });
+      const { network, party } = charter;
+      const context = view.context();
+      const role = 'engine' as const;
+      const self = { role, party, network, context, incarnation: 1, moduleId, attester: nsm, identity, hello };
+      const log = createLogger({ name: 'engine', level: 'silent' });
+      const endpoint = await openMeshEndpoint({ self, view, clock: systemClock, log });
+      t.teardown(async () => {
+        await endpoint.close();
+        key.dispose();
+      });
+      return { endpoint, socketPath };
+    },
     coreMesh: async (t, log = createLogger({ name: 'core', level: 'silent' })) => {
       const { nsm } = await attester({ role: 'core' });
       const attestation = { ...(await files()), attester: nsm };

@@ -115,7 +115,7 @@ function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreM
   return {
     dial: meshEngineDialer({ dial, endpoint, party: charter.party }),
     endpoint,
-    follow: (engine) => followGovernance(engine, files.take, log),
+    follow: (engine) => followGovernance({ engine, take: files.take, reread: files.reread, log }),
     takeGovernance: files.take,
     serveConnectors: async (inject) => {
       const path = config.mesh.connector_socket_path;

@@ -1,5 +1,5 @@
 /**
- * Keeps the Core's view in step with the engine's: asked at each connection, and every two seconds after, so that both
+ * Keeps the Core's view in step with the engine's: asked at each connection, and every second after, so that both
  * judge their connections by the same record and release set.
  */
 import { fromBinary } from '@bufbuild/protobuf';
@@ -8,21 +8,31 @@ import { type GovernanceState, GovernanceStateSchema } from '../../../proto/gen/
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import type { EngineClient } from '../engine-client/engine-client.ts';
 
-const EVERY_MS = 2_000;
+const EVERY_MS = 1_000;
 const TIMEOUT_MS = 10_000;
 const NOTHING = new Uint8Array();
 
+/** What is followed, and who hears of it. */
+export interface FollowOptions {
+  readonly engine: EngineClient;
+  /** Takes what the engine holds. */
+  take(state: GovernanceState): void;
+  /** Looks at the node's files instead, while there is no engine to ask. */
+  reread(): Promise<void>;
+  readonly log: Logger;
+}
+
 /** Follows an engine; returns how to stop. */
-export function followGovernance(
-  engine: EngineClient,
-  take: (state: GovernanceState) => void,
-  log: Logger,
-): () => void {
+export function followGovernance({ engine, take, reread, log }: FollowOptions): () => void {
   let asking = false;
   const ask = async (): Promise<void> => {
-    if (asking || engine.state !== 'connected') return;
+    if (asking) return;
     asking = true;
     try {
+      if (engine.state !== 'connected') {
+        await reread();
+        return;
+      }
       const body = await engine.call(ENGINE_METHOD.governanceState, NOTHING, { timeoutMs: TIMEOUT_MS });
       take(fromBinary(GovernanceStateSchema, body));
     } catch (err) {
@@ -35,7 +45,6 @@ export function followGovernance(
   const forget = engine.onState((state) => void (state === 'connected' && ask()));
   const timer = setInterval(() => void ask(), EVERY_MS);
   timer.unref();
-  void ask();
   return () => {
     forget();
     clearInterval(timer);

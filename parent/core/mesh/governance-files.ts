@@ -2,9 +2,9 @@
  * What the Core knows of governance: read from the node's files at start, kept up to date from the engine, and written
  * back, so that the next start begins with the newest. Everything in it is signed and public.
  */
-import { open, rename } from 'node:fs/promises';
 import { encodeSigned, GovernanceBook, type GovernanceOffer } from '../../../attestation/governance/index.ts';
-import type { NodeFiles } from '../../../attestation/node/node-files.ts';
+import { type NodeFiles, readGovernedFiles, writeNodeFile } from '../../../attestation/node/node-files.ts';
+import { equalBytes } from '../../../common/bytes.ts';
 import type { Clock } from '../../../common/clock.ts';
 import { isKmsError, KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
@@ -16,6 +16,8 @@ export interface GovernanceFiles {
   readonly book: GovernanceBook;
   /** Takes what the engine holds; what is not newer changes nothing. */
   take(state: GovernanceState): void;
+  /** Takes what stands in the files by now: an operator, or an engine that cannot be reached yet, may have put it there. */
+  reread(): Promise<void>;
   /** Resolves once everything that was taken is written. */
   close(): Promise<void>;
 }
@@ -50,6 +52,14 @@ export function openGovernanceFiles({ config, files, clock, log }: GovernanceFil
   };
   offer('record', files.record);
   offer('release-set', files.releases);
+  /** Files that did not change say nothing, old ones least of all. */
+  const seen = { record: files.record, 'release-set': files.releases };
+  const offerNewer = (kind: keyof typeof seen, content: Uint8Array | undefined): void => {
+    const last = seen[kind];
+    if (!content || (last && equalBytes(content, last))) return;
+    seen[kind] = content;
+    offer(kind, content);
+  };
   const missing = [...(book.record ? [] : ['governed record']), ...(book.releases ? [] : ['release set'])];
   if (missing.length > 0) {
     const why = faults.length > 0 ? ` (${faults.join('; ')})` : '';
@@ -62,11 +72,11 @@ export function openGovernanceFiles({ config, files, clock, log }: GovernanceFil
   const save = async (): Promise<void> => {
     const { record, releases } = book;
     if (record && record.body.version > written.record) {
-      await writeWhole(recordPath, encodeSigned(record));
+      await writeNodeFile(recordPath, encodeSigned(record));
       written.record = record.body.version;
     }
     if (releases && releases.body.version > written.releases) {
-      await writeWhole(releasesPath, encodeSigned(releases));
+      await writeNodeFile(releasesPath, encodeSigned(releases));
       written.releases = releases.body.version;
     }
   };
@@ -88,20 +98,14 @@ export function openGovernanceFiles({ config, files, clock, log }: GovernanceFil
         log.info({ event: 'governance.taken', ...now });
       }
     },
+    reread: async () => {
+      const now = await readGovernedFiles(config);
+      offerNewer('record', now.record);
+      offerNewer('release-set', now.releases);
+    },
     close: async () => {
       clearInterval(timer);
       await writing;
     },
   };
-}
-
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600);
-  try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.new`, path);
 }
