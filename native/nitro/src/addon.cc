@@ -162,20 +162,13 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
     if (--pending_ == 0) events_.Unref(env);
   }
 
-  static int open_socket(uint32_t cid, uint32_t port, sockaddr_storage* address, socklen_t* length) {
-    const int bad = platform_address(cid, port, address, length);
-    return bad < 0 ? bad : platform_socket();
-  }
-
   Napi::Value connect_to(const Napi::CallbackInfo& info) {
     const uint64_t id = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
     const uint32_t timeout_ms = info[3].ToNumber().Uint32Value();
-    sockaddr_storage address;
-    socklen_t length = 0;
-    int fd = open_socket(info[1].ToNumber().Uint32Value(), info[2].ToNumber().Uint32Value(), &address, &length);
+    const int fd = platform_socket();
     if (fd < 0) return Napi::Number::New(info.Env(), fd);
-    int bad = platform_before_connect(fd, timeout_ms);
-    if (bad == 0 && connect(fd, reinterpret_cast<sockaddr*>(&address), length) < 0 && errno != EINPROGRESS) bad = -errno;
+    const int bad =
+        platform_connect(fd, info[1].ToNumber().Uint32Value(), info[2].ToNumber().Uint32Value(), timeout_ms);
     if (bad < 0) {
       close(fd);
       return Napi::Number::New(info.Env(), bad);
@@ -190,10 +183,12 @@ class RelayObject : public Napi::ObjectWrap<RelayObject> {
     const int backlog = info[3].ToNumber().Int32Value();
     sockaddr_storage address;
     socklen_t length = 0;
-    int fd = open_socket(info[1].ToNumber().Uint32Value(), info[2].ToNumber().Uint32Value(), &address, &length);
+    int bad = platform_address(info[1].ToNumber().Uint32Value(), info[2].ToNumber().Uint32Value(), &address, &length);
+    if (bad < 0) return Napi::Number::New(info.Env(), bad);
+    const int fd = platform_socket();
     if (fd < 0) return Napi::Number::New(info.Env(), fd);
     if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) < 0 || listen(fd, backlog) < 0) {
-      const int bad = -errno;
+      bad = -errno;
       close(fd);
       return Napi::Number::New(info.Env(), bad);
     }

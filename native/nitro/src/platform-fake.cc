@@ -15,6 +15,9 @@
 namespace nitro {
 namespace {
 
+// Connects to this one stay under way for ever.
+constexpr uint32_t kSilentCid = 99;
+
 std::string folder = ".";
 uint32_t own_cid = 3;
 std::atomic<uint32_t> next_port{100000};
@@ -85,19 +88,21 @@ int platform_socket() {
   return fd < 0 ? -errno : fd;
 }
 
-int platform_before_connect(int fd, uint32_t) {
-  // The kernel keeps the name as the peer's address after the file is gone.
-  const std::string path = folder + "/" + std::to_string(own_cid) + "-" + std::to_string(next_port++);
+int platform_address(uint32_t cid, uint32_t port, sockaddr_storage* address, socklen_t* length) {
+  return unix_address(folder + "/" + std::to_string(cid) + "-" + std::to_string(port), address, length);
+}
+
+int platform_connect(int fd, uint32_t cid, uint32_t port, uint32_t) {
+  if (cid == kSilentCid) return 0;
   sockaddr_storage address;
   socklen_t length;
+  // The kernel keeps a name as the peer's address after its file is gone.
+  const std::string path = folder + "/" + std::to_string(own_cid) + "-" + std::to_string(next_port++);
   if (const int bad = unix_address(path, &address, &length)) return bad;
   if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) < 0) return -errno;
   unlink(path.c_str());
-  return 0;
-}
-
-int platform_address(uint32_t cid, uint32_t port, sockaddr_storage* address, socklen_t* length) {
-  return unix_address(folder + "/" + std::to_string(cid) + "-" + std::to_string(port), address, length);
+  if (const int bad = platform_address(cid, port, &address, &length)) return bad;
+  return connect(fd, reinterpret_cast<sockaddr*>(&address), length) < 0 ? -errno : 0;
 }
 
 void platform_peer(const sockaddr_storage& address, socklen_t length, uint32_t* cid, uint32_t* port) {

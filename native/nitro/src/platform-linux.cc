@@ -24,14 +24,6 @@ int platform_socket() {
   return fd < 0 ? -errno : fd;
 }
 
-int platform_before_connect(int fd, uint32_t timeout_ms) {
-  // The kernel gives up after 2 s on its own.
-  timeval wait;
-  memset(&wait, 0, sizeof wait);
-  wait.tv_sec = timeout_ms / 1000 + 1;
-  return setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &wait, sizeof wait) < 0 ? -errno : 0;
-}
-
 int platform_address(uint32_t cid, uint32_t port, sockaddr_storage* address, socklen_t* length) {
   sockaddr_vm vm;
   memset(&vm, 0, sizeof vm);
@@ -41,6 +33,19 @@ int platform_address(uint32_t cid, uint32_t port, sockaddr_storage* address, soc
   memcpy(address, &vm, sizeof vm);
   *length = sizeof vm;
   return 0;
+}
+
+int platform_connect(int fd, uint32_t cid, uint32_t port, uint32_t timeout_ms) {
+  // The kernel gives up after 2 s on its own.
+  timeval wait;
+  memset(&wait, 0, sizeof wait);
+  wait.tv_sec = timeout_ms / 1000 + 1;
+  if (setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &wait, sizeof wait) < 0) return -errno;
+  sockaddr_storage address;
+  socklen_t length = 0;
+  platform_address(cid, port, &address, &length);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), length) == 0 || errno == EINPROGRESS) return 0;
+  return -errno;
 }
 
 void platform_peer(const sockaddr_storage& address, socklen_t length, uint32_t* cid, uint32_t* port) {

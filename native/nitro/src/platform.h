@@ -18,10 +18,10 @@ int platform_ioctl(int fd, unsigned long number, void* message);
 // A new non-blocking stream socket that programs started from here do not inherit.
 int platform_socket();
 
-// Readies a socket that is to connect: the system waits as long as we do, and the socket has an address of its own.
-int platform_before_connect(int fd, uint32_t timeout_ms);
+// Starts connecting a socket; the system tries at least as long as `timeout_ms`. 0 when it is connected or under way.
+int platform_connect(int fd, uint32_t cid, uint32_t port, uint32_t timeout_ms);
 
-// The address of a port, for bind or connect.
+// The address of a port, to listen on.
 int platform_address(uint32_t cid, uint32_t port, sockaddr_storage* address, socklen_t* length);
 
 // Who an address is.

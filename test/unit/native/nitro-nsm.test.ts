@@ -5,6 +5,11 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { openNsm } from '../../../attestation/attester/nsm.ts';
+import { makeDeveloperRoot } from '../../../attestation/developer/chain.ts';
+import { createSoftwareNsm } from '../../../attestation/developer/software-nsm.ts';
+import { verifyLiveDocument } from '../../../attestation/document/index.ts';
+import { systemClock } from '../../../common/clock.ts';
 import { loadNitro } from '../../../native/nitro/binding.ts';
 import { openNsmDevice } from '../../../native/nitro/index.ts';
 import { nsmDevice } from '../../../native/nitro/nsm-device.ts';
@@ -202,4 +207,33 @@ t.test('a request of the wrong kind is an errno and not a crash', async (t) => {
   device.close();
   device.close();
   t.equal(await raw(bytes(1)), -constants.errno.EBADF);
+});
+
+t.test('the whole request set works through the device, and documents verify', async (t) => {
+  const root = makeDeveloperRoot({ nowMs: Date.now() });
+  const pcrs = new Map([[0, new Uint8Array(48).fill(0xa0)]]);
+  const moduleId = 'i-0123456789abcdef0-enc0123456789abcdef';
+  const software = createSoftwareNsm({ root, platform: 'enclave', moduleId, pcrs, clock: systemClock });
+  const { device } = await open(t, async ({ request }) => ({ bytes: await software.handle(request) }));
+  const nsm = openNsm(device, 'nsm');
+  t.match(await nsm.describe(), { moduleId, maxPcrs: 32, digest: 'SHA384' });
+  t.equal((await nsm.random()).length, 256);
+  t.same((await nsm.describePcr(0)).value, pcrs.get(0));
+  const extended = await nsm.extendPcr(16, new Uint8Array(48).fill(1));
+  t.same((await nsm.describePcr(16)).value, extended);
+  await nsm.lockPcr(16);
+  await t.rejects(nsm.extendPcr(16, new Uint8Array(48)), { code: 'STATE_INVALID' });
+  await nsm.lockPcrs(32);
+  t.equal((await nsm.describe()).lockedPcrs.length, 32);
+  const fields = {
+    publicKey: new Uint8Array(1024).fill(1),
+    userData: new Uint8Array(512).fill(2),
+    nonce: new Uint8Array(512).fill(3),
+  };
+  const document = await nsm.attest(fields);
+  const anchor = { name: 'test', certificate: root.certificate };
+  const verified = await verifyLiveDocument(document, { anchor, nowMs: Date.now() });
+  t.equal(verified.pcrs.size, 32);
+  t.same(verified.publicKey, fields.publicKey);
+  t.same(verified.pcrs.get(16), extended);
 });
