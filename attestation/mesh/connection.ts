@@ -32,6 +32,8 @@ export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint
   // The last listener stays: whoever uses the stream may come and go, an error without one would end the process.
   socket.on('error', (error) => {
     reason ??= `failed: ${systemErrorCode(error) ?? 'stream error'}`;
+    // Node tells of a record that does not decrypt and leaves the socket open.
+    socket.destroy();
   });
   const closed = new Promise<string>((resolve) => {
     const settle = (): void => {

@@ -1,6 +1,6 @@
 /**
  * A small mesh in one process: parties with keys, attesters and a view that a test may change, and ways to connect two
- * endpoints over a Unix socket, TCP or a pair of streams in memory.
+ * endpoints over a Unix socket or TCP.
  *
  * @example
  * const mesh = createTestMesh(t);
@@ -9,7 +9,7 @@
 import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { type Duplex, duplexPair } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import type { Attester } from '../../attestation/attester/attester.ts';
@@ -224,12 +224,11 @@ function makeTestSelf(
 }
 
 /** How two ends of a raw connection are joined. */
-export type RawTransport = 'unix' | 'tcp' | 'memory';
+export type RawTransport = 'unix' | 'tcp';
 
 /** Returns the two ends of a new raw connection, the client's first; both are destroyed with the test. */
 export async function rawPair(t: Teardown, transport: RawTransport = 'unix'): Promise<readonly [Duplex, Duplex]> {
-  const pair =
-    transport === 'memory' ? duplexPair() : await socketPair(transport === 'unix' ? join(tempDir(t), 's') : undefined);
+  const pair = await socketPair(transport === 'unix' ? join(tempDir(t), 's') : undefined);
   t.teardown(() => {
     for (const end of pair) end.destroy();
   });
