@@ -3,8 +3,10 @@
  * makes between crashes.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { loadNodeConfig } from '../../parent/cli/config/check-config.ts';
 import { modulePath } from '../../parent/cli/framework/package-files.ts';
 import type { ChildProgram } from '../../parent/cli/supervise/child.ts';
+import { prepareDevices } from '../../parent/cli/supervise/developer-devices.ts';
 import { writeDeveloperConfig } from '../../parent/cli/supervise/node-toml.ts';
 import { prepareSocketPath } from '../../parent/cli/supervise/socket-path.ts';
 import { createStateFolder, writeFormat } from '../../parent/cli/supervise/state-folder.ts';
@@ -37,12 +39,19 @@ export async function startCrashParty(t: Teardown): Promise<CrashParty> {
   const [clientPort = 0, publicPort = 0, opsPort = 0] = await freePorts(3);
   const ports = { clientPort, publicPort, opsPort };
   const settings = { dir, socketPath, ...ports, logLevel: 'info' as const, treatV0ExtraDataAsEmpty: false };
-  const args = ['--config', await writeDeveloperConfig(settings)];
-  const programs: ChildProgram[] = [
+  const file = await writeDeveloperConfig(settings);
+  const args = ['--config', file];
+  const plain = [
     { name: 'engine', file: modulePath('enclave/main-dev'), args, readyEvent: 'engine.ready' },
     { name: 'core', file: modulePath('parent/core/main-dev'), args, readyEvent: 'core.ready' },
   ];
   const lines: string[] = [];
+  const config = loadNodeConfig(file, {});
+  const devices = await prepareDevices({ config, programs: plain, onEvent: (event) => lines.push(event.event) });
+  const programs = plain.map((program): ChildProgram => {
+    const device = devices.get(program.name);
+    return device ? { ...program, device } : program;
+  });
   const supervisor = supervise(programs, {
     backOff: { firstMs: 1, maxMs: 1, goodRunMs: 0 },
     onEvent: (event) => {

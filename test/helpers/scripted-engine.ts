@@ -2,8 +2,9 @@
  * An engine that does what a test tells it to, on a real Unix socket: answers late, wrongly, out of order or not at
  * all. It knows frames and nothing else.
  */
+import { mkdirSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { KmsError } from '../../common/errors.ts';
@@ -90,6 +91,7 @@ export async function scriptedEngine(
   script: Script = {},
   { socketPath = join(tempDir(t), 'engine.sock'), accept }: ScriptedEngineOptions = {},
 ): Promise<ScriptedEngine> {
+  mkdirSync(dirname(socketPath), { recursive: true, mode: 0o700 });
   const sockets = new Set<Socket>();
   const engine: ScriptedEngine = { socketPath, script, greeted: [], kill, revive };
   let server = createServer();
@@ -105,7 +107,10 @@ export async function scriptedEngine(
     server = createServer((socket) => {
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
-      if (accept) void accept(socket).then((stream) => serve(stream, engine)).catch(() => socket.destroy());
+      if (accept)
+        void accept(socket)
+          .then((stream) => serve(stream, engine))
+          .catch(() => socket.destroy());
       else serve(socket, engine);
     });
     await new Promise<void>((resolve) => {
