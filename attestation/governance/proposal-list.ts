@@ -21,11 +21,11 @@ import { mergeSigned, onlyOf, type Signed, withSignature } from './signed.ts';
 
 /** How far a proposal has come. */
 export interface ProposalSummary {
-  /** What governance signs. */
-  readonly digest: Uint8Array;
   readonly kind: ProposalKind;
-  /** SHA-384 of what is proposed. */
-  readonly subject: Uint8Array;
+  /** SHA-384 of what is proposed; with network and kind it makes the proposal. */
+  readonly digest: Uint8Array;
+  /** What governance signs. */
+  readonly proposalDigest: Uint8Array;
   readonly signatures: number;
   readonly needed: number;
   readonly approved: boolean;
@@ -68,8 +68,8 @@ export class ProposalList {
   summaries(): readonly ProposalSummary[] {
     return [...this.#byDigest.values(), ...this.#asked.values()].map(({ body, approvals }) => {
       const { valid, needed, approved } = approvalStatus(body, approvals, this.#charter);
-      const digest = proposalDigest(body);
-      return { digest, kind: body.kind, subject: body.digest, signatures: valid.length, needed, approved };
+      const { kind, digest } = body;
+      return { kind, digest, proposalDigest: proposalDigest(body), signatures: valid.length, needed, approved };
     });
   }
 

@@ -213,7 +213,7 @@ t.test(
     t.match(error, { code: 'APPROVAL_MISSING', facts: { kind: 'context', signatures: 0, needed: 3 } });
     const [asked] = book.proposals;
     const named = isKmsError(error) ? error.facts.proposalDigest : undefined;
-    t.equal(toHex(present(asked).digest), named, 'what was asked for is listed');
+    t.equal(toHex(present(asked).proposalDigest), named, 'what was asked for is listed');
     const proposal = { network: MAINNET, kind: 'context', digest } as const;
     const sign = (key: (typeof GOVERNANCE)[number]) =>
       encodeSigned({ ...unsignedProposal(proposal), approvals: [approve(proposal, key)] });
