@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { attestCommitment } from '../../../attestation/attest-facts.ts';
 import { type CborValue, decodeStrict, encodeCanonical } from '../../../attestation/cbor.ts';
+import { clientLeafDigest } from '../../../attestation/client-leaf.ts';
 import {
   charterDigest,
   encodeCharter,
@@ -23,7 +24,6 @@ import { leafDigest } from '../../../attestation/mesh/leaf.ts';
 import { proofDigest } from '../../../attestation/mesh/proof.ts';
 import { ROLES, SERVICES } from '../../../attestation/role.ts';
 import { concatBytes, toHex } from '../../../common/bytes.ts';
-import { clientLeafDigest } from '../../../parent/core/admin/attested-certificate.ts';
 import { Eip712DomainMsgSchema } from '../../../proto/gen/kms_pb.js';
 import { keccak256 } from '../../../wire/addresses.ts';
 import { buildCaCertificate } from '../../../wire/certificate.ts';
@@ -139,7 +139,9 @@ const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
     ),
   'client-leaf': fc
     .tuple(network, party, bytes)
-    .map(([net, n, spki]) => labelled('sha384', ['arca-client-leaf-1', net, n, spki], clientLeafDigest(net, n, spki))),
+    .map(([net, n, spki]) =>
+      labelled('sha384', ['arca-client-leaf-1', net, n, spki], clientLeafDigest({ network: net, party: n, spki })),
+    ),
   charter: fc.tuple(fc.integer({ min: 1, max: 1024 }), fixed(32)).map(([n, anchor]) => {
     const charter = makeCharter({
       network: 'dev:00',
