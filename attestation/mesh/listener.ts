@@ -60,8 +60,9 @@ export async function listenMesh(options: MeshListenerOptions): Promise<MeshList
 class Listener {
   readonly #options: MeshListenerOptions;
   readonly #budget: HandshakeBudget;
-  readonly #closing = new AbortController();
-  readonly #raws = new Set<Duplex>();
+  #closing = false;
+  /** Streams that are not verified yet, or whose connection is open, and what ends their handshake. */
+  readonly #raws = new Map<Duplex, AbortController>();
   readonly #connections = new Set<MeshConnection>();
   readonly #counts = { accepted: 0, unspoken: 0, refused: 0, verified: 0 };
   #reportedAtMs = Number.NEGATIVE_INFINITY;
@@ -78,8 +79,11 @@ class Listener {
       address: listening.address,
       stats: () => ({ ...this.#counts, ...this.#budget.stats() }),
       close: async () => {
-        this.#closing.abort();
-        for (const raw of this.#raws) raw.destroy();
+        this.#closing = true;
+        for (const [raw, stop] of this.#raws) {
+          stop.abort();
+          raw.destroy();
+        }
         for (const connection of this.#connections) connection.close('the listener was closed');
         await listening.close();
       },
@@ -89,7 +93,7 @@ class Listener {
   /** Takes a raw stream to its end as one. Never rejects. */
   async #take(raw: Duplex, source: string): Promise<void> {
     raw.on('error', () => raw.destroy());
-    if (this.#closing.signal.aborted || raw.destroyed) {
+    if (this.#closing || raw.destroyed) {
       raw.destroy();
       return;
     }
@@ -100,7 +104,7 @@ class Listener {
       stop.abort();
       raw.destroy();
     });
-    this.#raws.add(raw);
+    this.#raws.set(raw, stop);
     raw.once('close', () => {
       this.#raws.delete(raw);
       ticket.leave();
@@ -121,8 +125,7 @@ class Listener {
     ticket.speaks();
     let connection: MeshConnection;
     try {
-      const signal = AbortSignal.any([stop, this.#closing.signal]);
-      connection = await acceptMesh(raw, endpoint, expect, signal, ticket);
+      connection = await acceptMesh(raw, endpoint, expect, stop, ticket);
     } catch (error) {
       // acceptMesh has logged its refusal; anything else is a bug, and only this stranger's.
       if (!isKmsError(error)) endpoint.log.error({ event: 'mesh.accept.bug', err: error });

@@ -4,7 +4,7 @@
  */
 import { connect, createServer, type ListenOptions } from 'node:net';
 import { KmsError, systemErrorCode } from '../../common/errors.ts';
-import { connected, type Dial, type Transport, UNREAD_BYTES } from './transport.ts';
+import { BACKLOG, connected, type Dial, type Transport, UNREAD_BYTES } from './transport.ts';
 
 /** A TCP address. Port 0 listens on any free one. */
 export interface TcpAddress {
@@ -13,8 +13,6 @@ export interface TcpAddress {
 }
 
 const KEEP_ALIVE = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 } as const;
-/** Streams that the kernel may complete before the process takes them. */
-const BACKLOG = 1024;
 
 /** Returns a transport that listens on a TCP address. */
 export function tcpTransport({ host, port }: TcpAddress): Transport {

@@ -6,9 +6,12 @@
 import { chmod, mkdir, stat, unlink } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { KmsError, systemErrorCode } from '../../common/errors.ts';
-import { connected, type Dial, type Transport, UNREAD_BYTES } from './transport.ts';
+import { BACKLOG, connected, type Dial, type Transport, UNREAD_BYTES } from './transport.ts';
 
+/** Between two attempts while the listener's queue is full. */
+const QUEUE_FULL_MS = 5;
 /** Longest path that fits `sockaddr_un` on Linux, without its final zero. */
 const PATH_LIMIT_BYTES = 107;
 
@@ -26,7 +29,7 @@ export function unixTransport(socketPath: string): Transport {
       const server = createServer({ highWaterMark: UNREAD_BYTES }, (socket) => onRaw(socket, 'unix'));
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       server.once('error', reject);
-      server.listen(socketPath, resolve);
+      server.listen({ path: socketPath, backlog: BACKLOG }, resolve);
       await promise.catch((error: unknown) => {
         const why = systemErrorCode(error) ?? 'failed';
         throw new KmsError('UNAVAILABLE', `cannot listen on ${socketPath}: ${why}`, {}, error);
@@ -40,9 +43,20 @@ export function unixTransport(socketPath: string): Transport {
   };
 }
 
-/** Returns what dials the Unix socket at `socketPath`. */
+/** Returns what dials the Unix socket at `socketPath`; while its queue is full, it waits for room until the signal. */
 export function unixDial(socketPath: string): Dial {
-  return (signal) => connected(() => connect({ path: socketPath }), socketPath, signal);
+  return async (signal) => {
+    for (;;) {
+      try {
+        return await connected(() => connect({ path: socketPath }), socketPath, signal);
+      } catch (error) {
+        // TCP would wait by itself; a Unix socket says no at once.
+        const full = error instanceof KmsError && systemErrorCode(error.cause) === 'EAGAIN';
+        if (!full || signal.aborted) throw error;
+        await delay(QUEUE_FULL_MS);
+      }
+    }
+  };
 }
 
 async function prepare(socketPath: string): Promise<void> {

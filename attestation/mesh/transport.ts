@@ -33,6 +33,9 @@ export interface Transport {
  */
 export type Dial = (signal: AbortSignal) => Promise<Duplex>;
 
+/** Streams that the kernel may complete before the process takes them: a crowd's burst must not turn peers away. */
+export const BACKLOG = 4096;
+
 /** Bytes that a stream may have in its buffer before anyone reads it: enough for a ClientHello. */
 export const UNREAD_BYTES = 4096;
 
