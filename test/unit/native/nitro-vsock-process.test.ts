@@ -5,14 +5,15 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { TLSSocket, connect as tlsConnect } from 'node:tls';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { makeDeveloperRoot, makeSigningChain } from '../../../attestation/developer/chain.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
-import { fakeVsock } from './nitro-fake.ts';
+import { fakeVsock, openDescriptors } from './nitro-fake.ts';
 
 const NATIVE = join(import.meta.dirname, '../../../native/nitro');
 
@@ -100,6 +101,35 @@ t.test('an exit in the midst of connects, listeners and connections is clean', a
      process.exit(3);`,
   );
   t.equal(code, 3);
+});
+
+t.test('a worker thread that is ended in the midst of its connections takes nothing with it', async (t) => {
+  const folder = tempDir(t);
+  const program = `
+    const { parentPort } = await import('node:worker_threads');
+    const { loadNitro } = await import(${JSON.stringify(`${NATIVE}/binding.ts`)});
+    const { VsockRelay } = await import(${JSON.stringify(`${NATIVE}/vsock.ts`)});
+    const library = loadNitro('nitro-fake');
+    library.useFakeFolder(${JSON.stringify(folder)}, 16);
+    const relay = new VsockRelay(library);
+    await relay.listen({ cid: 16, port: Number(process.argv[2]) }, (socket) => { socket.on('error', () => {}); socket.pipe(socket); });
+    for (let i = 0; i < 10; i++) {
+      const socket = await relay.connect({ cid: 16, port: Number(process.argv[2]), timeoutMs: 1000 });
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => socket.write(chunk));
+      socket.write(Buffer.alloc(100_000));
+    }
+    parentPort.postMessage('running');`;
+  const file = join(folder, 'worker.mjs');
+  writeFileSync(file, program);
+  const before = openDescriptors();
+  for (let port = 1; port <= 3; port++) {
+    const worker = new Worker(file, { argv: [String(port)] });
+    await once(worker, 'message');
+    await worker.terminate();
+  }
+  while (openDescriptors() > before + 4) await new Promise((resolve) => setImmediate(resolve));
+  t.pass('and its descriptors are closed');
 });
 
 const loopback = existsSync('/sys/module/vsock_loopback');

@@ -1,6 +1,7 @@
 /**
  * TPM transports: framing on a socket, files that are no TPM, and messages that are cut, extended or late.
  */
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -101,6 +102,37 @@ t.test('files that are no TPM are told apart', async (t) => {
     await t.rejects(tpm.send(COMMAND_BYTES), error, path);
     tpm.close();
   }
+});
+
+t.test('a device gets one write and one read for each command', async (t) => {
+  // A named pipe that is open for both gives back what was written: a response of the right form.
+  const path = join(tempDir(t), 'pipe');
+  t.equal(spawnSync('mkfifo', [path]).status, 0);
+  const tpm = tpmDevice(path);
+  const commands = [10, 100, 4096].map((size) => {
+    const command = new Uint8Array(size).fill(size);
+    new DataView(command.buffer).setUint32(2, size);
+    return command;
+  });
+  t.same(await Promise.all(commands.map((command) => tpm.send(command))), commands);
+  const wrong = new Uint8Array(20);
+  await t.rejects(tpm.send(wrong), { code: 'UNAVAILABLE', message: /wrong size/ });
+  t.same(await tpm.send(COMMAND_BYTES), COMMAND_BYTES, 'it is opened again after a failure');
+  tpm.close();
+  tpm.close();
+  await t.rejects(tpm.send(COMMAND_BYTES), { code: 'UNAVAILABLE', message: /closed/ });
+});
+
+t.test('a TPM on a TCP port works as on a Unix socket', async (t) => {
+  const listening = createServer((socket) => socket.on('data', () => socket.write(plainResponse(0))));
+  listening.listen(0, '127.0.0.1');
+  await once(listening, 'listening');
+  t.teardown(() => void listening.close());
+  const at = listening.address();
+  if (at === null || typeof at === 'string') throw new Error('no port');
+  const tpm = tpmSocket({ host: '127.0.0.1', port: at.port });
+  t.teardown(() => tpm.close());
+  t.same(await tpm.send(COMMAND_BYTES), plainResponse(0));
 });
 
 t.test('no response of any bytes does more than fail', async (t) => {
