@@ -10,8 +10,8 @@ import { systemClock } from '../../../common/clock.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { parseAddress } from '../../../wire/addresses.ts';
 import { attestationJson, factsJson, readAttestationFile } from '../attest/attestation-file.ts';
-import { attestationUrl, fetchAttestation } from '../attest/fetch-attestation.ts';
-import { type Judgement, judgeAttestation } from '../attest/judge.ts';
+import { attestationUrl, fetchAttestation, fetchClientLeaf } from '../attest/fetch-attestation.ts';
+import { type Judgement, judgeAttestation, judgeClientLeaf } from '../attest/judge.ts';
 import { openTrust, type Trust, type TrustOptions } from '../attest/trust.ts';
 import { locateNode, type NodeSelection } from '../client/session.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
@@ -52,6 +52,10 @@ export async function runVerify(
   options: TrustOptions & { readonly nonce?: string | undefined; readonly address?: string | undefined },
   output: Output,
 ): Promise<void> {
+  if (target.startsWith('grpcs://')) {
+    await verifyClientPort(target, options, output);
+    return;
+  }
   const address = options.address === undefined ? undefined : readAddress(options.address);
   const isFile = target === '-' || existsSync(target);
   const url = isFile ? undefined : attestationUrl(target);
@@ -69,6 +73,26 @@ export async function runVerify(
   const source = url ?? target;
   output.result({ verified: judgement.ok, source, ...judgementJson(judgement, trust) }, textOf(judgement));
   if (!judgement.ok) throw refusal(judgement, trust, source);
+}
+
+/** `arca attest verify grpcs://HOST:PORT`: the certificate of an attested client port. */
+async function verifyClientPort(
+  target: string,
+  options: TrustOptions & { readonly nonce?: string | undefined; readonly address?: string | undefined },
+  output: Output,
+): Promise<void> {
+  if (options.nonce !== undefined || options.address !== undefined) {
+    const cure = 'leave --nonce and --address out, or give HOST:PORT of the public material';
+    throw usageFailure('a client port attests its key, neither a nonce nor an address', cure);
+  }
+  const trust = await openTrust(options);
+  const leaf = await fetchClientLeaf(target.replace(/^grpcs:/, 'https:'));
+  const judgement = await judgeClientLeaf(leaf, trust, systemClock.nowMs());
+  if (trust.developer) output.warn(DEVELOPER_WARNING);
+  const { network, party } = leaf;
+  const value = { verified: judgement.ok, source: target, network, party, ...judgementJson(judgement, trust) };
+  output.result(value, textOf(judgement));
+  if (!judgement.ok) throw refusal(judgement, trust, target);
 }
 
 /** `arca attest explain`. */

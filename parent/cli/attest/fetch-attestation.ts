@@ -1,7 +1,11 @@
 /**
  * Asks a node for a fresh attestation over a nonce of ours. What comes back is untrusted and bounded in size and time.
  */
+import { once } from 'node:events';
+import { connect } from 'node:tls';
+import { type ClientLeaf, readClientLeaf } from '../../../attestation/client-leaf.ts';
 import { toHex } from '../../../common/bytes.ts';
+import { isKmsError } from '../../../common/errors.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import { type Attestation, parseAttestation } from './attestation-file.ts';
 
@@ -61,6 +65,42 @@ export async function fetchAttestation(url: string, nonce: Uint8Array): Promise<
     throw failure(code, `${url} answered HTTP ${status}${explanation(text)}`, cure, { url, status });
   }
   return parseAttestation(parseJson(text), url);
+}
+
+/**
+ * Connects to a client port with TLS and returns the certificate that it has proven to hold the key of.
+ *
+ * @throws {@link KmsError} `UNAVAILABLE` if there is no TLS 1.3, `ATTESTATION_INVALID` if the certificate carries no document.
+ */
+export async function fetchClientLeaf(url: string): Promise<ClientLeaf> {
+  const { hostname, port } = new URL(url);
+  const socket = connect({
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port === '' ? 443 : port),
+    // The document is the judge, and it binds the key that this handshake proves.
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.3',
+    // P-256 alone: Node crashes on other curves where it turns certificates into objects.
+    sigalgs: 'ecdsa_secp256r1_sha256',
+    ALPNProtocols: ['h2'],
+  });
+  try {
+    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const der = socket.getPeerX509Certificate()?.raw;
+    if (der) return readClientLeaf(new Uint8Array(der));
+  } catch (error) {
+    if (isKmsError(error)) throw error;
+    throw failure(
+      'UNAVAILABLE',
+      `${url} does not answer with TLS 1.3`,
+      'give the client port of an attested node',
+      {},
+      error,
+    );
+  } finally {
+    socket.destroy();
+  }
+  throw failure('UNAVAILABLE', `${url} shows no certificate`, 'give the client port of an attested node');
 }
 
 async function readBounded(response: Response): Promise<string> {

@@ -3,6 +3,7 @@
  * One tree of numbered checks; group 8 is about the facts, the others are those of the document (docs/attestation.md).
  */
 import { type AttestFacts, attestCommitment } from '../../../attestation/attest-facts.ts';
+import { type ClientLeaf, clientLeafDigest } from '../../../attestation/client-leaf.ts';
 import { extendedPcr, zeroPcr } from '../../../attestation/developer/registers.ts';
 import { type Check, type Explanation, explainDocument, type JudgedAt } from '../../../attestation/document/index.ts';
 import { isDeveloperNetwork } from '../../../attestation/governance/index.ts';
@@ -33,6 +34,8 @@ export interface Judgement {
   readonly faults: readonly string[];
 }
 
+/** Documents of certificates are as old as these, which live for hours. */
+const LEAF_MAX_AGE_MS = 86_400_000;
 const CHARTER_PCR = '16';
 const TITLES = {
   '8.1': 'the document is of an enclave',
@@ -41,6 +44,7 @@ const TITLES = {
   '8.4': 'networks of developer mode have developer roots, others have not',
   '8.5': 'the charter is the one expected',
   '8.6': 'the address is the one expected',
+  '8.7': 'the certificate is valid now',
 } as const;
 
 /** Checks an attestation against what is trusted. Never throws on bad input. */
@@ -64,7 +68,37 @@ export async function judgeAttestation(attestation: Attestation, trust: Trust, d
   if (trust.measurements !== undefined && !Number.isNaN(atMs)) {
     document = await explain(trust.measurements(atMs).filter(({ role }) => role === 'engine'));
   }
-  const group = checkFacts(attestation, document, trust, demands);
+  return conclude(document, checkFacts(attestation, document, trust, demands), trust, facts);
+}
+
+/**
+ * Checks the certificate of an attested client port: its document binds the very key that the server has just used, and
+ * the Core that runs there is of a trusted release. Never throws on bad input.
+ */
+export async function judgeClientLeaf(leaf: ClientLeaf, trust: Trust, nowMs: number): Promise<Judgement> {
+  const { document, spki, network, notBeforeMs, notAfterMs } = leaf;
+  const measurements = trust.measurements?.(nowMs).filter(({ role }) => role === 'core');
+  const found = await explainDocument(document, {
+    anchor: trust.anchor,
+    time: { kind: 'live', nowMs, maxAgeMs: LEAF_MAX_AGE_MS },
+    ...(measurements === undefined ? {} : { measurements }),
+    expect: { publicKey: spki, userData: clientLeafDigest(leaf) },
+  });
+  const valid = notBeforeMs <= nowMs && nowMs < notAfterMs;
+  const until = `${new Date(notBeforeMs).toISOString()} to ${new Date(notAfterMs).toISOString()}`;
+  const group: Check = {
+    number: '8',
+    title: 'Facts',
+    status: valid && isDeveloperNetwork(network) === trust.developer ? 'passed' : 'failed',
+    checks: [
+      verdict('8.4', isDeveloperNetwork(network) === trust.developer, printable(network)),
+      verdict('8.7', valid, until),
+    ],
+  };
+  return conclude(found, group, trust, undefined);
+}
+
+function conclude(document: Explanation, group: Check, trust: Trust, facts: AttestFacts | undefined): Judgement {
   const missing = trust.measurements === undefined ? ['6.2 no trusted release was named'] : [];
   const faults = [...document.checks, group].flatMap(failuresOf);
   const ok = document.ok && document.release !== undefined && faults.length === 0;
@@ -79,12 +113,8 @@ function checkFacts({ facts }: Attestation, document: Explanation, trust: Trust,
   const { platform } = document.facts ?? {};
   const checks: Check[] = [
     facts && platform ? verdict('8.1', platform === 'enclave', platform) : notReached('8.1', none),
-    facts && document.facts
-      ? verdict(
-          '8.2',
-          pcr16 === extended,
-          pcr16 === extended ? extended : `expected ${extended}, actual ${pcr16 ?? 'not set'}`,
-        )
+    extended && document.facts
+      ? verdict('8.2', pcr16 === extended, `expected ${extended}, actual ${pcr16 ?? 'not set'}`)
       : notReached('8.2', none),
     facts && document.release !== undefined
       ? verdict(

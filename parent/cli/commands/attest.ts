@@ -36,7 +36,10 @@ function verifyCommand() {
     'arca attest verify kms.example.com:9000 --expect release.json',
     'arca attest verify node.json --expect release.json --json',
   ])
-    .argument('<target>', 'HOST:PORT of the public material of a node, or a file; - is standard input')
+    .argument(
+      '<target>',
+      'HOST:PORT of the public material of a node, grpcs://HOST:PORT of an attested client port, or a file (-)',
+    )
     .option('--nonce <hex>', 'nonce that the document must carry; for HOST:PORT a random one if absent', parseNonce)
     .option('--address <address>', 'address that the node must have')
     .addOption(expectOption())

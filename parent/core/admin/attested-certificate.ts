@@ -1,30 +1,27 @@
 /**
- * The client port's own certificate with an attestation document in it: an ephemeral P-256 key, self-signed, renewed at
- * two thirds of its life. Clients that verify attestation need no authority; others use certificates from files.
- *
- * Extension = canonical CBOR ['arca-client-leaf-1', network, party, document]; the document's public_key is the
- * certificate's key, its user_data SHA-384 over canonical CBOR ['arca-client-leaf-1', network, party, SPKI]. The label
- * keeps it from passing for a leaf of the mesh. Format: docs/security/client-certificates.md.
+ * The client port's own certificate with an attestation document in it (attestation/client-leaf.ts), renewed at two
+ * thirds of its life. Clients that verify attestation need no authority; others use certificates from files.
  */
-import { createHash, generateKeyPair } from 'node:crypto';
+import { generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
-import { encodeCanonical } from '../../../attestation/cbor.ts';
-import { writeLeafCertificate } from '../../../attestation/mesh/leaf-certificate.ts';
+import { clientLeafDigest, writeClientLeaf } from '../../../attestation/client-leaf.ts';
+import type { MeshLeaf } from '../../../attestation/mesh/leaf.ts';
 import type { MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
 import type { Clock } from '../../../common/clock.ts';
 import type { Logger } from '../../../common/log.ts';
 import { readClientAuthorities, type TlsMaterial, type TlsSource } from '../../grpc/tls-source.ts';
 
-const LABEL = 'arca-client-leaf-1';
 const CHECK_EVERY_MS = 10_000;
 const ATTEST_TIMEOUT_MS = 10_000;
 /** Clients' clocks may be behind ours. */
 const BACKDATED_MS = 60_000;
 
 /** What of an endpoint is needed. */
-export type CertificateEndpoint = Pick<MeshEndpoint, 'leaf'> & {
+export interface CertificateEndpoint {
+  /** The mesh's own leaf, of which only its end counts here. */
+  leaf(): Promise<Pick<MeshLeaf, 'notAfterMs'>>;
   readonly self: Pick<MeshEndpoint['self'], 'network' | 'party' | 'attester'>;
-};
+}
 
 /** Settings of {@link openAttestedTlsSource}. */
 export interface AttestedTlsOptions {
@@ -43,13 +40,6 @@ export interface AttestedTlsSource extends TlsSource {
 }
 
 const generate = promisify(generateKeyPair);
-
-/** Returns the user_data of a client certificate's document. */
-export function clientLeafDigest(network: string, party: number, spki: Uint8Array): Uint8Array {
-  return createHash('sha384')
-    .update(encodeCanonical([LABEL, network, party, spki]))
-    .digest();
-}
 
 /**
  * Makes the first certificate and keeps it fresh.
@@ -107,22 +97,22 @@ interface Held {
 }
 
 async function makeCertificate(
-  { leaf, self }: CertificateEndpoint,
+  endpoint: CertificateEndpoint,
   clock: Clock,
   clientCa: string | undefined,
 ): Promise<Held> {
   // The mesh verified its own document when it made its leaf: a newer one of the same device ends no sooner.
-  const { notAfterMs } = await leaf();
+  const { notAfterMs } = await endpoint.leaf();
   const { publicKey, privateKey } = await generate('ec', { namedCurve: 'P-256' });
   const spki = publicKey.export({ type: 'spki', format: 'der' });
-  const { network, party, attester } = self;
+  const { network, party, attester } = endpoint.self;
   const document = await attester.attest(
-    { publicKey: spki, userData: clientLeafDigest(network, party, spki) },
+    { publicKey: spki, userData: clientLeafDigest({ network, party, spki }) },
     AbortSignal.timeout(ATTEST_TIMEOUT_MS),
   );
   const nowMs = clock.nowMs();
-  const payload = encodeCanonical([LABEL, network, party, document]);
-  const der = writeLeafCertificate({ spki, notBeforeMs: nowMs - BACKDATED_MS, notAfterMs, payload }, privateKey);
+  const leafFields = { network, party, document, spki, notBeforeMs: nowMs - BACKDATED_MS, notAfterMs };
+  const der = writeClientLeaf(leafFields, privateKey);
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   return {
     material: { cert: toPem(der), key, ...(clientCa === undefined ? {} : { clientCa }) },
