@@ -6,7 +6,6 @@
 import type { Nsm } from '../attestation/attester/attester.ts';
 import type { TrustAnchor } from '../attestation/document/index.ts';
 import { type Charter, charterDigest } from '../attestation/governance/index.ts';
-import type { MeshEndpoint } from '../attestation/mesh/mesh-context.ts';
 import { toHex } from '../common/bytes.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
@@ -47,7 +46,7 @@ export interface EngineOptions {
   /** The private vault's back end. */
   readonly storage: Storage;
   /** Where cores reach the engine, given its side of the mesh: `meshListener` in every program. */
-  readonly listener: (endpoint: MeshEndpoint) => EngineListener;
+  readonly listener: (mesh: EngineMesh) => EngineListener;
   readonly attestation: EngineAttestation;
   readonly treatV0ExtraDataAsEmpty: boolean;
   readonly clock: Clock;
@@ -147,7 +146,7 @@ async function open(
   const queue = new GenerationQueue({ clock, log });
   const parts = { identity, catalogue, queue, governance, mesh, incarnation };
   const handlers = engineHandlers({ ...operationDeps(options, parts), budget });
-  const listener = options.listener(mesh.endpoint);
+  const listener = options.listener(mesh);
   const service = await serveEngine(listener, { handlers, budget, developerMode, clock, log });
   return {
     facts: {
@@ -234,7 +233,7 @@ function operationDeps(options: EngineOptions, parts: Parts) {
         incarnation,
       }),
     },
-    endpoint: mesh.endpoint,
+    peers: mesh.peers,
     identity: identityObjects(identity),
     version: packageVersion(),
     developerMode,

@@ -33,7 +33,7 @@ await runServiceProcess('engine', true, async (config, log) => {
     keychain: clearKeychain,
     policy: operatorTrusted,
     storage: await openFileStorage({ root: path, prefix, folderMode: 0o700 }),
-    listener: (endpoint) => meshListener(unixTransport(config.engine.socket_path), endpoint),
+    listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
     attestation: {
       nsm: openInheritedNsm(),
       anchor,

@@ -7,6 +7,7 @@ import type { Nsm } from '../../attestation/attester/attester.ts';
 import { matchMeasurements, type TrustAnchor, type VerifiedDocument } from '../../attestation/document/index.ts';
 import { openMeshEndpoint } from '../../attestation/mesh/endpoint.ts';
 import type { Hello, MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
+import { PeerTable } from '../../attestation/mesh/peer-table.ts';
 import { governedView } from '../../attestation/node/governed-view.ts';
 import type { Clock } from '../../common/clock.ts';
 import type { Logger } from '../../common/log.ts';
@@ -30,6 +31,8 @@ export interface EngineMeshOptions {
 /** See the file comment. */
 export interface EngineMesh {
   readonly endpoint: MeshEndpoint;
+  /** Whom this engine has met. */
+  readonly peers: PeerTable;
   /** The release that this engine's measurement belongs to at this moment; `unreleased` if to none. */
   release(): string;
 }
@@ -73,5 +76,7 @@ export async function openEngineMesh(options: EngineMeshOptions): Promise<Engine
       document,
       view.measurements().filter(({ role }) => role === 'engine'),
     ).matched?.release ?? UNRELEASED;
-  return { endpoint, release };
+  const peers = new PeerTable(clock);
+  peers.expect({ role: 'core', party });
+  return { endpoint, peers, release };
 }

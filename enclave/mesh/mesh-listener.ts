@@ -3,12 +3,12 @@
  */
 
 import { listenMesh } from '../../attestation/mesh/listener.ts';
-import type { MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
 import type { Transport } from '../../attestation/mesh/transport.ts';
 import type { EngineListener } from '../service/engine-listener.ts';
+import type { EngineMesh } from './engine-mesh.ts';
 
 /** Returns a listener that hands over a link once both sides have verified each other. */
-export function meshListener(transport: Transport, endpoint: MeshEndpoint): EngineListener {
+export function meshListener(transport: Transport, { endpoint, peers }: EngineMesh): EngineListener {
   let listening: { close(): Promise<void> } | undefined;
   return {
     listen: async (onLink) => {
@@ -17,8 +17,11 @@ export function meshListener(transport: Transport, endpoint: MeshEndpoint): Engi
         transport,
         endpoint,
         expect,
-        onConnection: ({ stream, peer }) =>
-          onLink({ stream, peer: `${peer.role} ${peer.party} over ${transport.name}` }),
+        onConnection: (connection) => {
+          const { stream, peer } = connection;
+          peers.connected(connection);
+          onLink({ stream, peer: `${peer.role} ${peer.party} over ${transport.name}` });
+        },
       });
     },
     close: async () => await listening?.close(),

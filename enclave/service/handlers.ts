@@ -2,7 +2,7 @@
  * One handler for each method of the link, and those that describe the engine itself.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { MeshEndpoint } from '../../attestation/mesh/mesh-context.ts';
+import type { PeerTable } from '../../attestation/mesh/peer-table.ts';
 import type { Clock } from '../../common/clock.ts';
 import { type EngineInfo, EngineInfoSchema, EngineStatusSchema } from '../../proto/gen/engine_pb.js';
 import { FheParameter } from '../../proto/gen/kms_pb.js';
@@ -33,7 +33,7 @@ export interface HandlerDeps {
   readonly generation: GenerationDeps;
   readonly governance: GovernanceCallDeps;
   readonly attest: AttestDeps;
-  readonly endpoint: MeshEndpoint;
+  readonly peers: PeerTable;
   readonly identity: readonly IdentityObject[];
   readonly version: string;
   readonly developerMode: boolean;
@@ -56,7 +56,7 @@ export function engineHandlers(deps: HandlerDeps): Readonly<Record<EngineMethod,
     [ENGINE_METHOD.governancePut]: governancePut(deps.governance),
     [ENGINE_METHOD.governanceState]: governanceState(deps.governance),
     [ENGINE_METHOD.requireApproval]: requireApproval(deps.governance),
-    [ENGINE_METHOD.peers]: peers(deps.endpoint, deps.clock),
+    [ENGINE_METHOD.peers]: peers(deps.peers),
   };
 }
 

@@ -89,6 +89,7 @@ async function open(
   const metrics = openCoreMetrics(registry);
   const version = packageVersion();
   registerProcessMetrics(registry, version);
+  mesh.registerMetrics(registry);
 
   const store = new RequestStore({
     file: config.state.path,
@@ -128,7 +129,7 @@ async function open(
     tls,
     allow: service.tls?.allow,
     adminSocketPath: service.admin_socket_path,
-    admin: { corePeers: () => mesh.peers(engine), onGovernance: (state) => mesh.takeGovernance(state) },
+    admin: { corePeers: () => mesh.peers(), onGovernance: (state) => mesh.takeGovernance(state) },
     limits: {
       maxMessageBytes: service.grpc_max_message_size,
       callTimeoutMs: (service.timeout_secs + EXTRA_CALL_SECS) * 1000,

@@ -2,8 +2,10 @@
  * The Core of a production node: attested by the instance's NitroTPM under the AWS Nitro root; no insecure RPC, and an
  * engine that is not in developer mode.
  */
+import { openNitroTpmAttester } from '../../attestation/attester/nitro-tpm.ts';
 import { AWS_NITRO_ROOT } from '../../attestation/document/index.ts';
-import { KmsError } from '../../common/errors.ts';
+import { systemClock } from '../../common/clock.ts';
+import { systemRandom } from '../../common/random.ts';
 import { runServiceProcess } from '../../common/service-process.ts';
 import { startCoreService } from './process.ts';
 
@@ -13,8 +15,6 @@ await runServiceProcess(
   startCoreService({
     developerMode: false,
     anchor: () => AWS_NITRO_ROOT,
-    attester: () => {
-      throw new KmsError('UNAVAILABLE', 'no NitroTPM');
-    },
+    attester: () => openNitroTpmAttester({ via: 'tpm', clock: systemClock, random: systemRandom }),
   }),
 );

@@ -16,6 +16,7 @@ export function plainDial(socketPath: string): EngineDialer {
 export function plainMesh(socketPath: string): CoreMesh {
   return {
     dial: plainDial(socketPath),
+    registerMetrics: () => undefined,
     follow: () => () => undefined,
     takeGovernance: () => undefined,
     serveConnectors: async () => undefined,

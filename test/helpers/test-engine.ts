@@ -66,7 +66,7 @@ export async function testEngine(
     testParameters: true,
     keychain: clearKeychain,
     policy: operatorTrusted,
-    listener: (endpoint) => meshListener(unixTransport(socketPath), endpoint),
+    listener: (mesh) => meshListener(unixTransport(socketPath), mesh),
     attestation: {
       ...(await trust.files()),
       nsm,

@@ -1,8 +1,9 @@
 /**
  * How a node's Core reaches its engine: an attested connection to the enclave of its own instance.
  */
-import { connectMesh } from '../../../attestation/mesh/connect.ts';
-import type { MeshConnection, MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
+import { meshDialer } from '../../../attestation/mesh/dialer.ts';
+import type { MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
+import type { PeerTable } from '../../../attestation/mesh/peer-table.ts';
 import type { Dial } from '../../../attestation/mesh/transport.ts';
 import type { EngineDialer } from './reconnecting-client.ts';
 
@@ -14,8 +15,8 @@ export interface MeshDialerOptions {
   readonly endpoint: MeshEndpoint;
   /** Party that the engine must be of. */
   readonly party: number;
-  /** Hears of each connection as soon as both sides have verified each other. */
-  readonly onConnection?: (connection: MeshConnection) => void;
+  /** Hears of each attempt. */
+  readonly peers: PeerTable;
 }
 
 /**
@@ -24,12 +25,18 @@ export interface MeshDialerOptions {
  * @throws KmsError from the dialer: `UNAVAILABLE` if nobody listens, `ATTESTATION_INVALID` or `ATTESTATION_REJECTED`
  *   if whoever listens there, or this Core, is not trusted by the other side.
  */
-export function meshEngineDialer({ dial, endpoint, party, onConnection }: MeshDialerOptions): EngineDialer {
+export function meshEngineDialer({ dial, endpoint, party, peers }: MeshDialerOptions): EngineDialer {
+  const expect = { service: 'engine-calls', role: 'engine', party, sameInstance: true } as const;
+  const open = meshDialer({ dial, endpoint, expect });
+  peers.expect(expect);
   return async (signal) => {
-    const raw = await dial(signal);
-    const expect = { service: 'engine-calls', role: 'engine', party, sameInstance: true } as const;
-    const connection = await connectMesh(raw, endpoint, expect, signal);
-    onConnection?.(connection);
-    return { stream: connection.stream, renewAtMs: connection.renewAtMs };
+    try {
+      const connection = await open(signal);
+      peers.connected(connection);
+      return { stream: connection.stream, renewAtMs: connection.renewAtMs };
+    } catch (error) {
+      peers.failed(expect, error);
+      throw error;
+    }
   };
 }

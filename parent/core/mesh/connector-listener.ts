@@ -3,8 +3,9 @@
  * rights of a connector. The connector itself is a later part; the seam is this one.
  */
 
-import { listenMesh } from '../../../attestation/mesh/listener.ts';
+import { listenMesh, type MeshListener } from '../../../attestation/mesh/listener.ts';
 import type { MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
+import type { PeerTable } from '../../../attestation/mesh/peer-table.ts';
 import { unixTransport } from '../../../attestation/mesh/transport-unix.ts';
 import type { InjectPeer } from './core-mesh.ts';
 
@@ -14,14 +15,20 @@ export interface ConnectorListenerOptions {
   readonly path: string;
   readonly endpoint: MeshEndpoint;
   readonly inject: InjectPeer;
+  /** Hears of each connection. */
+  readonly peers: PeerTable;
 }
 
 /** Starts to accept connectors. */
-export async function listenForConnectors({ path, endpoint, inject }: ConnectorListenerOptions) {
+export async function listenForConnectors(options: ConnectorListenerOptions): Promise<MeshListener> {
+  const { path, endpoint, inject, peers } = options;
   return await listenMesh({
     transport: unixTransport(path),
     endpoint,
     expect: { service: 'core-grpc', role: 'connector', party: endpoint.self.party, sameInstance: true },
-    onConnection: ({ stream, peer }) => inject(stream, peer),
+    onConnection: (connection) => {
+      peers.connected(connection);
+      inject(connection.stream, connection.peer);
+    },
   });
 }

@@ -7,14 +7,18 @@
 import type { Duplex } from 'node:stream';
 import type { Attester } from '../../../attestation/attester/attester.ts';
 import { type TrustAnchor, verifyLiveDocument } from '../../../attestation/document/index.ts';
-import type { Charter } from '../../../attestation/governance/index.ts';
+import type { Charter, GovernanceBook } from '../../../attestation/governance/index.ts';
 import { openMeshEndpoint } from '../../../attestation/mesh/endpoint.ts';
+import type { MeshListener } from '../../../attestation/mesh/listener.ts';
 import type { Hello, MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
+import { registerMeshMetrics } from '../../../attestation/mesh/metrics.ts';
+import { PeerTable } from '../../../attestation/mesh/peer-table.ts';
 import { unixDial } from '../../../attestation/mesh/transport-unix.ts';
 import { governedView } from '../../../attestation/node/governed-view.ts';
 import type { NodeFiles } from '../../../attestation/node/node-files.ts';
 import type { Clock } from '../../../common/clock.ts';
 import type { Logger } from '../../../common/log.ts';
+import type { MetricsRegistry } from '../../../common/metrics.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import type { GovernanceState } from '../../../proto/gen/engine_pb.js';
 import type { PeerInit } from '../admin/admin-service.ts';
@@ -30,8 +34,10 @@ import { peerRows } from './peer-rows.ts';
 export interface CoreMesh {
   /** Opens connections to the engine. */
   readonly dial: EngineDialer;
-  /** The endpoint, for metrics and attested certificates; a test without a mesh has none. */
+  /** The endpoint, for attested certificates; a test without a mesh has none. */
   readonly endpoint?: MeshEndpoint | undefined;
+  /** Registers the metrics of the mesh. */
+  registerMetrics(registry: MetricsRegistry): void;
   /** Keeps up with what the engine knows of governance; returns how to stop that. */
   follow(engine: EngineClient): () => void;
   /** Takes what the engine has just answered about governance. */
@@ -39,7 +45,7 @@ export interface CoreMesh {
   /** Serves connectors, if the configuration names a socket for them. */
   serveConnectors(inject: InjectPeer): Promise<void>;
   /** Whom the Core is connected to, or should be. */
-  peers(engine: EngineClient): readonly PeerInit[];
+  peers(): readonly PeerInit[];
   /** Reasons not to serve, for people. */
   reasons(): readonly string[];
   close(): Promise<void>;
@@ -110,18 +116,24 @@ interface Parts extends Pick<CoreMeshOptions, 'config' | 'clock' | 'log'> {
 }
 
 function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreMesh {
-  let connectors: { close(): Promise<void> } | undefined;
+  let connectors: MeshListener | undefined;
+  const table = new PeerTable(clock);
   const dial = unixDial(config.engine.socket_path);
   return {
-    dial: meshEngineDialer({ dial, endpoint, party: charter.party }),
+    dial: meshEngineDialer({ dial, endpoint, party: charter.party, peers: table }),
     endpoint,
     follow: (engine) => followGovernance({ engine, take: files.take, reread: files.reread, log }),
     takeGovernance: files.take,
     serveConnectors: async (inject) => {
       const path = config.mesh.connector_socket_path;
-      if (path !== undefined) connectors = await listenForConnectors({ path, endpoint, inject });
+      if (path !== undefined) connectors = await listenForConnectors({ path, endpoint, inject, peers: table });
     },
-    peers: (engine) => peerRows({ endpoint, engine, clock }),
+    peers: () => peerRows(table),
+    registerMetrics: (registry) => {
+      const listeners = () => (connectors ? [connectors.stats()] : []);
+      const releaseExpiresMs = () => endOfRelease(files.book, table);
+      registerMeshMetrics(registry, { clock, endpoint, peers: table, listeners, releaseExpiresMs });
+    },
     reasons: () => {
       const { ok, reasons } = endpoint.health();
       return ok ? [] : reasons.map((reason) => `the mesh: ${reason}`);
@@ -133,6 +145,13 @@ function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreM
       endpoint.self.attester.close();
     },
   };
+}
+
+/** When the release that the engine runs is trusted no more. */
+function endOfRelease(book: GovernanceBook, table: PeerTable): number | undefined {
+  const running = table.rows().find(({ role }) => role === 'engine')?.release;
+  const entries = book.releases?.body.entries.filter(({ role, release }) => role === 'engine' && release === running);
+  return entries && entries.length > 0 ? Math.max(...entries.map(({ notAfterMs }) => notAfterMs)) : undefined;
 }
 
 /** What stands in this process's own documents: asked once, so that no setting can name another instance. */
