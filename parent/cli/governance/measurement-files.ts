@@ -1,10 +1,16 @@
 /**
  * Measurements from files: what `nitro-cli` and the image builder print (`{"PCR0": hex, …}`, also under
- * `Measurements`), the JSON of `arca attest explain`, or an attestation document itself, which is verified.
+ * `Measurements`), the JSON of `arca attest explain` or `pcrs`, or an attestation document (bare, or as
+ * `arca attest document` writes it), which is verified.
  */
 import { X509Certificate } from 'node:crypto';
 import { basename } from 'node:path';
-import { AWS_NITRO_ROOT, type TrustAnchor, verifyArchivedDocument } from '../../../attestation/document/index.ts';
+import {
+  AWS_NITRO_ROOT,
+  type DocumentInput,
+  type TrustAnchor,
+  verifyArchivedDocument,
+} from '../../../attestation/document/index.ts';
 import { REQUIRED_PCRS, shapeOf } from '../../../attestation/governance/index.ts';
 import type { Role } from '../../../attestation/role.ts';
 import { fromHex } from '../../../common/bytes.ts';
@@ -12,6 +18,7 @@ import { failure } from '../framework/failure.ts';
 import { readBytes } from './object-files.ts';
 
 const PCR_BYTES = 48;
+const MAX_DEPTH = 4;
 const PCR_NAME = /^(?:PCR)?(\d{1,2})$/i;
 
 /**
@@ -28,7 +35,8 @@ export async function readMeasurement(
 ): Promise<ReadonlyMap<number, Uint8Array>> {
   const bytes = await readBytes(path);
   const json = parseJson(bytes);
-  const all = json === undefined ? await documentPcrs(bytes, path, anchorPath) : jsonPcrs(json);
+  const document = json === undefined ? documentInput(bytes) : documentOf(json);
+  const all = document === undefined ? jsonPcrs(json) : await documentPcrs(document, path, anchorPath);
   if (all === undefined) {
     const cure = 'give a file with "PCR0": "…", the output of arca attest explain --json, or a document';
     throw failure('REQUEST_INVALID', `${path} has no measurement`, cure);
@@ -45,20 +53,35 @@ function parseJson(bytes: Buffer): unknown {
   }
 }
 
+function documentInput(bytes: Buffer): DocumentInput {
+  const text = bytes.toString('latin1').trim();
+  return /^[0-9a-zA-Z+/=_\s-]+$/.test(text) ? text : Uint8Array.from(bytes);
+}
+
+/** What `arca attest document` writes. */
+function documentOf(json: unknown): DocumentInput | undefined {
+  const isWrapped = typeof json === 'object' && json !== null && 'document' in json;
+  return isWrapped && typeof json.document === 'string' ? json.document : undefined;
+}
+
 async function documentPcrs(
-  bytes: Buffer,
+  input: DocumentInput,
   path: string,
   anchorPath: string | undefined,
 ): Promise<ReadonlyMap<number, Uint8Array>> {
-  const text = bytes.toString('latin1').trim();
-  const input = /^[0-9a-zA-Z+/=_\s-]+$/.test(text) ? text : Uint8Array.from(bytes);
   const anchor = anchorPath === undefined ? AWS_NITRO_ROOT : await readAnchor(anchorPath);
   try {
     return (await verifyArchivedDocument(input, { anchor })).pcrs;
   } catch (error) {
     const cure =
       anchorPath === undefined ? 'for a developer document give --anchor developer-root.pem' : 'give its own root';
-    throw failure('ATTESTATION_INVALID', `${path} is no JSON and no document under this root`, cure, {}, error);
+    throw failure(
+      'ATTESTATION_INVALID',
+      `${path} holds no measurement and no document under this root`,
+      cure,
+      {},
+      error,
+    );
   }
 }
 
@@ -70,14 +93,10 @@ async function readAnchor(path: string): Promise<TrustAnchor> {
   }
 }
 
-/** Finds the first object, at most four levels deep, that has registers as members. */
+/** Finds the first object or list, at most four levels deep, that has registers as members. */
 function jsonPcrs(value: unknown, depth = 0): ReadonlyMap<number, Uint8Array> | undefined {
-  if (typeof value !== 'object' || value === null || depth > 4) return undefined;
-  const here = Object.entries(value).flatMap(([name, item]: [string, unknown]): [number, Uint8Array][] => {
-    const index = PCR_NAME.exec(name)?.[1];
-    const hex = registerHex(item);
-    return index === undefined || hex === undefined ? [] : [[Number(index), fromHex(hex)]];
-  });
+  if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return undefined;
+  const here = Array.isArray(value) ? value.flatMap(listedRegister) : Object.entries(value).flatMap(namedRegister);
   if (here.length > 0) return new Map(here);
   for (const item of Object.values(value)) {
     const found = jsonPcrs(item, depth + 1);
@@ -86,7 +105,21 @@ function jsonPcrs(value: unknown, depth = 0): ReadonlyMap<number, Uint8Array> | 
   return undefined;
 }
 
-function registerHex(item: unknown): string | undefined {
-  const text = typeof item === 'object' && item !== null && 'actual' in item ? item.actual : item;
-  return typeof text === 'string' && new RegExp(`^[0-9a-fA-F]{${2 * PCR_BYTES}}$`).test(text) ? text : undefined;
+type Register = readonly [index: number, value: Uint8Array];
+
+/** `"PCR0": "…"` or `"0": "…"`. */
+function namedRegister([name, item]: [string, unknown]): Register[] {
+  const index = PCR_NAME.exec(name)?.[1];
+  return index === undefined || !isRegister(item) ? [] : [[Number(index), fromHex(item)]];
+}
+
+/** `{"index": 0, "value": "…"}`, as an explanation has it. */
+function listedRegister(item: unknown): Register[] {
+  const isListed = typeof item === 'object' && item !== null && 'index' in item && 'value' in item;
+  if (!isListed || typeof item.index !== 'number' || !isRegister(item.value)) return [];
+  return [[item.index, fromHex(item.value)]];
+}
+
+function isRegister(item: unknown): item is string {
+  return typeof item === 'string' && item.length === 2 * PCR_BYTES && /^[0-9a-fA-F]+$/.test(item);
 }

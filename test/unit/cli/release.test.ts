@@ -76,6 +76,21 @@ t.test('a set takes its measurement from an attestation document, verified under
   t.equal(made.code, 0, made.stderr);
   const [entry] = decodeSignedReleaseSet(readFileSync(join(dir, 'dev.cbor'))).body.entries;
   t.match(entry, { platform: 'developer', role: 'engine' });
+  for (const [name, json] of [
+    ['wrapped', { label: 'arca-attest-1', document: readFileSync(join(dir, 'own.doc')).toString('base64') }],
+    [
+      'explained',
+      { parsed: true, document: { pcrs: [...attester.pcrs].map(([index, pcr]) => ({ index, value: toHex(pcr) })) } },
+    ],
+    ['pcrs', { source: 'x', pcrs: Object.fromEntries([...attester.pcrs].map(([index, pcr]) => [index, toHex(pcr)])) }],
+  ] as const) {
+    writeFileSync(join(dir, 'other.json'), JSON.stringify(json));
+    const args = create.map((arg) => (arg === '@own.doc' ? '@other.json' : arg));
+    const other = await arca(dir, ...args, '--anchor', '@root.der', '--out', `@${name}.cbor`);
+    t.equal(other.code, 0, other.stderr);
+    const [same] = decodeSignedReleaseSet(readFileSync(join(dir, `${name}.cbor`))).body.entries;
+    t.same(same?.pcrs, entry?.pcrs, name);
+  }
   const refused = await arca(dir, ...create, '--out', '@x.cbor');
   t.equal(refused.code, 1, 'under the root of AWS it does not verify');
   t.match(refused.stderr, /cure: for a developer document give --anchor/);
