@@ -51,6 +51,11 @@ class Relay {
   uint32_t size();
 
  private:
+  static constexpr int64_t kNever = INT64_MAX;
+  // Of an epoll token: the socket pair's side of a link.
+  static constexpr uint64_t kLocalBit = uint64_t{1} << 63;
+  static int64_t now_ms();
+
   struct Connect {
     uint64_t owner;
     int fd;

@@ -45,7 +45,7 @@ t.test('TLS 1.3 runs on both ends with native handles', async (t) => {
 });
 
 /** Runs a program against a remote in this process; gives what the remote read and how the program ended. */
-async function runChild(t: Parameters<typeof fakeVsock>[0], body: string) {
+async function runChild(t: Parameters<typeof fakeVsock>[0], body: string, limits = '') {
   const folder = tempDir(t);
   const chunks: Buffer[] = [];
   const ended = Promise.withResolvers<void>();
@@ -64,7 +64,8 @@ async function runChild(t: Parameters<typeof fakeVsock>[0], body: string) {
     library.useFakeFolder(${JSON.stringify(folder)}, 16);
     const relay = new VsockRelay(library);
     ${body}`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' });
+  const args = ['-c', `${limits} exec "$0" "$@"`, process.execPath, '--input-type=module', '--eval', program];
+  const child = spawn('/bin/sh', args, { stdio: 'inherit' });
   const [code] = await once(child, 'exit');
   return { code, ended: ended.promise, read: () => Buffer.concat(chunks) };
 }
@@ -101,6 +102,29 @@ t.test('an exit in the midst of connects, listeners and connections is clean', a
      process.exit(3);`,
   );
   t.equal(code, 3);
+});
+
+t.test('a process without descriptors left refuses connections, and works again when some are free', async (t) => {
+  const { code } = await runChild(
+    t,
+    `const sockets = new Set();
+     const keep = (socket) => { socket.on('error', () => {}); socket.resume(); sockets.add(socket); };
+     await relay.listen({ cid: 16, port: 6000 }, keep);
+     const dial = () => relay.connect({ cid: 16, port: 6000, timeoutMs: 2000 });
+     const outcomes = await Promise.allSettled(Array.from({ length: 60 }, dial));
+     for (const { value } of outcomes) if (value) keep(value);
+     const codes = new Set(outcomes.map(({ reason }) => reason?.code));
+     if (!codes.has('RESOURCE_EXHAUSTED') || !codes.has(undefined) || codes.size > 2) process.exit(4);
+     for (const socket of sockets) socket.destroy();
+     for (;;) {
+       const socket = await dial().catch(() => undefined);
+       if (socket) process.exit(0);
+       await new Promise((resolve) => setImmediate(resolve));
+       for (const socket of sockets) socket.destroy();
+     }`,
+    'ulimit -n 96;',
+  );
+  t.equal(code, 0);
 });
 
 t.test('a worker thread that is ended in the midst of its connections takes nothing with it', async (t) => {

@@ -1,70 +1,15 @@
 /**
- * vsock sockets with Unix sockets in place of AF_VSOCK: connect, listen, half-close, back pressure, resets, TLS, and
- * that no descriptor is left behind.
+ * vsock sockets with Unix sockets in place of AF_VSOCK: connect, listen, half-close, back pressure, large transfers,
+ * many connections.
  */
 import { createHash, randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, connect as netConnect, type Server, type Socket } from 'node:net';
+import { connect as netConnect, type Socket } from 'node:net';
 import { pipeline } from 'node:stream/promises';
 import fc from 'fast-check';
 import t from 'tap';
-import type { VsockListenOptions } from '../../../native/nitro/vsock.ts';
 import { fakeVsock, openDescriptors } from './nitro-fake.ts';
-
-type Test = Parameters<typeof fakeVsock>[0];
-
-const MB = 1024 * 1024;
-
-/** Resolves when the condition holds, looking at every turn of the loop. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Everything up to the end. Not by iteration, which would destroy a socket that is still writing. */
-async function read(socket: Socket): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-  await once(socket, 'end');
-  return Buffer.concat(chunks);
-}
-
-/** A plain server behind an address: the remote side of connects. */
-async function remote(t: Test, address: string, onSocket: (socket: Socket) => void): Promise<Server> {
-  const server = createServer({ allowHalfOpen: true }, onSocket);
-  server.listen(address);
-  await once(server, 'listening');
-  t.teardown(() => void server.close());
-  return server;
-}
-
-/** A connected pair: Node's socket over the relay, and the remote's own. */
-async function connected(t: Test, options: { allowHalfOpen?: boolean } = {}) {
-  const { relay, addressOf } = fakeVsock(t);
-  const accepted = Promise.withResolvers<Socket>();
-  await remote(t, addressOf(3, 5000), accepted.resolve);
-  const local = await relay.connect({ cid: 3, port: 5000, timeoutMs: 1000, ...options });
-  const peer = await accepted.promise;
-  t.teardown(() => {
-    local.destroy();
-    peer.destroy();
-  });
-  return { relay, local, peer };
-}
-
-/** A listener and the sockets that it was given. */
-async function listening(t: Test, options: Partial<VsockListenOptions> = {}) {
-  const { relay, addressOf } = fakeVsock(t);
-  const sockets: { socket: Socket; cid: number; port: number }[] = [];
-  const listener = await relay.listen({ port: 6000, cid: 16, ...options }, (socket, cid, port) => {
-    socket.on('error', () => undefined);
-    sockets.push({ socket, cid, port });
-  });
-  t.teardown(async () => {
-    await listener.close();
-    for (const { socket } of sockets) socket.destroy();
-  });
-  return { relay, listener, sockets, address: addressOf(16, 6000) };
-}
+import { connected, listening, MB, read, until } from './nitro-vsock-pairs.ts';
 
 t.test('bytes go both ways over a connection, and its end ends it', async (t) => {
   const { local, peer } = await connected(t);
@@ -201,79 +146,6 @@ t.test('200 connections at once each get their own bytes back', async (t) => {
   await until(() => relay.size === 0);
   await until(() => openDescriptors() <= before + 8);
   t.pass('no descriptor is left');
-});
-
-t.test('closing in the middle of a transfer, from either end, leaves no descriptor and no relay', async (t) => {
-  const { relay, addressOf } = fakeVsock(t);
-  const peers: Socket[] = [];
-  await remote(t, addressOf(3, 5000), (peer) => {
-    peer.on('error', () => undefined);
-    peers.push(peer);
-  });
-  const round = async (close: (local: Socket, peer: Socket) => void) => {
-    const local = await relay.connect({ cid: 3, port: 5000, timeoutMs: 1000 });
-    await until(() => peers.length === 1);
-    const [peer] = peers.splice(0);
-    if (!peer) throw new Error('no connection');
-    local.on('error', () => undefined);
-    const block = Buffer.alloc(4 * MB);
-    local.write(block);
-    peer.write(block);
-    await once(local, 'data');
-    close(local, peer);
-    local.resume();
-    await until(() => local.destroyed && peer.destroyed);
-    await until(() => relay.size === 0);
-  };
-  const closings = [
-    (local: Socket, peer: Socket) => {
-      local.destroy();
-      peer.resume();
-    },
-    (local: Socket, peer: Socket) => {
-      peer.destroy();
-      local.resume();
-    },
-    (local: Socket, peer: Socket) => {
-      local.destroy();
-      peer.destroy();
-    },
-  ];
-  for (const close of closings) await round(close);
-  const before = openDescriptors();
-  for (let i = 0; i < 15; i++) {
-    for (const close of closings) await round(close);
-  }
-  await until(() => openDescriptors() <= before);
-  t.pass('all descriptors are back');
-});
-
-t.test('a reset by the peer destroys the socket with an error', async (t) => {
-  const { relay, local, peer } = await connected(t);
-  const failed = once(local, 'error');
-  // A Unix socket that is closed with bytes unread resets its peer. More is written than the stream reads ahead.
-  peer.pause();
-  local.write(Buffer.alloc(4 * MB));
-  await until(() => peer.readableLength > 0);
-  peer.destroy();
-  const [error] = await failed;
-  t.match(error, { code: /^(UNAVAILABLE|EPIPE|ECONNRESET)$/ }, 'an error and not an end');
-  await until(() => relay.size === 0);
-});
-
-t.test('writing to a peer that has gone fails', async (t) => {
-  const { relay, local, peer } = await connected(t, { allowHalfOpen: true });
-  const failed = once(local, 'error');
-  local.resume();
-  peer.destroy();
-  await once(local, 'end');
-  const write = () => {
-    if (!local.destroyed) local.write('anyone?', () => setImmediate(write));
-  };
-  write();
-  await failed;
-  local.destroy();
-  await until(() => relay.size === 0);
 });
 
 t.test('nobody at the address is an error with its errno', async (t) => {

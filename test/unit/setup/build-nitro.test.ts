@@ -37,7 +37,7 @@ function makeClone(t: Teardown, { uname }: { uname?: string } = {}) {
     for (const name of ['node_api.h', 'node_version.h']) writeFileSync(join(root, headers, name), '');
   }
   writeFileSync(join(root, 'node_modules/node-addon-api/napi.h'), '');
-  for (const name of ['addon', 'relay', 'link', 'platform-linux', 'platform-fake']) {
+  for (const name of ['addon', 'link', 'relay', 'relay-sockets', 'platform-linux', 'platform-fake']) {
     writeFileSync(join(root, `native/nitro/src/${name}.cc`), name);
   }
   const tool = (name: string, body: string) => {
