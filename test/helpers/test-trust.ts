@@ -33,7 +33,11 @@ export interface TestTrust extends DeveloperTrust {
   /** Opens an engine's side of the mesh, with a node key of its own, which is closed with the test. */
   engineEndpoint(t: Teardown): Promise<{ readonly endpoint: MeshEndpoint; readonly socketPath: string }>;
   /** Opens a Core's side of the mesh, which is closed with the test. */
-  coreMesh(t: Teardown, log?: Logger): Promise<Awaited<ReturnType<typeof openCoreMesh>>>;
+  coreMesh(
+    t: Teardown,
+    log?: Logger,
+    attester?: Partial<TestAttesterOptions>,
+  ): Promise<Awaited<ReturnType<typeof openCoreMesh>>>;
 }
 
 const NO_HELLO = {
@@ -134,8 +138,8 @@ export async function testTrust(folder: string, socketPath = join(folder, 'run',
       });
       return { endpoint, socketPath };
     },
-    coreMesh: async (t, log = createLogger({ name: 'core', level: 'silent' })) => {
-      const { nsm } = await attester({ role: 'core' });
+    coreMesh: async (t, log = createLogger({ name: 'core', level: 'silent' }), more = {}) => {
+      const { nsm } = await attester({ role: 'core', ...more });
       const attestation = { ...(await files()), attester: nsm };
       const mesh = await openCoreMesh({ config, attestation, clock: systemClock, log });
       t.teardown(() => mesh.close());
