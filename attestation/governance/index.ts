@@ -2,14 +2,11 @@
  * Charter, governed record, release sets, proposals, and an engine's memory of them. Spec: docs/formats/governance.md.
  */
 export {
-  type BookOptions,
   GovernanceBook,
   type GovernanceOffer,
   type OfferOutcome,
   RELEASE_DELAY_MS,
-  type Versions,
 } from './book.ts';
-export type { PendingReleases } from './book-state.ts';
 export { GOVERNANCE_LABEL } from './canonical.ts';
 export * from './charter.ts';
 export { type KeySignature, rawPublicKey } from './ed25519.ts';
@@ -19,9 +16,8 @@ export * from './kinds.ts';
 export { measurementsOf } from './measurements.ts';
 export { isDeveloperNetwork, supermajority } from './names.ts';
 export * from './proposal.ts';
-export type { ProposalSummary } from './proposal-list.ts';
 export * from './record.ts';
-export { entryShape, REQUIRED_PCRS, shapeOf } from './release-rules.ts';
+export { REQUIRED_PCRS, shapeOf } from './release-rules.ts';
 export * from './release-set.ts';
 export { bodyDigest, encodeSigned, type Signed, signedToJson, withSignature } from './signed.ts';
 export * from './upgrade-plan.ts';

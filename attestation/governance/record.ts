@@ -123,9 +123,7 @@ export function decodeSignedRecord(bytes: Uint8Array): Signed<GovernedRecord> {
 export function verifyRecord(bytes: Uint8Array, charter: Charter): Signed<GovernedRecord> {
   const record = decodeSignedRecord(bytes);
   if (record.body.network !== charter.network) {
-    throw new KmsError('PERMISSION_DENIED', `the governed record is of another network than ${charter.network}`, {
-      network: record.body.network,
-    });
+    throw new KmsError('PERMISSION_DENIED', `the governed record is of another network than ${charter.network}`);
   }
   verifyApprovals(proposalFor('record', record), record.approvals, charter);
   return record;

@@ -10,7 +10,7 @@ import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type CborValue, encodeCanonical } from '../cbor.ts';
 import { ROLES, type Role } from '../role.ts';
-import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL, readBody } from './canonical.ts';
+import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL } from './canonical.ts';
 import { rawPublicKey, signWith } from './ed25519.ts';
 import type { Faults, Field } from './fields.ts';
 import { DIGEST_BYTES, readNetwork, supermajority, VERSION } from './names.ts';
@@ -149,9 +149,7 @@ export function withCountedSignatures(set: Signed<ReleaseSet>, record: GovernedR
 export function verifyReleaseSet(bytes: Uint8Array, record: GovernedRecord): Signed<ReleaseSet> {
   const set = decodeSignedReleaseSet(bytes);
   if (set.body.network !== record.network) {
-    throw new KmsError('PERMISSION_DENIED', `the release set is of another network than ${record.network}`, {
-      network: set.body.network,
-    });
+    throw new KmsError('PERMISSION_DENIED', `the release set is of another network than ${record.network}`);
   }
   const status = releaseSignatureStatus(set, record);
   if (status.complete) return set;
@@ -234,15 +232,6 @@ export function entryToJson(entry: ReleaseEntry): Readonly<Record<string, unknow
     notAfter: new Date(entry.notAfterMs).toISOString(),
     ...(entry.supersededBy === undefined ? {} : { supersededBy: entry.supersededBy }),
   };
-}
-
-/**
- * Reads the JSON form of a release set's body.
- *
- * @throws {@link KmsError} `REQUEST_INVALID` with all faults.
- */
-export function releaseSetFromJson(value: unknown): ReleaseSet {
-  return readBody(value, 'json', WHAT, readReleaseSet);
 }
 
 /**

@@ -33,6 +33,7 @@ interface CreateOptions extends Readonly<Partial<Record<Role, readonly string[] 
   readonly notBefore?: string | undefined;
   readonly notAfter?: string | undefined;
   readonly days?: string | undefined;
+  readonly extend?: readonly string[] | undefined;
   readonly supersede?: readonly string[] | undefined;
   readonly remove?: readonly string[] | undefined;
   readonly out: string;
@@ -47,7 +48,7 @@ export async function runCreate(options: CreateOptions, output: Output): Promise
     options.previous === undefined ? undefined : (await readObject(options.previous, 'release-set')).body;
   const network = options.network ?? previous?.network;
   if (network === undefined) throw usageFailure('needs a network', 'give --network ID, or --previous FILE');
-  const kept = withoutReleases(previous?.entries ?? [], options.remove ?? []);
+  const kept = extended(withoutReleases(previous?.entries ?? [], options.remove ?? []), options);
   const added = await addedEntries(options, network);
   const version =
     options.versionNumber === undefined
@@ -109,6 +110,15 @@ function windowOf({ notBefore, notAfter, days }: CreateOptions): Pick<ReleaseEnt
 function withoutReleases(entries: ReleaseSet['entries'], names: readonly string[]): readonly ReleaseEntry[] {
   for (const name of names) requireRelease(entries, name, '--remove');
   return entries.filter(({ release }) => !names.includes(release)).map((entry) => withoutLostSuccessor(entry, names));
+}
+
+/** The same measurements, trusted for longer or shorter. */
+function extended(entries: readonly ReleaseEntry[], options: CreateOptions): readonly ReleaseEntry[] {
+  const { extend = [] } = options;
+  if (extend.length === 0) return entries;
+  for (const name of extend) requireRelease(entries, name, '--extend');
+  const { notAfterMs } = windowOf(options);
+  return entries.map((entry) => (extend.includes(entry.release) ? { ...entry, notAfterMs } : entry));
 }
 
 /** A successor that leaves the set is none any more. */

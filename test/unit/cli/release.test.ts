@@ -188,6 +188,13 @@ t.test('releases are superseded and removed by name; a name that is not there is
   const base = ['release', 'create', '--previous', '@1.cbor'];
   t.match(await arca(dir, ...base, '--remove', 'Z', '--out', '@x'), { code: 1, stderr: /no release 'Z'/ });
   t.match(await arca(dir, ...base, '--supersede', 'A=Z', '--out', '@x'), { code: 1, stderr: /no release 'Z'/ });
+  const longer = await arca(dir, ...base, '--extend', 'A', '--not-after', '2100-01-01', '--out', '@longer.cbor');
+  t.equal(longer.code, 0, longer.stderr);
+  const { entries } = decodeSignedReleaseSet(readFileSync(join(dir, 'longer.cbor'))).body;
+  t.same(
+    entries.map(({ notAfterMs }) => notAfterMs),
+    [Date.parse('2100-01-01'), Date.parse('2100-01-01')],
+  );
   const emptied = await arca(dir, ...base, '--remove', 'A', '--out', '@none.cbor');
   t.equal(emptied.code, 0);
   t.match(emptied.stderr, /nobody trusts anybody/);
