@@ -7,6 +7,7 @@ import { isKmsError, KmsError } from '../../common/errors.ts';
 import { type HandshakeDeps, handshake, toKmsError } from './handshake.ts';
 import type { MeshConnection } from './mesh-context.ts';
 import { refuse } from './reasons.ts';
+import { logRefusal } from './refusal-log.ts';
 
 /** What {@link runHandshake} takes. */
 export interface RunDeps extends Omit<HandshakeDeps, 'socket' | 'leaf'> {
@@ -32,7 +33,7 @@ export async function runHandshake({ raw, tls, ...deps }: RunDeps): Promise<Mesh
   } catch (error) {
     raw.destroy();
     const failure = reasonOf(error, deadline, deps.signal);
-    endpoint.log.warn({ event: 'mesh.refused', side, service: expect.service, err: failure });
+    logRefusal(endpoint, side, expect.service, failure);
     throw failure;
   }
 }

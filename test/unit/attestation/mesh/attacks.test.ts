@@ -4,6 +4,9 @@
  */
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
+import { makeSigningChain } from '../../../../attestation/developer/chain.ts';
+import { signDocument } from '../../../../attestation/developer/sign-document.ts';
+import { verifyArchivedDocument } from '../../../../attestation/document/index.ts';
 import { acceptMesh } from '../../../../attestation/mesh/accept.ts';
 import { connectMesh } from '../../../../attestation/mesh/connect.ts';
 import { encodeHello } from '../../../../attestation/mesh/hello.ts';
@@ -133,6 +136,30 @@ t.test('a document made for anybody who asks proves nothing', async (t) => {
   t.equal(await attack(t, scene, { document: asked }), 'certificate', 'as the document of a leaf');
   const withNonce = (fields: { publicKey: Uint8Array; userData: Uint8Array }) => attester.attest({ ...fields, nonce });
   t.equal(await attackProof(t, scene, { document: withNonce }), 'proof', 'all right but for a nonce');
+});
+
+t.test('a document over another key, or over none, is refused though all else is right', async (t) => {
+  const scene = await stage(t);
+  const { attester } = scene.evil.self;
+  const otherKey = new Uint8Array(91).fill(4);
+  for (const publicKey of [otherKey, undefined]) {
+    const document = ({ userData }: { userData: Uint8Array }) => attester.attest({ publicKey, userData });
+    t.equal(await attackProof(t, scene, { document }), 'proof');
+    t.equal(await attack(t, scene, { document }), 'certificate');
+  }
+});
+
+t.test('a proof whose chain has ended is refused, however new it says it is', async (t) => {
+  const scene = await stage(t);
+  const { root, anchor } = scene.mesh;
+  const { moduleId, platform } = scene.evil.attesterOf;
+  const now = Date.now();
+  const chain = makeSigningChain(root, { nowMs: now - 62_000, moduleId, leafLifeMs: 60_000 });
+  const { pcrs } = await verifyArchivedDocument(await scene.evil.self.attester.attest({}), { anchor });
+  const sign = (timestampMs: number) => async (fields: { publicKey: Uint8Array; userData: Uint8Array }) =>
+    signDocument({ chain, platform, moduleId, timestampMs, pcrs, ...fields });
+  t.ok(chain.notAfterMs < now);
+  t.equal(await attackProof(t, scene, { document: sign(now) }), 'document');
 });
 
 t.test('the document of the leaf is no proof, and a proof is no document of a leaf', async (t) => {

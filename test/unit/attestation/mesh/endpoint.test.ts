@@ -1,10 +1,14 @@
 /**
  * An endpoint over time: its leaf, its attester's failures, and its open connections when the view changes.
  */
+import { Writable } from 'node:stream';
 import t from 'tap';
 import type { Attester } from '../../../../attestation/attester/attester.ts';
 import type { MeshConnection, PartyView } from '../../../../attestation/mesh/mesh-context.ts';
+import { refuse } from '../../../../attestation/mesh/reasons.ts';
+import { logRefusal } from '../../../../attestation/mesh/refusal-log.ts';
 import { KmsError } from '../../../../common/errors.ts';
+import { createLogger } from '../../../../common/log.ts';
 import {
   connectPair,
   createTestMesh,
@@ -210,4 +214,29 @@ t.test('an endpoint that closes takes its connections with it', async (t) => {
   t.match(core.health(), { ok: false, reasons: ['the endpoint is closed'] });
   const [atCore] = await tryPair(t, core, engine);
   t.not(reasonsOf(atCore), 'accepted', 'nothing is opened after that');
+});
+
+t.test('a stranger cannot fill the log, and what was left out is counted', async (t) => {
+  const clock = makeClock();
+  const lines: string[] = [];
+  const destination = new Writable({
+    write: (chunk, _encoding, done) => {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  const log = createLogger({ name: 'test', level: 'info', destination });
+  const mesh = await createTestMesh(t, { clock });
+  const endpoint = await mesh.endpoint('engine', { log });
+  lines.length = 0;
+  const refused = refuse('party', 'party 9 is not in the context');
+  for (let i = 0; i < 500; i++) logRefusal(endpoint, 'server', 'engine-data', refused);
+  t.equal(lines.length, 50);
+  logRefusal(endpoint, 'client', 'engine-data', refused);
+  t.equal(lines.length, 51, 'what this side dialled is always told');
+  t.match(JSON.parse(lines.at(-1) ?? ''), { event: 'mesh.refused', side: 'client', unsaid: 450 });
+  logRefusal(endpoint, 'server', 'engine-data', refused);
+  clock.advance(1_000);
+  logRefusal(endpoint, 'server', 'engine-data', refused);
+  t.match(JSON.parse(lines.at(-1) ?? ''), { side: 'server', unsaid: 1, err: { reasons: 'party' } });
 });

@@ -85,6 +85,14 @@ t.test('a role that does not belong on the service is refused', async (t) => {
   t.match(await attack(t, wide, { claims: { role: 'connector' } }), /role/, 'no expectation widens a service');
 });
 
+t.test('a release entitles for the role of its entry alone', async (t) => {
+  const scene = await stage(t, 'core');
+  scene.mesh.view.allowed = scene.mesh.view.allowed.map((entry) =>
+    entry.role === 'core' ? { ...entry, role: 'connector' as const } : entry,
+  );
+  t.equal(await attack(t, scene, {}), 'measurement', 'a Core that is listed as a Connector');
+});
+
 t.test('a document in debug mode is refused, even if a release lists zeros', async (t) => {
   const scene = await stage(t);
   const zeros = new Map([0, 1, 2].map((index) => [index, new Uint8Array(48)]));
@@ -129,4 +137,28 @@ t.test('a party never talks to a clone of itself', async (t) => {
   const [near, far] = await tryPair(t, await mesh.endpoint('engine'), await mesh.endpoint('engine'));
   t.equal(reasonsOf(near), 'party');
   t.equal(reasonsOf(far), 'party');
+});
+
+t.test('what is cheap to see is refused before anything is verified', async (t) => {
+  const scene = await stage(t);
+  const document = async () => new Uint8Array(4_000);
+  t.equal(await attack(t, scene, { document, claims: { party: 9 } }), 'party', 'claims before the signature');
+  t.equal(await attack(t, scene, { document, meshSignature: new Uint8Array(64) }), 'identity', 'it before the chain');
+  t.equal(await attack(t, scene, { document }), 'document');
+});
+
+t.test('everything that is wrong at one step is told at once', async (t) => {
+  const scene = await stage(t);
+  const other = await startTestAttester({
+    role: 'engine',
+    root: scene.mesh.root,
+    instanceId: scene.evil.attesterOf.instanceId,
+    pcrs: testPcrs('engine', 'unknown'),
+    charterDigest: new Uint8Array(48),
+  });
+  const found = await attack(t, scene, { document: (fields) => other.nsm.attest(fields) });
+  t.equal(found, 'charter,measurement');
+  const claims = { network: 'dev:other', context: new Uint8Array(32), receiver: 3, incarnation: 0 };
+  scene.honest.view.noteIncarnation(2, 1);
+  t.equal(await attackProof(t, scene, { claims }), 'network,context,party,incarnation,proof');
 });
