@@ -1,7 +1,8 @@
 /**
  * Keeps a frame link to a peer connected: dials, renews and comes back, while the link moves its sessions along.
  *
- * The accepting side needs none of this: it attaches whatever connection of that peer its listener hands out.
+ * Of two engines exactly one dials (by rule, the one with the lower party number): the newest connection replaces the one
+ * before, so two that dial would replace each other's for ever. The other side attaches what its listener hands out.
  */
 import type { MeshDialer } from './dialer.ts';
 import type { FrameLink } from './frame-link.ts';
