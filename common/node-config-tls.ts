@@ -70,9 +70,6 @@ export const tlsSection = z
   })
   .describe('TLS 1.3 towards clients.');
 
-/** See {@link tlsSection}. */
-export type TlsConfig = z.infer<typeof tlsSection>;
-
 /** `service.admin_socket_path`. */
 export const adminSocketPath = absolutePath
   .refine((text) => Buffer.byteLength(text) <= MAX_SOCKET_PATH_BYTES, `needs at most ${MAX_SOCKET_PATH_BYTES} bytes`)

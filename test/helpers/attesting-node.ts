@@ -77,10 +77,11 @@ export async function startAttestingNode(t: Teardown, options: AttestingNodeOpti
 }
 
 /** Returns the JSON of a release set that trusts an attester's measurement. */
-export function releaseSet({ pcrs }: TestAttester, change: object = {}): object {
+export function releaseSet({ pcrs }: TestAttester, change: object = {}): { readonly entries: readonly object[] } {
   const values = Object.fromEntries([...pcrs].map(([index, value]) => [index, Buffer.from(value).toString('hex')]));
   const entry = { release: RELEASE, platform: 'developer', role: 'engine', pcrs: values };
-  return { version: 1, network: 'dev:test', entries: [{ ...entry, ...change }] };
+  const set = { version: 1, network: 'dev:test' };
+  return { ...set, entries: [{ ...entry, ...change }] };
 }
 
 function pem(der: Uint8Array): string {

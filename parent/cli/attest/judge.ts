@@ -5,7 +5,13 @@
 import { type AttestFacts, attestCommitment } from '../../../attestation/attest-facts.ts';
 import { type ClientLeaf, clientLeafDigest } from '../../../attestation/client-leaf.ts';
 import { extendedPcr, zeroPcr } from '../../../attestation/developer/registers.ts';
-import { type Check, type Explanation, explainDocument, type JudgedAt } from '../../../attestation/document/index.ts';
+import {
+  type Check,
+  type Explanation,
+  explainDocument,
+  type JudgedAt,
+  type Measurement,
+} from '../../../attestation/document/index.ts';
 import { isDeveloperNetwork } from '../../../attestation/governance/index.ts';
 import { equalBytes, toHex } from '../../../common/bytes.ts';
 import { formatAddress } from '../../../wire/addresses.ts';
@@ -40,7 +46,7 @@ const CHARTER_PCR = '16';
 const TITLES = {
   '8.1': 'the document is of an enclave',
   '8.2': 'PCR16 is the extension of the charter in the facts',
-  '8.3': 'the facts name the release that was measured',
+  '8.3': 'the facts do not name another release than was measured',
   '8.4': 'networks of developer mode have developer roots, others have not',
   '8.5': 'the charter is the one expected',
   '8.6': 'the address is the one expected',
@@ -55,7 +61,7 @@ export async function judgeAttestation(attestation: Attestation, trust: Trust, d
     ...(nonce === undefined ? {} : { nonce }),
     ...(facts === undefined ? {} : { userData: attestCommitment(facts) }),
   };
-  const explain = (measurements?: ReturnType<NonNullable<Trust['measurements']>>): Promise<Explanation> =>
+  const explain = (measurements?: readonly Measurement[]): Promise<Explanation> =>
     explainDocument(attestation.document, {
       anchor: trust.anchor,
       time: demands.time,
@@ -65,10 +71,9 @@ export async function judgeAttestation(attestation: Attestation, trust: Trust, d
   let document = await explain();
   const signedAt = Date.parse(document.facts?.signedAt ?? '');
   const atMs = demands.time.kind === 'live' ? demands.time.nowMs : signedAt;
-  if (trust.measurements !== undefined && !Number.isNaN(atMs)) {
-    document = await explain(trust.measurements(atMs).filter(({ role }) => role === 'engine'));
-  }
-  return conclude(document, checkFacts(attestation, document, trust, demands), trust, facts);
+  const known = Number.isNaN(atMs) ? undefined : trust.measurements?.(atMs).filter(({ role }) => role === 'engine');
+  if (known !== undefined) document = await explain(known);
+  return conclude(document, checkFacts(attestation, document, trust, { ...demands, known: known ?? [] }), trust, facts);
 }
 
 /**
@@ -106,7 +111,12 @@ function conclude(document: Explanation, group: Check, trust: Trust, facts: Atte
   return { ok, explanation, facts, faults: [...faults, ...missing] };
 }
 
-function checkFacts({ facts }: Attestation, document: Explanation, trust: Trust, { address }: Demands): Check {
+function checkFacts(
+  { facts }: Attestation,
+  document: Explanation,
+  trust: Trust,
+  { address, known }: Demands & { readonly known: readonly Measurement[] },
+): Check {
   const none = 'no facts stand beside the document';
   const pcr16 = document.facts?.pcrs.find(({ index }) => String(index) === CHARTER_PCR)?.value;
   const extended = facts && toHex(extendedPcr(zeroPcr(), facts.charterDigest));
@@ -116,13 +126,7 @@ function checkFacts({ facts }: Attestation, document: Explanation, trust: Trust,
     extended && document.facts
       ? verdict('8.2', pcr16 === extended, `expected ${extended}, actual ${pcr16 ?? 'not set'}`)
       : notReached('8.2', none),
-    facts && document.release !== undefined
-      ? verdict(
-          '8.3',
-          facts.release === document.release,
-          `facts ${printable(facts.release)}, measured ${document.release}`,
-        )
-      : notReached('8.3', facts ? 'no release was measured' : none),
+    facts ? checkRelease(facts.release, document.release, known) : notReached('8.3', none),
     facts
       ? verdict('8.4', isDeveloperNetwork(facts.network) === trust.developer, printable(facts.network))
       : notReached('8.4', none),
@@ -138,6 +142,14 @@ function checkFacts({ facts }: Attestation, document: Explanation, trust: Trust,
   const failed = checks.some(({ status }) => status === 'failed') || (facts === undefined && address !== undefined);
   const status = failed ? 'failed' : facts === undefined && asked === 0 ? 'not-reached' : 'passed';
   return { number: '8', title: 'Facts', status, checks };
+}
+
+/** A name is the engine's own word: it is a lie only if a release of that name is known, and is another one. */
+function checkRelease(claimed: string, measured: string | undefined, known: readonly Measurement[]): Check {
+  if (measured === undefined) return notReached('8.3', 'no release was measured');
+  if (claimed === measured) return verdict('8.3', true, measured);
+  const detail = `the facts say ${printable(claimed)}, measured was ${measured}`;
+  return known.some(({ release }) => release === claimed) ? verdict('8.3', false, detail) : notReached('8.3', detail);
 }
 
 function verdict(number: keyof typeof TITLES, passed: boolean, detail: string): Check {
