@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { createTestMesh, expectation, makeTestParty, tryPair } from '../../../helpers/mesh-pair.ts';
+import { createTestMesh, expectation, makeTestIdentity, makeTestParty, tryPair } from '../../../helpers/mesh-pair.ts';
 import { startTestAttester, testPcrs } from '../../../helpers/software-nsm.ts';
 import { attack, attackProof, reasonsOf, stage } from './scene.ts';
 
@@ -22,6 +22,7 @@ t.test('the right image on another network is refused', async (t) => {
   const scene = await stage(t);
   const other = await makeTestParty('dev:other', 2);
   t.match(await attack(t, scene, { claims: { network: 'dev:other' }, identity: other.identity }), /network/);
+  t.equal(await attack(t, scene, { claims: { network: 'dev:other' } }), 'network', 'a leaf for the other network');
   t.match(await attack(t, scene, { identity: other.identity }), /network/, 'certified for the other network');
   t.match(await attackProof(t, scene, { claims: { network: 'dev:other' } }), /network.*proof/, 'proven for the other');
 });
@@ -37,6 +38,16 @@ t.test('two parties that were swapped are both refused', async (t) => {
   );
   const wanted = { ...scene, expect: expectation('engine-data', 'engine', { party: 3 }) };
   t.equal(await attack(t, wanted, {}), 'party', 'party 2 where party 3 was called');
+});
+
+t.test('a certificate for another number is refused, though the right node key made it', async (t) => {
+  const scene = await stage(t);
+  const nodeKey = createHash('sha256').update('test party 2 node key').digest();
+  const certifiedFor = (party: number) => makeTestIdentity(scene.mesh.network, party, new Uint8Array(32), nodeKey);
+  t.equal(await attack(t, scene, { identity: await certifiedFor(3) }), 'identity');
+  const reasons = await attack(t, scene, { identity: await certifiedFor(2) });
+  t.equal(reasons, 'identity,proof', 'a new mesh key passes the leaf, and is not the one that hello and proof name');
+});
 });
 
 t.test('another instance is refused between the halves of one', async (t) => {
