@@ -35,6 +35,16 @@ export interface BookState {
   proposals: readonly Signed<Proposal>[];
 }
 
+/** What a book remembers before the first offer. */
+export const EMPTY_BOOK: BookState = {
+  record: undefined,
+  releases: undefined,
+  pending: undefined,
+  highestRecord: undefined,
+  highestReleases: undefined,
+  proposals: [],
+};
+
 const LABEL = 'arca-governance-book-1';
 const WHAT = 'the governance book';
 

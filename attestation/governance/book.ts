@@ -9,7 +9,7 @@ import type { KeyObject } from 'node:crypto';
 import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { Measurement } from '../document/index.ts';
-import { type BookState, decodeBook, encodeBook, type PendingReleases } from './book-state.ts';
+import { type BookState, decodeBook, EMPTY_BOOK, encodeBook, type PendingReleases } from './book-state.ts';
 import { type Charter, checkCharter } from './charter.ts';
 import { requireNoRollBack } from './highest.ts';
 import type { ProposalKind } from './kinds.ts';
@@ -69,7 +69,7 @@ export class GovernanceBook {
     if (localKey !== undefined && !isDeveloperNetwork(charter.network)) {
       throw new KmsError('CONFIG_INVALID', 'only a network of developer mode has a governance key on the node');
     }
-    const { proposals, ...state } = stored === undefined ? EMPTY : decodeBook(stored, charter);
+    const { proposals, ...state } = stored === undefined ? EMPTY_BOOK : decodeBook(stored, charter);
     this.charter = charter;
     this.#localKey = localKey;
     this.#delayMs = isDeveloperNetwork(charter.network) ? 0 : delayMs;
@@ -287,15 +287,6 @@ export class GovernanceBook {
     for (const listener of [...this.#listeners]) listener();
   }
 }
-
-const EMPTY: BookState = {
-  record: undefined,
-  releases: undefined,
-  pending: undefined,
-  highestRecord: undefined,
-  highestReleases: undefined,
-  proposals: [],
-};
 
 function isSame(held: Signed<unknown> | undefined, offered: Signed<unknown>): boolean {
   return held !== undefined && equalBytes(held.bytes, offered.bytes);

@@ -2,27 +2,11 @@
  * No two things that a node signs can have the same preimage: each is recognised by its first bytes alone, as
  * docs/security/signatures.md says. Recognition is a function, so what it tells apart is different.
  */
-import { createHash } from 'node:crypto';
 import { globSync, readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import t from 'tap';
-import { attestCommitment } from '../../../attestation/attest-facts.ts';
-import { type CborValue, decodeStrict, encodeCanonical } from '../../../attestation/cbor.ts';
-import { clientLeafDigest } from '../../../attestation/client-leaf.ts';
-import {
-  charterDigest,
-  encodeCharter,
-  encodeRecord,
-  encodeReleaseSet,
-  makeCharter,
-  PROPOSAL_KINDS,
-  proposalDigest,
-} from '../../../attestation/governance/index.ts';
-import { identityDigest } from '../../../attestation/mesh/identity.ts';
-import { leafDigest } from '../../../attestation/mesh/leaf.ts';
-import { proofDigest } from '../../../attestation/mesh/proof.ts';
-import { ROLES, SERVICES } from '../../../attestation/role.ts';
+import { decodeStrict, encodeCanonical } from '../../../attestation/cbor.ts';
 import { concatBytes, toHex } from '../../../common/bytes.ts';
 import { Eip712DomainMsgSchema } from '../../../proto/gen/kms_pb.js';
 import { keccak256 } from '../../../wire/addresses.ts';
@@ -56,6 +40,7 @@ import {
 import { present } from '../../helpers/present.ts';
 import { createReferenceNode } from '../../helpers/reference-node.ts';
 import { D0 } from '../../helpers/requests.ts';
+import { LABELLED, LABELS } from './labelled-preimages.ts';
 
 const ROOT = new URL('../../../', import.meta.url);
 const node = createReferenceNode();
@@ -67,8 +52,6 @@ const fixed = (sizeBytes: number) => fc.uint8Array({ minLength: sizeBytes, maxLe
 const ids = fixed(32)
   .filter((id) => id.some((byte) => byte !== 0))
   .map((id) => idFromBytes(id));
-/** The base point of Ed25519: a public key whose private key does not matter. */
-const ED25519_BASE = new Uint8Array(32).fill(0x66).with(0, 0x58);
 const handles = fc.array(fc.uint8Array({ maxLength: 32 }), { maxLength: 3 });
 const plaintext = fc
   .constantFrom(...FHE_TYPES)
@@ -89,101 +72,6 @@ function preimage712(digestWith: (keccak: (data: Uint8Array) => Uint8Array) => U
   structOf.set(preimage, present(hashed.at(-2)));
   return preimage;
 }
-
-const network = fc.constantFrom('mainnet-1', 'dev:00', 'a');
-const party = fc.integer({ min: 1, max: 0xffff });
-const counter = fc.nat();
-
-/** A labelled preimage, once the function that hashes it has been seen to hash exactly this. */
-function labelled(hash: 'sha256' | 'sha384', fields: readonly CborValue[], digest: Uint8Array): Uint8Array {
-  const preimage = encodeCanonical(fields);
-  const expected = createHash(hash).update(preimage).digest('hex');
-  if (toHex(digest) !== expected) throw new Error(`${String(fields[0])} hashes something else than its row says`);
-  return preimage;
-}
-
-/** Preimages that begin with a label: canonical CBOR `[label, …]`. */
-const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
-  'mesh-identity': fc.tuple(network, party, fixed(32)).map(([net, n, key]) => {
-    const fields = ['arca-identity-1', net, n, 'mesh', key];
-    return labelled('sha256', fields, identityDigest({ network: net, party: n, purpose: 'mesh', key }));
-  }),
-  'mesh-leaf': fc.tuple(network, party, fc.constantFrom(...ROLES), bytes).map(([net, n, role, spki]) => {
-    const fields = ['arca-mesh-leaf-1', net, n, role, spki];
-    return labelled('sha384', fields, leafDigest({ network: net, party: n, role, spki }));
-  }),
-  'mesh-proof': fc
-    .tuple(fc.constantFrom(...ROLES), fc.constantFrom(...SERVICES), fixed(32), fixed(32), fixed(32), network)
-    .chain((head) => fc.tuple(fc.constant(head), fixed(32), party, party, counter, bytes))
-    .map(
-      ([[role, service, exporter, clientLeafSha256, serverLeafSha256, net], context, sender, receiver, n, hello]) => {
-        const channel = { service, exporter, clientLeafSha256, serverLeafSha256 };
-        const claims = { role, service, network: net, context, sender, receiver, incarnation: n };
-        const helloHash = createHash('sha256').update(hello).digest();
-        const head = ['arca-mesh-proof-1', role, service, exporter, clientLeafSha256, serverLeafSha256];
-        return labelled(
-          'sha384',
-          [...head, net, context, sender, receiver, n, Uint8Array.from(helloHash)],
-          proofDigest(channel, claims, hello),
-        );
-      },
-    ),
-  attest: fc
-    .tuple(network, fixed(48), party, fixed(20), fc.string({ maxLength: 20 }), counter)
-    .map(([net, digest, n, address, release, incarnation]) =>
-      labelled(
-        'sha384',
-        ['arca-attest-1', net, digest, n, address, release, incarnation],
-        attestCommitment({ network: net, charterDigest: digest, party: n, address, release, incarnation }),
-      ),
-    ),
-  'client-leaf': fc
-    .tuple(network, party, bytes)
-    .map(([net, n, spki]) =>
-      labelled('sha384', ['arca-client-leaf-1', net, n, spki], clientLeafDigest({ network: net, party: n, spki })),
-    ),
-  charter: fc.tuple(fc.integer({ min: 1, max: 1024 }), fixed(32)).map(([n, anchor]) => {
-    const charter = makeCharter({
-      network: 'dev:00',
-      party: n,
-      governance: { keys: [ED25519_BASE], threshold: 1 },
-      anchor,
-    });
-    const preimage = encodeCharter(charter);
-    const isHashed = toHex(charterDigest(charter)) === createHash('sha384').update(preimage).digest('hex');
-    return isHashed ? preimage : new Uint8Array();
-  }),
-  proposal: fc.tuple(network, fc.constantFrom(...PROPOSAL_KINDS), fixed(48)).map(([net, kind, digest]) => {
-    const fields = new Map<string, string | Uint8Array>(Object.entries({ network: net, kind, digest }));
-    return labelled('sha384', ['arca-proposal-1', fields], proposalDigest({ network: net, kind, digest }));
-  }),
-  record: fc.tuple(network, counter, fixed(32)).map(([net, version, context]) =>
-    encodeRecord({
-      version,
-      network: net,
-      releaseKeys: [ED25519_BASE],
-      parties: [{ party: 1 }],
-      context,
-      authorizationPolicy: 'published',
-    }),
-  ),
-  'release-set': fc.tuple(network, counter, fixed(48)).map(([net, version, value]) =>
-    encodeReleaseSet({
-      version,
-      network: net,
-      entries: [
-        {
-          release: '1',
-          platform: 'enclave',
-          role: 'engine',
-          pcrs: new Map([[0, value]]),
-          notBeforeMs: 0,
-          notAfterMs: 1,
-        },
-      ],
-    }),
-  ),
-};
 
 /** Makes preimages of each row of the table. */
 const PREIMAGES: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
@@ -282,19 +170,6 @@ const TYPE_HASHES = new Map(
     'decompression-712': TYPED_STRUCTS.decompressionUpgrade,
   }).map(([name, encodeType]) => [name, toHex(keccak256(Buffer.from(encodeType)))]),
 );
-
-/** The label that each row of our own begins with. */
-const LABELS: Readonly<Record<string, string>> = {
-  'arca-identity-1': 'mesh-identity',
-  'arca-mesh-leaf-1': 'mesh-leaf',
-  'arca-mesh-proof-1': 'mesh-proof',
-  'arca-attest-1': 'attest',
-  'arca-client-leaf-1': 'client-leaf',
-  'arca-charter-1': 'charter',
-  'arca-proposal-1': 'proposal',
-  'arca-record-1': 'record',
-  'arca-release-set-1': 'release-set',
-};
 
 /** Names what a preimage is of, looking at its first bytes only. EIP-712 rows are told apart by their type hash. */
 function recognise(preimage: Uint8Array): string {
