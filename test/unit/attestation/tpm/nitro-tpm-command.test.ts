@@ -7,8 +7,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openNitroTpmAttester } from '../../../../attestation/attester/nitro-tpm.ts';
 import { decodeNsmResponse, encodeNsmRequest } from '../../../../attestation/attester/nsm-codec.ts';
+import { systemClock } from '../../../../common/clock.ts';
+import { KmsError } from '../../../../common/errors.ts';
+import { systemRandom } from '../../../../common/random.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 import { instanceModule } from '../../../helpers/tpm-attester.ts';
+import { fakeTpm } from '../../../helpers/tpm-fake.ts';
+import { nitroTpmProxy } from '../../../helpers/tpm-proxy.ts';
 
 /** A program in place of the command, and an attester that runs it. */
 function withProgram(t: Teardown, body: string, timeoutMs = 10_000) {
@@ -128,4 +133,38 @@ t.test('fields that are too long are refused before the command runs', async (t)
     await t.rejects(attester.attest(fields), { code: 'REQUEST_INVALID' });
   }
   t.notOk(existsSync(join(folder, 'ran')));
+});
+
+t.test('where the TPM itself fails the command is asked, and asked first from then on', async (t) => {
+  const folder = tempDir(t);
+  const path = join(folder, 'nitro-tpm-attest');
+  writeFileSync(path, `#!/bin/sh\nprintf x >>${folder}/runs; printf "\\204x"\n`);
+  chmodSync(path, 0o755);
+  let asked = 0;
+  const tpm = {
+    send: async () => {
+      asked++;
+      throw new KmsError('PERMISSION_DENIED', 'no TPM for you');
+    },
+    close: () => {},
+  };
+  const common = { via: 'any', tpm, clock: systemClock, random: systemRandom } as const;
+  const attester = openNitroTpmAttester({ ...common, command: { path } });
+  t.teardown(() => attester.close());
+  for (let i = 0; i < 3; i++) t.same([...(await attester.attest({}))], [0x84, 0x78]);
+  t.equal(asked, 1);
+  t.equal(readFileSync(join(folder, 'runs'), 'utf8'), 'xxx');
+  await t.rejects(attester.attest({ nonce: new Uint8Array(513) }), { code: 'REQUEST_INVALID' });
+  await t.rejects(attester.attest({}, AbortSignal.abort()), { code: 'CANCELLED' });
+  const neither = openNitroTpmAttester({ ...common, command: { path: join(folder, 'none') } });
+  await t.rejects(neither.attest({}), { code: 'UNAVAILABLE', message: /no TPM for you; the attestation command/ });
+});
+
+t.test('where the TPM works the command is not run', async (t) => {
+  const { nsm, verify } = instanceModule();
+  const tpm = nitroTpmProxy({ below: fakeTpm(), answer: (request) => nsm.handle(request), accepts: ['password'] });
+  const command = { path: join(tempDir(t), 'none') };
+  const attester = openNitroTpmAttester({ via: 'any', tpm, command, clock: systemClock, random: systemRandom });
+  t.teardown(() => attester.close());
+  t.equal((await verify(await attester.attest({}))).platform, 'nitro-tpm');
 });
