@@ -48,7 +48,6 @@ t.test('a certificate for another number is refused, though the right node key m
   const reasons = await attack(t, scene, { identity: await certifiedFor(2) });
   t.equal(reasons, 'identity,proof', 'a new mesh key passes the leaf, and is not the one that hello and proof name');
 });
-});
 
 t.test('another instance is refused between the halves of one', async (t) => {
   const mesh = await createTestMesh(t);
@@ -155,6 +154,8 @@ t.test('what is cheap to see is refused before anything is verified', async (t) 
   const document = async () => new Uint8Array(4_000);
   t.equal(await attack(t, scene, { document, claims: { party: 9 } }), 'party', 'claims before the signature');
   t.equal(await attack(t, scene, { document, meshSignature: new Uint8Array(64) }), 'identity', 'it before the chain');
+  const { identity } = await makeTestParty(scene.mesh.network, 2, 'somebody else');
+  t.equal(await attack(t, scene, { document, identity }), 'identity', 'and so the address');
   t.equal(await attack(t, scene, { document }), 'document');
 });
 
