@@ -54,12 +54,6 @@ import {
 
 const viaJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 const makeSet = (...entries: ReleaseEntry[]) => makeReleaseSet({ version: 1, network: MAINNET, entries });
-const _devSet = (...entries: ReleaseEntry[]) =>
-  makeReleaseSet({
-    version: 1,
-    network: DEV_CHARTER.network,
-    entries: entries.map((e) => ({ ...e, platform: 'developer' })),
-  });
 
 t.test('records, release sets and proposals come back from bytes and from JSON without a changed byte', async (t) => {
   const record = signedRecord(recordFields());

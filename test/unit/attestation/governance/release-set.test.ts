@@ -25,7 +25,6 @@ import {
   thrownBy,
 } from './fixtures.ts';
 
-const _viaJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 const makeSet = (...entries: ReleaseEntry[]) => makeReleaseSet({ version: 1, network: MAINNET, entries });
 const devSet = (...entries: ReleaseEntry[]) =>
   makeReleaseSet({
