@@ -5,7 +5,7 @@
  */
 import type { Nsm } from '../attestation/attester/attester.ts';
 import type { TrustAnchor } from '../attestation/document/index.ts';
-import { type Charter, charterDigest } from '../attestation/governance/index.ts';
+import { type Charter, charterDigest, encodeSigned } from '../attestation/governance/index.ts';
 import { toHex } from '../common/bytes.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
@@ -184,12 +184,27 @@ async function openGovernance(
   ];
   try {
     await offerFiles(memory, files, log);
-    if (local) await enrol(memory, address, { local, isNewVault, log });
+    if (local) {
+      await enrol(memory, address, { local, isNewVault, log });
+      keepReleases(memory, local, log);
+    }
     return memory;
   } catch (error) {
     await memory.close();
     throw error;
   }
+}
+
+/** Keeps the release set in the node's files, from which the next start of developer mode makes a newer one. */
+function keepReleases({ book }: GovernanceMemory, local: LocalGovernance, log: Logger): void {
+  let kept = book.versions.releases;
+  book.onChange(() => {
+    if (!book.releases || book.versions.releases === kept) return;
+    kept = book.versions.releases;
+    local.keep('release-set', encodeSigned(book.releases)).catch((err: unknown) => {
+      log.warn({ event: 'governance.not-written', err });
+    });
+  });
 }
 
 interface Parts {

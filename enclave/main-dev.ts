@@ -24,8 +24,9 @@ await runServiceProcess('engine', true, async (config, log) => {
   const { path, prefix } = config.private_vault.storage.file;
   const anchor = await readDeveloperAnchor(config);
   const key = await readGovernanceKey(config);
-  const { record_path: recordPath } = config.attestation;
-  const keepRecord = (signed: Uint8Array): Promise<void> => writeNodeFile(recordPath, signed);
+  const { record_path: record, releases_path: releases } = config.attestation;
+  const keep = (kind: 'record' | 'release-set', signed: Uint8Array): Promise<void> =>
+    writeNodeFile(kind === 'record' ? record : releases, signed);
   const engine = await startEngine({
     developerMode: true,
     insecureOperations: true,
@@ -38,7 +39,7 @@ await runServiceProcess('engine', true, async (config, log) => {
       nsm: openInheritedNsm(),
       anchor,
       ...(await readNodeFiles(config, anchor)),
-      localGovernance: key && { key, keepRecord },
+      localGovernance: key && { key, keep },
     },
     treatV0ExtraDataAsEmpty: config.engine.treat_v0_extra_data_as_empty,
     clock: systemClock,

@@ -15,8 +15,8 @@ import type { GovernanceMemory } from './governance-memory.ts';
 export interface LocalGovernance {
   /** Approves by itself. */
   readonly key: KeyObject;
-  /** Keeps a record for the other processes of the node, which may be waiting for it to connect. */
-  keepRecord(signed: Uint8Array): Promise<void>;
+  /** Puts what is in force into the node's files: its other processes may not be able to connect before they know it. */
+  keep(kind: 'record' | 'release-set', signed: Uint8Array): Promise<void>;
 }
 
 /** Settings of {@link enrol}. */
@@ -54,5 +54,5 @@ export async function enrol(memory: GovernanceMemory, address: Uint8Array, optio
   const parties = current.parties.map((entry) => (entry.party === party ? { ...entry, address } : entry));
   const record = encodeSigned(signRecord(makeRecord({ ...current, version: current.version + 1, parties }), local.key));
   await memory.offer({ kind: 'record', content: record });
-  await local.keepRecord(record);
+  await local.keep('record', record);
 }

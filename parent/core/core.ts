@@ -5,13 +5,14 @@
  * the last run left has been taken up. Holds no secret. Spec: kms-service 1.7.
  */
 import { type Clock, systemClock } from '../../common/clock.ts';
-import { isKmsError } from '../../common/errors.ts';
+import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import { createRegistry, parseMetricsLabels } from '../../common/metrics.ts';
 import { isLoopback, type NodeConfig, parseHostPort, redactNodeConfig } from '../../common/node-config.ts';
 import { packageVersion } from '../../common/package-version.ts';
 import { keccak256 } from '../../native/engine/public.ts';
-import { type FileTlsSource, openFileTlsSource } from '../grpc/tls-source.ts';
+import { openAttestedTlsSource } from '../grpc/attested-tls.ts';
+import { openFileTlsSource, type TlsSource } from '../grpc/tls-source.ts';
 import { attestWith } from './admin/attest.ts';
 import { openPublicVault, type PublicVault } from './boot/public-vault.ts';
 import type { EngineClient } from './engine-client/engine-client.ts';
@@ -172,13 +173,19 @@ async function open(
 /** The certificates of the client port: from files, or attested; none where the configuration has no section for it. */
 async function openClientTls(
   { service: { tls } }: NodeConfig,
-  _mesh: CoreMesh,
+  { endpoint }: CoreMesh,
   clock: Clock,
   log: Logger,
-): Promise<FileTlsSource | undefined> {
+): Promise<TlsSource | undefined> {
   if (!tls) return undefined;
   const { cert_path: certPath, key_path: keyPath, client_ca_path: clientCaPath } = tls;
-  if (certPath === undefined || keyPath === undefined) return undefined;
+  if (tls.attested) {
+    if (!endpoint) throw new KmsError('CONFIG_INVALID', 'service.tls.attested needs an attested node');
+    return await openAttestedTlsSource({ endpoint, clientCaPath, clock, log });
+  }
+  if (certPath === undefined || keyPath === undefined) {
+    throw new KmsError('CONFIG_INVALID', 'service.tls needs cert_path and key_path, or attested = true');
+  }
   return await openFileTlsSource({ certPath, keyPath, clientCaPath }, { clock, log });
 }
 

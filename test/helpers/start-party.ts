@@ -40,12 +40,14 @@ export interface PartyOptions {
   /** An existing state folder; a new one if absent. */
   readonly dir?: string;
   readonly logLevel?: LogLevel;
+  /** How long certificates of the attesters live; three hours if absent. */
+  readonly leafLifeMs?: number;
 }
 
 /** Starts a node and stops it when the test ends. */
 export async function startParty(
   t: Teardown,
-  { dir = tempDir(t), logLevel = 'debug' }: PartyOptions = {},
+  { dir = tempDir(t), logLevel = 'debug', leafLifeMs }: PartyOptions = {},
 ): Promise<Party> {
   const output = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
   const running = await startDeveloperNode(
@@ -59,6 +61,7 @@ export async function startParty(
       anyPorts: true,
       logLevel,
       treatV0ExtraDataAsEmpty: false,
+      leafLifeMs,
     },
     output,
   );

@@ -70,7 +70,7 @@ export async function testEngine(
     attestation: {
       ...(await trust.files()),
       nsm,
-      localGovernance: { key: trust.governanceKey, keepRecord: async () => undefined },
+      localGovernance: { key: trust.governanceKey, keep: async () => undefined },
     },
     treatV0ExtraDataAsEmpty: false,
     clock: systemClock,
