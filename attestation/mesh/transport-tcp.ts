@@ -21,7 +21,7 @@ export function tcpTransport({ host, port }: TcpAddress): Transport {
     listen: async (onRaw) => {
       const server = createServer({ ...KEEP_ALIVE, highWaterMark: UNREAD_BYTES }, (socket) =>
         // A socket that was reset before it was taken has no address any more.
-        onRaw(socket, socket.remoteAddress ?? 'gone'),
+        onRaw(socket, sourceOf(socket.remoteAddress ?? 'gone')),
       );
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       server.once('error', reject);
@@ -56,6 +56,23 @@ export function parseTcpAddress(text: string): TcpAddress {
   const port = Number(match?.[3]);
   if (host === undefined || !(port <= 65_535)) throw new KmsError('CONFIG_INVALID', 'an address needs host:port');
   return { host, port };
+}
+
+/**
+ * Returns who is counted for an address: itself, or for IPv6 its network of 64 bits, which one host has to itself.
+ *
+ * @example
+ * sourceOf('2001:db8::5'); // '2001:db8:0:0'
+ */
+export function sourceOf(address: string): string {
+  const mapped = /^::ffff:([0-9.]+)$/i.exec(address);
+  if (mapped?.[1] !== undefined) return mapped[1];
+  if (!address.includes(':')) return address;
+  const [head = '', tail] = address.replace(/%.*$/, '').split('::');
+  const before = head === '' ? [] : head.split(':');
+  const after = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = new Array<string>(Math.max(8 - before.length - after.length, 0)).fill('0');
+  return [...before, ...(tail === undefined ? [] : zeros), ...after].slice(0, 4).join(':');
 }
 
 function formatAddress(host: string, port: number): string {

@@ -121,7 +121,7 @@ export function unary(
   client: Client,
   { path }: MethodDefinition<Buffer, Buffer>,
   text: string,
-  deadlineMs = 3_000,
+  deadlineMs = 20_000,
 ): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const done = (error: ServiceError | null, answer?: Buffer): void => {

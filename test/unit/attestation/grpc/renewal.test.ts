@@ -1,12 +1,14 @@
 /** grpc-js over the mesh while certificates of a few seconds are renewed: no call is lost. */
 import { Client, status } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
+import type { Attester } from '../../../../attestation/attester/attester.ts';
 import { MeshChannelCredentials } from '../../../../attestation/mesh/grpc/channel-credentials.ts';
 import type { MeshConnection } from '../../../../attestation/mesh/mesh-context.ts';
+import { KmsError } from '../../../../common/errors.ts';
 import { createTestMesh } from '../../../helpers/mesh-pair.ts';
 import { ECHO, echoClient, serveEcho, unary } from './echo.ts';
 
-const ATTESTER = { leafLifeMs: 4_000 };
+const ATTESTER = { leafLifeMs: 5_000 };
 const WORKERS = 8;
 
 /** Calls without a pause until `done`; returns how many there were. Any failure rejects. */
@@ -65,8 +67,34 @@ t.test('a plain grpc-js client is told in time by the server: no call that was b
   const client = new Client(served.target, credentials);
   t.teardown(() => client.close());
   const calls = await callUntil(
-    () => connections.length === 3,
+    () => connections.length === 2,
     (text) => repeatRefused(() => unary(client, ECHO.echo, text)),
   );
   t.ok(calls > 200, `${calls} calls`);
+});
+
+t.test('while renewals fail, calls go on over the old connection; one that succeeds ends the alarm', async (t) => {
+  let failing = false;
+  let refusals = 0;
+  const wrap = (attester: Attester): Attester => ({
+    kind: attester.kind,
+    close: () => attester.close(),
+    attest: async (fields, signal) => {
+      if (!failing) return await attester.attest(fields, signal);
+      refusals += 1;
+      throw new KmsError('UNAVAILABLE', 'the attester is out of order');
+    },
+  });
+  const mesh = await createTestMesh(t);
+  const served = await serveEcho(t, await mesh.endpoint('core', { attester: { leafLifeMs: 60_000 } }), 'unix');
+  const endpoint = await mesh.endpoint('connector', { attester: ATTESTER, wrap });
+  const { channel, echo } = echoClient(t, endpoint, served.target);
+  await echo('first');
+  failing = true;
+  const before = await callUntil(() => refusals >= 3 && channel.failure() !== undefined, echo);
+  t.ok(before > 100, `${before} calls while it was out of order`);
+  t.equal(channel.renewals(), 0);
+  failing = false;
+  await callUntil(() => channel.renewals() === 1, echo);
+  t.equal(channel.failure(), undefined);
 });

@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { type Duplex, duplexPair } from 'node:stream';
 import t from 'tap';
-import { parseTcpAddress, tcpDial, tcpTransport } from '../../../../attestation/mesh/transport-tcp.ts';
+import { parseTcpAddress, sourceOf, tcpDial, tcpTransport } from '../../../../attestation/mesh/transport-tcp.ts';
 import { unixDial, unixTransport } from '../../../../attestation/mesh/transport-unix.ts';
 import { type VsockNative, vsockDial, vsockTransport } from '../../../../attestation/mesh/transport-vsock.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
@@ -89,6 +89,19 @@ t.test('TCP names the source without its port, so that one host is one source', 
   t.same(sources, ['127.0.0.1', '127.0.0.1']);
   await t.rejects(tcpTransport(to).listen(ignore), { code: 'UNAVAILABLE', message: /EADDRINUSE/ });
   await listening.close();
+});
+
+t.test('an IPv6 network is one source: its host has all of it', async (t) => {
+  for (const [address, source] of [
+    ['192.0.2.7', '192.0.2.7'],
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
+    ['2001:db8::5', '2001:db8:0:0'],
+    ['fe80::1%eth0', 'fe80:0:0:0'],
+    ['::1', '0:0:0:0'],
+  ] as const) {
+    t.equal(sourceOf(address), source, address);
+  }
 });
 
 t.test('addresses are read strictly', async (t) => {
