@@ -16,6 +16,7 @@ import { Figures, reaches, textTable } from './figures.ts';
 import { measureFrameChannel } from './frame-channel.ts';
 import { measureStart } from './life-cycle.ts';
 import { describeMachine } from './machine.ts';
+import { measureMeshHandshake } from './mesh-handshake.ts';
 import { startBenchParty } from './party.ts';
 import { startPlainNode } from './plain-node.ts';
 import { memory } from './process-usage.ts';
@@ -75,6 +76,7 @@ async function main(): Promise<number> {
       await plain.stop();
     }
     await measureAttestation(bench);
+    await measureMeshHandshake(bench);
     await measureFrameChannel(bench);
     await measureTransports(bench, requests[0] ?? fail());
     await measureSteps(bench, party.running.dir, party.making.keyId, requests);

@@ -18,6 +18,7 @@ await runServiceProcess('core', true, async (config, log) => {
       follow: () => () => {},
       takeGovernance: () => {},
       serveConnectors: async () => {},
+      registerMetrics: () => {},
       peers: () => [],
       reasons: () => [],
       close: async () => {},
