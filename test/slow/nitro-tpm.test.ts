@@ -2,6 +2,8 @@
  * The NitroTPM attester over swtpm, a real TPM 2.0 in software: NV indices, sessions and the endorsement key are the
  * TPM's; the vendor command is a proxy's, answered from the software security module. `scripts/tpm-setup` fetches swtpm.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import t from 'tap';
 import { openNitroTpmAttester } from '../../attestation/attester/nitro-tpm.ts';
@@ -27,13 +29,14 @@ import { plainResponse } from '../helpers/tpm-messages.ts';
 import { nitroTpmProxy, serveTpm } from '../helpers/tpm-proxy.ts';
 import { findSwtpm, startSwtpm } from '../helpers/tpm-swtpm.ts';
 
-const program = findSwtpm() ?? '';
-const options = { skip: program === '' ? 'there is no swtpm: run scripts/tpm-setup' : false };
+const ROOT = join(import.meta.dirname, '../..');
+const swtpm = findSwtpm() ?? '';
+const options = { skip: swtpm === '' ? 'there is no swtpm: run scripts/tpm-setup' : false };
 
 type Test = Parameters<typeof startSwtpm>[0];
 
 async function newTpm(t: Test) {
-  const tpm = tpmSocket({ path: await startSwtpm(t, program) });
+  const tpm = tpmSocket({ path: await startSwtpm(t, swtpm) });
   t.teardown(() => tpm.close());
   return tpm;
 }
@@ -141,7 +144,7 @@ t.test('documents come through a proxied TPM on a socket and verify, with either
   }
 });
 
-t.test('no index is left in the TPM by failures, aborts and a killed process', options, async (t) => {
+t.test('no index is left in the TPM by failures and aborts', options, async (t) => {
   const below = await newTpm(t);
   const controller = new AbortController();
   let fault: 'refuse' | 'break' | 'abort' | 'none' = 'refuse';
@@ -163,24 +166,45 @@ t.test('no index is left in the TPM by failures, aborts and a killed process', o
   fault = 'none';
   await verify(await attester.attest({}));
   t.same(await nvHandles(below, HANDLE.NV_FIRST), [], 'after an abort');
+});
 
-  // A process that was killed between the definition and the removal: its index has the size of a request's, which
-  // only the proxy can hold.
-  const { nsm } = instanceModule();
-  const proxy = nitroTpmProxy({ below, answer: (request) => nsm.handle(request) });
-  await nvDefine(proxy, { handle: HANDLE.NV_FIRST, auth: systemRandom(64) }, 8192);
-  t.same(await nvHandles(below, HANDLE.NV_FIRST), [HANDLE.NV_FIRST]);
-  let now = 0;
-  const restarted = openNitroTpmAttester({
-    via: 'tpm',
-    tpm: proxy,
-    clock: { nowMs: () => now, monotonicMs: () => now },
-    random: systemRandom,
+t.test('what a killed process leaves in the TPM is removed by the next one', options, async (t) => {
+  const below = await newTpm(t);
+  const { nsm, verify } = instanceModule();
+  const reached = Promise.withResolvers<void>();
+  let isHanging = true;
+  const proxy = nitroTpmProxy({
+    below,
+    answer: (request) => nsm.handle(request),
+    before: (code) => {
+      if (code !== COMMAND.NITRO_NSM_REQUEST || !isHanging) return undefined;
+      reached.resolve();
+      return new Promise(() => {});
+    },
   });
-  await restarted.attest({});
+  const path = join(tempDir(t), 'nitro');
+  await serveTpm(t, path, proxy);
+  const program = `
+    import { openNitroTpmAttester } from ${JSON.stringify(`${ROOT}/attestation/attester/nitro-tpm.ts`)};
+    import { tpmSocket } from ${JSON.stringify(`${ROOT}/attestation/tpm/transport.ts`)};
+    import { systemClock } from ${JSON.stringify(`${ROOT}/common/clock.ts`)};
+    import { systemRandom } from ${JSON.stringify(`${ROOT}/common/random.ts`)};
+    const tpm = tpmSocket({ path: ${JSON.stringify(path)} });
+    await openNitroTpmAttester({ via: 'tpm', tpm, clock: systemClock, random: systemRandom }).attest({});`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: 'inherit' });
+  await reached.promise;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  t.same(await nvHandles(below, HANDLE.NV_FIRST), [HANDLE.NV_FIRST], 'its index stands');
+  isHanging = false;
+  let now = 0;
+  const clock = { nowMs: () => now, monotonicMs: () => now };
+  const next = openNitroTpmAttester({ via: 'tpm', tpm: tpmSocket({ path }), clock, random: systemRandom });
+  t.teardown(() => next.close());
+  await verify(await next.attest({}));
   now = 60_000;
-  await restarted.attest({});
-  t.same(await nvHandles(below, HANDLE.NV_FIRST), [], 'after a restart');
+  await verify(await next.attest({}));
+  t.same(await nvHandles(below, HANDLE.NV_FIRST), [], 'it is gone');
 });
 
 /** Makes the default key and keeps it where a provisioned one is (TPM2_EvictControl). */
