@@ -145,7 +145,7 @@ function refused(body: Uint8Array): KmsError {
   return codes.length > 0 ? refusedByPeer(codes) : refuse('malformed', 'a verdict before the proof');
 }
 
-/** Whatever went wrong, as the one error class; what a library threw keeps its code only. */
+/** Whatever went wrong, as the one error class; what TLS or the system threw keeps its code only. */
 export function toKmsError(error: unknown): KmsError {
   if (isKmsError(error)) {
     if (error.facts.reasons !== undefined) return error;
@@ -158,7 +158,8 @@ export function toKmsError(error: unknown): KmsError {
   if (code !== undefined && VERSION_ALERTS.test(code)) {
     return refuse('version', `TLS 1.3 with ${ALPN} is needed, it ended with ${code}`);
   }
-  return refuse('malformed', `TLS or the stream failed${code ? ` with ${code}` : ''}`);
+  if (code !== undefined) return refuse('malformed', `TLS or the stream failed with ${code}`);
+  return new KmsError('INTERNAL', 'the handshake failed for a reason of our own', {}, error);
 }
 
 /**

@@ -91,6 +91,7 @@ t.test('an enclave’s document never serves a parent, nor the reverse', async (
 t.test('a role that does not belong on the service is refused', async (t) => {
   const scene = await stage(t, 'core');
   t.match(await attack(t, scene, { claims: { role: 'connector' } }), /role/, 'a Core that says it is a Connector');
+  t.match(await attack(t, await stage(t, 'core', 'core'), {}), /role/, 'a Core in the place of an engine');
   const wide = { ...scene, expect: { service: 'engine-calls', role: ['core', 'connector'] } } as const;
   t.match(await attack(t, wide, { claims: { role: 'connector' } }), /role/, 'no expectation widens a service');
 });

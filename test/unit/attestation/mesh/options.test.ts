@@ -1,6 +1,7 @@
 /**
  * No set of options connects to somebody who is not verified: properties over generated limits, expectations and views.
  */
+import { createPublicKey } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
 import { makeDeveloperRoot } from '../../../../attestation/developer/chain.ts';
@@ -8,11 +9,14 @@ import type { Measurement } from '../../../../attestation/document/index.ts';
 import { acceptMesh } from '../../../../attestation/mesh/accept.ts';
 import { connectMesh } from '../../../../attestation/mesh/connect.ts';
 import { openMeshEndpoint } from '../../../../attestation/mesh/endpoint.ts';
+import { readLeafCertificate } from '../../../../attestation/mesh/leaf-certificate.ts';
 import type { MeshEndpoint, MeshLimits, MeshView, PeerExpectation } from '../../../../attestation/mesh/mesh-context.ts';
+import { encodeProof } from '../../../../attestation/mesh/proof.ts';
 import { ROLES, SERVICES } from '../../../../attestation/role.ts';
 import { createTestMesh, measurements, rawPair, type TestEndpointOptions } from '../../../helpers/mesh-pair.ts';
 import { testPcrs } from '../../../helpers/software-nsm.ts';
-import { outcome, SIGNAL } from './scene.ts';
+import { forgeLeaf, forgeProof, sendProof } from './adversary.ts';
+import { attack, outcome, SIGNAL, stage } from './scene.ts';
 
 const RUNS = 60;
 const limit = (most: number) => fc.integer({ min: 1, max: most });
@@ -151,6 +155,30 @@ t.test('options connect two right endpoints only where role, service and party f
     { numRuns: RUNS },
   );
   t.pass('and never elsewhere');
+});
+
+t.test('no single changed byte of a proof or of a leaf is accepted', async (t) => {
+  const scene = await stage(t);
+  const change = fc.tuple(fc.nat(), fc.integer({ min: 1, max: 255 }));
+  const flipped = (bytes: Uint8Array, [at, by]: readonly [number, number]): Uint8Array => {
+    const changed = Uint8Array.from(bytes);
+    changed[at % bytes.length] = (changed[at % bytes.length] ?? 0) ^ by;
+    return changed;
+  };
+  const good = await forgeLeaf({ self: scene.evil.self });
+  const keys = { privateKey: good.privateKey, publicKey: createPublicKey(good.privateKey) };
+  const { payload } = readLeafCertificate(good.der);
+  t.equal(await attack(t, scene, { keys, payload }), 'accepted', 'unchanged it is');
+  await fc.assert(
+    fc.asyncProperty(change, async (where) => {
+      const inProof = await attack(t, scene, {}, async (intruder, leaf) =>
+        sendProof(intruder, flipped(encodeProof(await forgeProof(scene.evil.self, leaf, intruder)), where)),
+      );
+      const inLeaf = await attack(t, scene, { keys, payload: flipped(payload, where) });
+      return inProof !== 'accepted' && inLeaf !== 'accepted';
+    }),
+    { numRuns: RUNS },
+  );
 });
 
 t.test('limits beyond what the design fixes are refused when an endpoint is opened', async (t) => {
