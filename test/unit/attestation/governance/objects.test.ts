@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import t from 'tap';
 import { encodeCanonical } from '../../../../attestation/cbor.ts';
 import {
@@ -32,6 +33,8 @@ import {
   withSignature,
 } from '../../../../attestation/governance/index.ts';
 import { toHex } from '../../../../common/bytes.ts';
+import { systemClock } from '../../../../common/clock.ts';
+import { isKmsError } from '../../../../common/errors.ts';
 import { present } from '../../../helpers/present.ts';
 import {
   CHARTER,
@@ -218,4 +221,43 @@ t.test('an object under the label of another is refused', async (t) => {
 t.test('objects beyond a megabyte are refused before they are read', async (t) => {
   const error = thrownBy(() => decodeRecord(new Uint8Array(1_048_577)));
   t.match(error, { code: 'REQUEST_INVALID', facts: { limitBytes: 1_048_576 } });
+});
+
+t.test('no mutation of a stored object makes another object of it that verifies', async (t) => {
+  const record = signedRecord(recordFields());
+  const { body: trusted } = makeRecord(recordFields());
+  const set = signedSet({ version: 1, network: MAINNET, entries: [engineEntry('A'), coreEntry('A')] });
+  for (const [what, stored, verify] of [
+    ['record', record, (bytes: Uint8Array) => verifyRecord(bytes, CHARTER)],
+    ['release set', set, (bytes: Uint8Array) => verifyReleaseSet(bytes, trusted)],
+  ] as const) {
+    const bytes = encodeSigned(stored);
+    const place = fc.nat(bytes.byteLength - 1);
+    const mutated = fc.oneof(
+      fc.tuple(place, fc.integer({ min: 1, max: 255 })).map(([at, flip]) => bytes.with(at, (bytes[at] ?? 0) ^ flip)),
+      place.map((length) => bytes.slice(0, length)),
+      fc.tuple(place, place).map(([from, to]) => Uint8Array.from([...bytes.subarray(0, from), ...bytes.subarray(to)])),
+      fc.uint8Array({ minLength: 1, maxLength: 20 }).map((tail) => Uint8Array.from([...bytes, ...tail])),
+    );
+    fc.assert(
+      fc.property(mutated, (input) => {
+        try {
+          return toHex(verify(input).bytes) === toHex(stored.bytes);
+        } catch (error) {
+          return isKmsError(error);
+        }
+      }),
+      { numRuns: 600 },
+    );
+    t.pass(what);
+  }
+});
+
+t.test('the largest set that is allowed is read in a fraction of a second, a larger one is refused', async (t) => {
+  const entries = Array.from({ length: 513 }, (_, at) => engineEntry(`release-${at}`));
+  const { bytes } = makeSet(...entries.slice(0, 512));
+  const startedMs = systemClock.monotonicMs();
+  t.equal(decodeReleaseSet(bytes).entries.length, 512);
+  t.ok(systemClock.monotonicMs() - startedMs < 2_000);
+  t.throws(() => makeSet(...entries), { code: 'REQUEST_INVALID', message: /0 to 512 items/ });
 });
