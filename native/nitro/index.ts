@@ -40,9 +40,9 @@ export function openNsmDevice(options: NsmDeviceOptions = {}): NsmDevice {
  *
  * @throws {@link KmsError} `UNAVAILABLE` if nobody answers, `DEADLINE_EXCEEDED` after `timeoutMs`, `CANCELLED` on abort.
  */
-export function vsockConnect(options: VsockConnectOptions): Promise<Socket> {
+export async function vsockConnect(options: VsockConnectOptions): Promise<Socket> {
   relay ??= new VsockRelay(loadNitro());
-  return relay.connect(options);
+  return await relay.connect(options);
 }
 
 /**
@@ -52,10 +52,10 @@ export function vsockConnect(options: VsockConnectOptions): Promise<Socket> {
  * @param onSocket - Gets each connection and owns it; called on the event loop.
  * @throws {@link KmsError} `ALREADY_EXISTS` if the port is taken, `PERMISSION_DENIED` for ports below 1024 without the right.
  */
-export function vsockListen(
+export async function vsockListen(
   options: VsockListenOptions,
   onSocket: (socket: Socket, peerCid: number, peerPort: number) => void,
 ): Promise<VsockListener> {
   relay ??= new VsockRelay(loadNitro());
-  return relay.listen(options, onSocket);
+  return await relay.listen(options, onSocket);
 }

@@ -5,6 +5,7 @@
 import { constants } from 'node:os';
 import t from 'tap';
 import { errnoName, type NativeRelay, type NitroBinding, type RelayListener } from '../../../native/nitro/binding.ts';
+import { vsockConnect, vsockListen } from '../../../native/nitro/index.ts';
 import { VsockRelay } from '../../../native/nitro/vsock.ts';
 import { fakeVsock, openDescriptors } from './nitro-fake.ts';
 
@@ -124,4 +125,12 @@ t.test('events about what is not known any more do nothing', async (t) => {
 t.test('an errno without a name is told by its number', async (t) => {
   t.equal(errnoName(-constants.errno.ENOENT), 'ENOENT');
   t.equal(errnoName(-4095), 'errno 4095');
+});
+
+t.test('the public face refuses wrong addresses without a socket', async (t) => {
+  await t.rejects(vsockConnect({ cid: -1, port: 1, timeoutMs: 1 }), { code: 'REQUEST_INVALID' });
+  await t.rejects(
+    vsockListen({ port: -1 }, () => {}),
+    { code: 'REQUEST_INVALID' },
+  );
 });
