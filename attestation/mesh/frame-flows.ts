@@ -94,6 +94,13 @@ export class OutFlow {
     }
   }
 
+  /** Ends the flow at once: drops what waits. */
+  cancel(): void {
+    if (this.#failure) return;
+    this.fail(new KmsError('CANCELLED', 'the session was closed'));
+    this.#host.finish(this);
+  }
+
   /** Drops what waits, and fails it. */
   fail(error: KmsError): void {
     if (this.#failure) return;

@@ -38,6 +38,8 @@ export interface FrameLinkStats extends FrameCounters {
 type Totals = { -readonly [K in Exclude<keyof FrameCounters, 'bufferedBytes' | 'flows'>]: number };
 
 const SWEEP_MS = 1_000;
+/** Ids of sessions that were given up, kept until the peer opens them. */
+const GIVEN_UP = 1024;
 
 /** Frames to and from one peer. */
 export class FrameLink {
@@ -45,6 +47,7 @@ export class FrameLink {
   readonly #channels = new Set<FrameChannel>();
   readonly #sessions = new Map<string, LinkSession>();
   readonly #unopened = new Map<string, { readonly flow: InFlow; readonly sinceMs: number }>();
+  readonly #givenUp = new Set<string>();
   #current: FrameChannel | undefined;
   #past: Totals = { framesIn: 0, framesOut: 0, payloadBytesIn: 0, payloadBytesOut: 0, dropped: 0 };
   #sweeper: NodeJS.Timeout | undefined;
@@ -55,7 +58,7 @@ export class FrameLink {
 
   /** Whether sessions can be opened. */
   get usable(): boolean {
-    return this.#current?.usable ?? false;
+    return this.#usable() !== undefined;
   }
 
   /**
@@ -70,7 +73,6 @@ export class FrameLink {
       onFlow: (flow) => this.#arrived(flow),
     });
     this.#channels.add(channel);
-    if (!this.#current?.usable) this.#current = channel;
     void channel.ready.then(
       () => {
         const before = this.#current;
@@ -92,14 +94,16 @@ export class FrameLink {
    */
   open(sessionId: Uint8Array): FrameSession {
     const id = toHex(sessionId);
-    const channel = this.#current;
+    const channel = this.#usable();
     if (this.#sessions.has(id)) throw new KmsError('ALREADY_EXISTS', 'this session is open');
     if (!channel) throw new KmsError('UNAVAILABLE', `no connection to ${this.#options.peer}`);
     const session = new LinkSession(id, {
       get maxPayloadBytes() {
         return channel.maxPayloadBytes;
       },
-      forget: () => void (this.#sessions.get(id) === session && this.#sessions.delete(id)),
+      forget: (_, opened) => {
+        if (this.#sessions.get(id) === session && this.#sessions.delete(id) && !opened) this.#remember(id);
+      },
     });
     session.begin(channel.openFlow(sessionId, (error) => session.cutOff(error)));
     this.#sessions.set(id, session);
@@ -130,10 +134,29 @@ export class FrameLink {
     clearInterval(this.#sweeper);
   }
 
+  /**
+   * The channel for new sessions. While the peer has retired one and its greeting on the next is still on its way, that
+   * is one which the peer has not greeted yet; what is sent there waits for the greeting.
+   */
+  #usable(): FrameChannel | undefined {
+    return this.#current?.usable ? this.#current : [...this.#channels].findLast(({ usable }) => usable);
+  }
+
+  /** Given up here before the peer opened it: it must not take the place of one that will be opened here, too. */
+  #remember(id: string): void {
+    this.#givenUp.add(id);
+    const [oldest] = this.#givenUp;
+    if (this.#givenUp.size > GIVEN_UP && oldest !== undefined) this.#givenUp.delete(oldest);
+  }
+
   #arrived(flow: InFlow): void {
     const session = this.#sessions.get(flow.sessionId);
     if (session) {
       session.meet(flow);
+      return;
+    }
+    if (this.#givenUp.delete(flow.sessionId)) {
+      flow.stop();
       return;
     }
     if (this.#unopened.has(flow.sessionId)) throw new KmsError('REQUEST_INVALID', 'a session was opened twice');
@@ -162,7 +185,7 @@ export class FrameLink {
   #detach(channel: FrameChannel): void {
     this.#channels.delete(channel);
     addCounters(this.#past, channel.counters());
-    if (this.#current === channel) this.#current = [...this.#channels].findLast(({ usable }) => usable);
+    if (this.#current === channel) this.#current = undefined;
     for (const [id, { flow }] of this.#unopened) if (flow.failed) this.#unopened.delete(id);
   }
 }

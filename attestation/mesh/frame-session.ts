@@ -27,15 +27,15 @@ export interface FrameSession extends AsyncIterable<ReceivedFrame> {
   receive(signal?: AbortSignal): Promise<ReceivedFrame | undefined>;
   /** Sends no more; what the peer sends can still be read. */
   end(): void;
-  /** Ends the session both ways: what is still to come is dropped. */
+  /** Ends the session both ways at once: what has not left yet, and what is still to come, is dropped. */
   close(): void;
 }
 
 /** What a session needs of its link. */
 export interface SessionHost {
   readonly maxPayloadBytes: number;
-  /** The session is over; forget it. */
-  forget(id: string): void;
+  /** The session is over; forget it. If the peer has not opened it yet, it is not wanted later either. */
+  forget(id: string, opened: boolean): void;
 }
 
 /** A session as its link sees it. */
@@ -91,7 +91,7 @@ export class LinkSession implements FrameSession {
   async receive(signal?: AbortSignal): Promise<ReceivedFrame | undefined> {
     const flow = this.#in ?? (await until(this.#arrival.promise, signal));
     const frame = await flow.receive(signal);
-    if (frame === undefined && this.#sendEnded) this.#host.forget(this.id);
+    if (frame === undefined && this.#sendEnded) this.#host.forget(this.id, true);
     return frame;
   }
 
@@ -106,14 +106,14 @@ export class LinkSession implements FrameSession {
   end(): void {
     this.#sendEnded = true;
     this.#out?.end();
-    if (this.#in?.ended) this.#host.forget(this.id);
+    if (this.#in?.ended) this.#host.forget(this.id, true);
   }
 
   close(): void {
-    this.end();
+    this.#out?.cancel();
     this.#in?.stop();
     this.#arrival.reject(new KmsError('CANCELLED', 'the session was closed'));
-    this.#host.forget(this.id);
+    this.#host.forget(this.id, this.#in !== undefined);
   }
 }
 

@@ -1,6 +1,10 @@
 /** Sessions of a frame link: both ends open them by id, frames keep their order, slow ones hold up nobody. */
+import { once } from 'node:events';
+import { duplexPair } from 'node:stream';
 import fc from 'fast-check';
 import t from 'tap';
+import { FrameLink } from '../../../../attestation/mesh/frame-link.ts';
+import { systemClock } from '../../../../common/clock.ts';
 import { KmsError } from '../../../../common/errors.ts';
 import { connectLinks, linkPair, sessionId, settle } from './pair.ts';
 
@@ -150,12 +154,67 @@ t.test('closing a session stops the peer, and only that session', async (t) => {
   await one.send(0, Buffer.from('x'));
   await settle();
   closed.close();
-  await t.rejects(closed.send(0, new Uint8Array()), { code: 'STATE_INVALID' });
+  await t.rejects(closed.send(0, new Uint8Array()), { code: 'CANCELLED' });
   await settle();
   await t.rejects(one.send(1, Buffer.from('y')), { code: 'ABORTED' });
   await two.send(0, Buffer.from('z'));
   t.equal(text((await kept.receive())?.payload), 'z');
   t.match(b.stats(), { dropped: 1, bufferedBytes: 0 });
+});
+
+t.test('a session that was given up takes no place when the peer opens it later', async (t) => {
+  const { a, b } = linkPair(t);
+  const given = b.open(sessionId(1));
+  const waiting = given.receive();
+  given.close();
+  await t.rejects(waiting, { code: 'CANCELLED' });
+  const late = a.open(sessionId(1));
+  await settle();
+  t.match(b.stats(), { unopened: 0, sessions: 0 });
+  await t.rejects(late.send(0, Buffer.from('x')), { code: 'ABORTED' });
+});
+
+t.test('closing a session drops what the peer has not made room for', async (t) => {
+  const { a, b } = linkPair(t, { limits: { maxPayloadBytes: 1000, windowBytes: 2128, firstCreditBytes: 1064 } });
+  const session = a.open(sessionId(1));
+  await session.send(0, new Uint8Array(1000));
+  const stuck = session.send(1, new Uint8Array(1000));
+  session.close();
+  await t.rejects(stuck, { code: 'CANCELLED' });
+  await settle();
+  t.match(
+    [a.stats(), b.stats()],
+    [
+      { flows: 0, sessions: 0 },
+      { flows: 0, unopened: 1 },
+    ],
+    'the peer has seen its end',
+  );
+  const late = b.open(sessionId(1));
+  t.equal((await late.receive())?.round, 0, 'what had left can be read');
+  t.equal(await late.receive(), undefined);
+});
+
+t.test('a session can begin while the peer has retired one connection and not yet greeted on the next', async (t) => {
+  const { a, b } = linkPair(t);
+  await settle();
+  const [left, right] = duplexPair();
+  const next = b.attach(right);
+  // The other end is silent: its hello is still on its way.
+  const hellos = once(left, 'data');
+  await hellos;
+  a.close('retired by the test');
+  await settle();
+  t.ok(b.usable, 'by the connection that was not greeted yet');
+  const session = b.open(sessionId(9));
+  const sending = session.send(0, Buffer.from('x'));
+  const far = new FrameLink({ peer: 'party 1', clock: systemClock });
+  left.unshift((await hellos)[0]);
+  far.attach(left);
+  t.equal(text((await far.open(sessionId(9)).receive())?.payload), 'x');
+  await sending;
+  far.close('test over');
+  t.match(await next.closed, /closed the connection/);
 });
 
 t.test('when the connection ends, what came can be read and the rest fails, naming the peer', async (t) => {
