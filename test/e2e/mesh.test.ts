@@ -1,5 +1,5 @@
 /** The mesh between the processes of a real party: renewals, refusals, and what governance changes while it runs. */
-import { readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create, toBinary } from '@bufbuild/protobuf';
@@ -112,6 +112,45 @@ t.test('a set signed for other programs is not used by the next start', async (t
   const second = await startParty(t, { dir });
   t.equal(await healthOf(second), Serving.SERVING);
   t.same(second.node.address, first.node.address);
+});
+
+t.test('a state folder of the last release is taken up: same node, enrolled under a charter that is made now', async (t) => {
+  const dir = tempDir(t);
+  const first = await startParty(t, { dir });
+  const { keyId, ciphertexts } = await ciphertextOf(first);
+  await first.stop();
+  for (const name of ['governance', 'private/PRIV/Governance', 'private/PRIV/Incarnation']) {
+    rmSync(join(dir, name), { recursive: true });
+  }
+  const second = await startParty(t, { dir });
+  t.equal(second.node.address, first.node.address);
+  t.not(second.node.network, first.node.network, 'the charter is a new one');
+  t.equal(await statusOf(second.client.call('PublicDecryptSync', publicDecryption(keyId, ciphertexts))), 0);
+});
+
+t.test('parts that do not belong together are refused by name', async (t) => {
+  const dir = tempDir(t);
+  const party = await startParty(t, { dir });
+  await party.stop();
+  const governance = join(dir, 'governance');
+  cpSync(governance, join(dir, 'kept'), { recursive: true });
+  for (const [name, wanted] of [
+    ['developer-root', /another developer root/],
+    ['governance-key', /another governance key/],
+    ['charter', /another network|of another charter|another developer root/],
+  ] as const) {
+    for (const file of readdirSync(governance).filter((found) => found.startsWith(name))) rmSync(join(governance, file));
+    const started = startParty(t, { dir });
+    const told = await started.then(
+      () => 'it started',
+      (error: Error) => `${error.message}\n${error.cause instanceof Error ? error.cause.message : ''}`,
+    );
+    t.match(told, wanted, name);
+    rmSync(governance, { recursive: true });
+    cpSync(join(dir, 'kept'), governance, { recursive: true });
+  }
+  const again = await startParty(t, { dir });
+  t.equal(await healthOf(again), Serving.SERVING, 'with the right ones it starts');
 });
 
 t.test('a stranger on the engine socket is refused, and told nothing', async (t) => {
