@@ -14,6 +14,13 @@ t.test('the right image with the key of no party is the wrong party', async (t) 
   t.equal(await attack(t, scene, { identity: undefined }), 'identity', 'no key at all');
 });
 
+t.test('a parent that shows a party key is refused: it has none', async (t) => {
+  const scene = await stage(t, 'core');
+  t.equal(await attack(t, scene, { identity: scene.mesh.parties[0]?.identity }), 'identity');
+  const signed = await attackProof(t, scene, { sign: () => new Uint8Array(64) });
+  t.equal(signed, 'proof', 'and one that signs its proof');
+});
+
 t.test('a party that is not in the context is refused before any signature is looked at', async (t) => {
   t.equal(await attack(t, await stage(t), { claims: { party: 9 }, meshSignature: new Uint8Array(64) }), 'party');
 });

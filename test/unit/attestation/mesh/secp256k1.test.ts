@@ -6,11 +6,12 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { tempDir } from '../../../helpers/temp-dir.ts';
 import { trustedAuthority } from './hostile-chain.ts';
 
-const CHILD = join(import.meta.dirname, 'secp256k1-peers.ts');
+const CHILD = fileURLToPath(new URL('./secp256k1-peers.ts', import.meta.url));
 
 /** Runs the child and returns how it ended and what it said. */
 async function run(args: readonly string[], env: Readonly<Record<string, string>>) {
