@@ -1,5 +1,5 @@
 /**
- * What may be proposed to governance. Alone in its file, so that help and completion load nothing else.
+ * What may be proposed to governance.
  */
 
 /** Kinds of proposals; their spelling is wire format. */

@@ -5,7 +5,7 @@
  * digest = SHA-384 of canonical `['arca-proposal-1', {network, kind, digest}]`. Spec: docs/formats/governance.md.
  */
 import type { KeyObject } from 'node:crypto';
-import { fromHex, toHex } from '../../common/bytes.ts';
+import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { decodeLabelled, encodeLabelled, GOVERNANCE_LABEL, sha384 } from './canonical.ts';
 import type { Charter } from './charter.ts';
@@ -172,16 +172,6 @@ export function proposalToJson(proposal: Proposal): Readonly<Record<string, unkn
  */
 export function signedProposalFromJson(value: unknown): Signed<Proposal> {
   return signedFromJson(value, WHAT, { read: readProposal, encode: encodeProposal });
-}
-
-/**
- * Reads a digest as people write it.
- *
- * @throws {@link KmsError} `REQUEST_INVALID` unless it is 96 hexadecimal digits.
- */
-export function parseDigest(text: string): Uint8Array {
-  if (!/^[0-9a-fA-F]{96}$/.test(text)) throw new KmsError('REQUEST_INVALID', 'a digest has 96 hexadecimal digits');
-  return fromHex(text);
 }
 
 function readProposal(body: Field, _faults: Faults): Proposal {

@@ -7,8 +7,6 @@ import {
   type Charter,
   encodeSigned,
   type Proposal,
-  type ProposalKind,
-  parseDigest,
   proposalDigest,
   proposalFor,
   proposalToJson,
@@ -18,7 +16,7 @@ import {
 } from '../../../attestation/governance/index.ts';
 import { toHex } from '../../../common/bytes.ts';
 import type { NodeSelection } from '../client/session.ts';
-import { EXIT, failure, usageFailure } from '../framework/failure.ts';
+import { EXIT, failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { describeApproval, proposalReport, type StatusReport } from '../governance/approval-report.ts';
 import { readSigningKey } from '../governance/key-files.ts';
@@ -29,45 +27,39 @@ interface ProposalOptions extends NodeSelection {
   readonly charter?: string | undefined;
 }
 
-interface ApproveOptions extends ProposalOptions {
-  readonly key: string;
-  readonly kind?: ProposalKind | undefined;
+interface ShowOptions extends ProposalOptions {
   readonly out?: string | undefined;
   readonly force?: true | undefined;
 }
 
+interface ApproveOptions extends ProposalOptions {
+  readonly key: string;
+}
+
 /** `arca proposal show`. */
-export async function runShow(subject: string, options: ProposalOptions, output: Output): Promise<void> {
-  if (await isFile(subject)) {
-    const { proposal, signed } = await readSubject(subject);
-    const charter = await readCharter(options);
-    report(proposal, charter && proposalReport(proposal, signed.approvals, charter), output);
-    return;
+export async function runShow(subject: string, options: ShowOptions, output: Output): Promise<void> {
+  const { proposal, status } = await lookUp(subject, options);
+  if (options.out !== undefined) {
+    await writeNewFile(options.out, encodeSigned(unsignedProposal(proposal)), options.force === true);
   }
-  const { proposal, signatures, needed, approved } = findProposal(await readNodeGovernance(options), subject);
-  const status = { signatures, needed, complete: approved, signedBy: [], unknownKeys: [], invalidSignatures: [] };
   report(proposal, status, output);
 }
 
 /** `arca proposal approve`. */
 export async function runApprove(subject: string, options: ApproveOptions, output: Output): Promise<void> {
   const key = await readSigningKey(options.key);
+  const charter = await readCharter(options);
   if (await isFile(subject)) {
-    const charter = await readCharter(options);
     const { proposal, signed } = await readSubject(subject);
     const approvals = withSignature(signed.approvals, approve(proposal, key, charter?.governance.keys));
-    await writeNewFile(options.out ?? subject, encodeSigned({ ...signed, approvals }), isReplaced(options));
+    await writeNewFile(subject, encodeSigned({ ...signed, approvals }), true);
     report(proposal, charter && proposalReport(proposal, approvals, charter), output);
     return;
   }
-  const { charter, proposal } = await namedProposal(subject, options);
-  const approvals = [approve(proposal, key, charter.governance.keys)];
+  const node = await readNodeGovernance(options);
+  const { proposal } = findProposal(node, subject);
+  const approvals = [approve(proposal, key, (charter ?? node.charter).governance.keys)];
   const content = encodeSigned({ ...unsignedProposal(proposal), approvals });
-  if (options.out !== undefined) {
-    await writeNewFile(options.out, content, options.force === true);
-    report(proposal, proposalReport(proposal, approvals, charter), output);
-    return;
-  }
   report(proposal, statusAt(await applyToNode(options, { kind: 'proposal', content }), proposal), output);
 }
 
@@ -136,21 +128,19 @@ async function readSubject(path: string): Promise<{ proposal: Proposal; signed: 
   }
 }
 
-/** A proposal named by its digest: of the node, or put together from kind and digest. */
-async function namedProposal(
+/** The proposal of a file, or the one of the node with this digest. */
+async function lookUp(
   subject: string,
-  options: ApproveOptions,
-): Promise<{ charter: Charter; proposal: Proposal }> {
-  const charter = await readCharter(options);
-  if (options.kind === undefined) {
-    const node = await readNodeGovernance(options);
-    return { charter: charter ?? node.charter, proposal: findProposal(node, subject).proposal };
+  options: ProposalOptions,
+): Promise<{ proposal: Proposal; status: StatusReport | undefined }> {
+  if (await isFile(subject)) {
+    const { proposal, signed } = await readSubject(subject);
+    const charter = await readCharter(options);
+    return { proposal, status: charter && proposalReport(proposal, signed.approvals, charter) };
   }
-  if (!/^[0-9a-fA-F]{96}$/.test(subject)) {
-    throw usageFailure(`'${subject}' is no file and no digest`, 'give a file, or the 96 hex digits of the subject');
-  }
-  const of = charter ?? (await readNodeGovernance(options)).charter;
-  return { charter: of, proposal: { network: of.network, kind: options.kind, digest: parseDigest(subject) } };
+  const node = await readNodeGovernance(options);
+  const { proposal } = findProposal(node, subject);
+  return { proposal, status: statusAt(node, proposal) };
 }
 
 function statusAt(node: { readonly proposals: readonly NodeProposal[] }, proposal: Proposal): StatusReport | undefined {
@@ -163,11 +153,6 @@ function statusAt(node: { readonly proposals: readonly NodeProposal[] }, proposa
 
 async function readCharter({ charter }: ProposalOptions): Promise<Charter | undefined> {
   return charter === undefined ? undefined : await readObject(charter, 'charter');
-}
-
-/** Signing in place replaces the file that was read; another file only with --force. */
-function isReplaced({ out, force }: ApproveOptions): boolean {
-  return out === undefined || force === true;
 }
 
 async function isFile(path: string): Promise<boolean> {

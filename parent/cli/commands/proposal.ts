@@ -1,8 +1,7 @@
 /**
  * `arca proposal show|approve|apply|status`: what governance signs, and how far that has come.
  */
-import { type Command, Option } from '@commander-js/extra-typings';
-import { PROPOSAL_KINDS } from '../../../attestation/governance/kinds.ts';
+import type { Command } from '@commander-js/extra-typings';
 import { createCommand, createNodeCommand, runAction } from '../framework/command.ts';
 import { charterOption, forceOption, keyOption } from '../governance/options.ts';
 
@@ -18,10 +17,13 @@ export function proposalCommand(): Command {
 function showCommand() {
   return createNodeCommand('show', 'Show what would be signed: a file, or a proposal that the node knows of.', [
     'arca proposal show release-7.cbor --charter party-1.charter',
-    'arca proposal show 5f2c9d01        # first digits of what an error named',
+    'arca proposal show 5f2c9d01                 # first digits of what an error named',
+    'arca proposal show 5f2c9d01 --out p.cbor    # for people without a node to sign',
   ])
     .argument('<subject>', 'record, release set or proposal file, or a digest')
     .addOption(charterOption())
+    .option('--out <file>', 'write the unsigned proposal there')
+    .addOption(forceOption())
     .action((subject, options) =>
       runAction(options, async (output) => (await import('../actions/proposal.ts')).runShow(subject, options, output)),
     );
@@ -31,14 +33,10 @@ function approveCommand() {
   return createNodeCommand('approve', 'Sign a proposal with your governance key.', [
     'arca proposal approve release-7.cbor --key governance.pem --charter party-1.charter   # signs in the file',
     'arca proposal approve 5f2c9d01 --key governance.pem                # one that the node was asked for',
-    'arca proposal approve 5f2c9d01… --kind context --charter party-1.charter --key governance.pem --out p.cbor',
   ])
     .argument('<subject>', 'record, release set or proposal file, or a digest')
     .addOption(keyOption())
     .addOption(charterOption())
-    .addOption(new Option('--kind <kind>', 'with a whole digest of the subject: what it is').choices(PROPOSAL_KINDS))
-    .option('--out <file>', 'write the signed proposal here in place of handing it to the node')
-    .addOption(forceOption())
     .action((subject, options) =>
       runAction(options, async (output) =>
         (await import('../actions/proposal.ts')).runApprove(subject, options, output),

@@ -3,7 +3,7 @@
  * `KeyObject` and the buffer is wiped.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { rawPublicKey } from '../../../attestation/governance/index.ts';
 import { fromHex } from '../../../common/bytes.ts';
 import { failure, hasCode } from '../framework/failure.ts';
@@ -17,8 +17,7 @@ const MAKE_ONE = "make one: 'umask 077; openssl genpkey -algorithm ed25519 -out 
  *   `KEY_INVALID` if it holds no unencrypted Ed25519 private key.
  */
 export async function readSigningKey(path: string): Promise<KeyObject> {
-  await requirePrivate(path);
-  const pem = await readFile(path);
+  const pem = await readPrivateFile(path);
   try {
     const key = createPrivateKey(pem);
     if (key.asymmetricKeyType === 'ed25519') return key;
@@ -48,7 +47,7 @@ export async function readPublicKey(text: string): Promise<Uint8Array> {
     );
   });
   try {
-    if (pem.includes('PRIVATE KEY')) await requirePrivate(text);
+    if (pem.includes('PRIVATE KEY')) (await readPrivateFile(text)).fill(0);
     return rawPublicKey(createPublicKey(pem));
   } catch (error) {
     if (hasCode(error, 'PERMISSION_DENIED')) throw error;
@@ -58,12 +57,20 @@ export async function readPublicKey(text: string): Promise<Uint8Array> {
   }
 }
 
-async function requirePrivate(path: string): Promise<void> {
-  const { mode } = await stat(path).catch((error: unknown) => {
+/** Reads a file that nobody else may read; mode and content are of one and the same file. */
+async function readPrivateFile(path: string): Promise<Buffer> {
+  const file = await open(path, 'r').catch((error: unknown) => {
     const code = hasCode(error, 'ENOENT') ? 'NOT_FOUND' : 'KEY_INVALID';
     throw failure(code, `cannot read the key ${path}`, MAKE_ONE, {}, error);
   });
-  if ((mode & 0o077) === 0) return;
-  const found = (mode & 0o777).toString(8).padStart(4, '0');
-  throw failure('PERMISSION_DENIED', `${path} has mode ${found}: others may use this key`, `run: chmod 600 ${path}`);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw failure('KEY_INVALID', `${path} is no file`, MAKE_ONE);
+    const mode = found.mode & 0o777;
+    if ((mode & 0o077) === 0) return await file.readFile();
+    const text = mode.toString(8).padStart(4, '0');
+    throw failure('PERMISSION_DENIED', `${path} has mode ${text}: others may use this key`, `run: chmod 600 ${path}`);
+  } finally {
+    await file.close();
+  }
 }

@@ -136,7 +136,8 @@ export async function writeNewFile(path: string, bytes: Uint8Array | string, for
 }
 
 async function writeTemp(path: string, bytes: Uint8Array | string): Promise<void> {
-  const file = await open(path, 'w', 0o644);
+  await rm(path, { force: true });
+  const file = await open(path, 'wx', 0o644);
   try {
     await file.writeFile(bytes);
     await file.sync();

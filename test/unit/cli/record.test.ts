@@ -86,6 +86,10 @@ t.test('a key that others may read, one that governs nothing, and a foreign char
   t.match(await sign(dir, 'g1'), { code: 1, stderr: /mode 0604.*\n.*chmod 600/ });
   writeFileSync(join(dir, 'g2.pem'), 'no key', { mode: 0o600 });
   t.match(await sign(dir, 'g2'), { code: 1, stderr: /no unencrypted Ed25519 private key/ });
+  t.match(await arca(dir, 'record', 'sign', '@1.cbor', '--key', dir, '--charter', '@charter'), {
+    code: 1,
+    stderr: /is no file/,
+  });
   await arca(dir, 'charter', 'create', '--from', '@charter', '--network', 'other', '--out', '@charter', '--force');
   t.match(await sign(dir, 'g3'), { code: 1, stderr: /is of network mainnet-1, the charter of other/ });
   t.same(readFileSync(join(dir, '1.cbor')), before, 'the file is as it was');
