@@ -114,19 +114,22 @@ t.test('a set signed for other programs is not used by the next start', async (t
   t.same(second.node.address, first.node.address);
 });
 
-t.test('a state folder of the last release is taken up: same node, enrolled under a charter that is made now', async (t) => {
-  const dir = tempDir(t);
-  const first = await startParty(t, { dir });
-  const { keyId, ciphertexts } = await ciphertextOf(first);
-  await first.stop();
-  for (const name of ['governance', 'private/PRIV/Governance', 'private/PRIV/Incarnation']) {
-    rmSync(join(dir, name), { recursive: true });
-  }
-  const second = await startParty(t, { dir });
-  t.equal(second.node.address, first.node.address);
-  t.not(second.node.network, first.node.network, 'the charter is a new one');
-  t.equal(await statusOf(second.client.call('PublicDecryptSync', publicDecryption(keyId, ciphertexts))), 0);
-});
+t.test(
+  'a state folder of the last release is taken up: same node, enrolled under a charter that is made now',
+  async (t) => {
+    const dir = tempDir(t);
+    const first = await startParty(t, { dir });
+    const { keyId, ciphertexts } = await ciphertextOf(first);
+    await first.stop();
+    for (const name of ['governance', 'private/PRIV/Governance', 'private/PRIV/Incarnation']) {
+      rmSync(join(dir, name), { recursive: true });
+    }
+    const second = await startParty(t, { dir });
+    t.equal(second.node.address, first.node.address);
+    t.not(second.node.network, first.node.network, 'the charter is a new one');
+    t.equal(await statusOf(second.client.call('PublicDecryptSync', publicDecryption(keyId, ciphertexts))), 0);
+  },
+);
 
 t.test('parts that do not belong together are refused by name', async (t) => {
   const dir = tempDir(t);
@@ -139,7 +142,8 @@ t.test('parts that do not belong together are refused by name', async (t) => {
     ['governance-key', /another governance key/],
     ['charter', /another network|of another charter|another developer root/],
   ] as const) {
-    for (const file of readdirSync(governance).filter((found) => found.startsWith(name))) rmSync(join(governance, file));
+    for (const file of readdirSync(governance).filter((found) => found.startsWith(name)))
+      rmSync(join(governance, file));
     const started = startParty(t, { dir });
     const told = await started.then(
       () => 'it started',

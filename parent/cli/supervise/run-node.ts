@@ -142,11 +142,12 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   /** Only while the node is up is a child's word worth a line on the terminal; node.log has all of them. */
   let started = false;
   let engineFacts: unknown;
+  const tell = reporter(output);
   const supervisor: Supervisor = supervise(programs, {
     onEvent: (event) => {
       if (event.kind === 'line') log.write(event.line);
       if (event.kind === 'ready' && event.name === 'engine') engineFacts = event.facts;
-      if (started) report(event, output);
+      if (started) tell(event);
     },
   });
   let node: NodeFile;
@@ -210,24 +211,29 @@ function describeDeviceEvent(event: DeviceEvent): string {
   return `changed since the ${event.name} was measured: ${files}; its peers will refuse it, restart the node`;
 }
 
-function report(event: SupervisorEvent, output: Output): void {
-  switch (event.kind) {
-    case 'crashed':
-      output.warn(
-        `the ${event.name} ended (${describeExit(event.exit)}); started again in ${formatMs(event.retryInMs)}`,
-      );
-      return;
-    case 'ready':
-      output.note(`the ${event.name} is ready again after ${formatMs(event.ms)}`);
-      return;
-    case 'line': {
-      const facts = parseLogLine(event.line);
-      const level = facts?.level;
-      if (facts === undefined || level === 'warn' || level === 'error' || level === 'fatal') {
-        output.warn(`${event.name}: ${describeLogLine(event.line)}`);
+/** Returns what tells a person of events; what a child says twice in a row is told once. */
+function reporter(output: Output): (event: SupervisorEvent) => void {
+  const last = new Map<string, string>();
+  return (event) => {
+    switch (event.kind) {
+      case 'crashed':
+        output.warn(
+          `the ${event.name} ended (${describeExit(event.exit)}); started again in ${formatMs(event.retryInMs)}`,
+        );
+        return;
+      case 'ready':
+        output.note(`the ${event.name} is ready again after ${formatMs(event.ms)}`);
+        return;
+      case 'line': {
+        const facts = parseLogLine(event.line);
+        const level = facts?.level;
+        if (facts !== undefined && level !== 'warn' && level !== 'error' && level !== 'fatal') return;
+        const text = describeLogLine(event.line);
+        if (last.get(event.name) !== text) output.warn(`${event.name}: ${text}`);
+        last.set(event.name, text);
       }
     }
-  }
+  };
 }
 
 function nodeFile({ config, file, params }: ProcessOptions, engineFacts: unknown): NodeFile {

@@ -32,6 +32,8 @@ export interface EngineClientOptions {
   readonly clock?: Clock;
   /** First and longest wait between attempts to connect; it doubles in between. */
   readonly retryMs?: RetryMs;
+  /** The same after the mesh refused, on either side. */
+  readonly refusedRetryMs?: RetryMs;
   /** The same for the renewal of a connection that still serves. */
   readonly renewalRetryMs?: RetryMs;
   /** Bytes of calls that may wait for the engine before further ones are refused. */
@@ -46,6 +48,8 @@ interface RetryMs {
 
 const HANDSHAKE_MS = 10_000;
 const RECONNECT_MS: RetryMs = { first: 20, longest: 250 };
+/** A refusal costs both sides a handshake and an operator a line, and seldom goes away by itself. */
+const REFUSED_MS: RetryMs = { first: 500, longest: 5_000 };
 const RENEWAL_MS: RetryMs = { first: 500, longest: 60_000 };
 
 /** Returns a client that is disconnected at first and connects by itself. */
@@ -131,13 +135,14 @@ class ReconnectingClient implements EngineClient {
   }
 
   async #stayConnected(): Promise<void> {
-    const { first, longest } = this.#options.retryMs ?? RECONNECT_MS;
+    const { retryMs = RECONNECT_MS, refusedRetryMs = REFUSED_MS } = this.#options;
     const { signal } = this.#closing;
-    let waitMs = first;
+    let waitMs = 0;
     while (!signal.aborted) {
+      let pace = retryMs;
       try {
         const links = await this.#connect();
-        waitMs = first;
+        waitMs = 0;
         const reason = await this.#serveUntilEnd(links);
         this.#disconnected(reason);
       } catch (error) {
@@ -145,9 +150,10 @@ class ReconnectingClient implements EngineClient {
         const reason = error instanceof KmsError ? error.message : 'the engine could not be understood';
         if (reason !== this.#reason && !signal.aborted) this.#options.log.info({ event: 'engine.unreachable', reason });
         this.#reason = reason;
+        if (error instanceof KmsError && error.code.startsWith('ATTESTATION_')) pace = refusedRetryMs;
       }
+      waitMs = Math.min(Math.max(waitMs * 2, pace.first), pace.longest);
       await delay(waitMs, signal);
-      waitMs = Math.min(waitMs * 2, longest);
     }
   }
 
