@@ -1,6 +1,9 @@
 /** Published clients over TLS: @grpc/grpc-js with and without a client certificate, as users of the KMS have it. */
+
+import { join } from 'node:path';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import t, { type Test } from 'tap';
+import { tempDir } from '../helpers/temp-dir.ts';
 import { makeTestCa, type TestCertificate } from '../helpers/test-ca.ts';
 import { startTestCore } from '../unit/core/test-core.ts';
 
@@ -34,6 +37,19 @@ t.test('grpc-js reaches the node over TLS, with and without a client certificate
   t.equal(await call(t, port, `${CORE}/DestroyMpcContext`), 7);
   t.equal(await call(t, port, `${CORE}/DestroyMpcContext`, clientCa.issue({ subject: 'relayer' })), 7);
   t.not(await call(t, port, `${CORE}/DestroyMpcContext`, ops), 7);
+});
+
+t.test('grpc-js administers the node over its socket', async (t) => {
+  const adminSocketPath = join(tempDir(t), 'run', 'admin.sock');
+  await startTestCore(t, { insecure: false, access: { adminSocketPath } });
+  const client = new Client(`unix:${adminSocketPath}`, credentials.createInsecure());
+  t.teardown(() => client.close());
+  const status = await new Promise((resolve) => {
+    const same = (bytes: Buffer): Buffer => bytes;
+    const done = (error: ServiceError | null): void => resolve(error?.code ?? 0);
+    client.makeUnaryRequest(`${CORE}/DestroyMpcContext`, same, same, Buffer.alloc(0), new Metadata(), {}, done);
+  });
+  t.equal(status, 3, 'the request is judged, the caller may');
 });
 
 t.test('grpc-js and the node refuse each other for certificates that do not verify', async (t) => {

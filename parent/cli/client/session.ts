@@ -138,10 +138,17 @@ export function explain(error: unknown, rpc: string, { clientUrl }: Pick<NodeAdd
   const { reason = '', metadata = {} } = error.details ?? {};
   // The node's own word is more precise than the number of the status.
   const code = isErrorCode(reason) ? reason : status;
+  const untrusted = error.status === STATUS.UNAVAILABLE && clientUrl.startsWith('https:');
   const message = `${rpc} on ${clientUrl}: ${error.explanation} (${error.statusName})`;
   const { proposalDigest } = metadata;
   const facts = { status: error.statusName, ...(proposalDigest === undefined ? {} : { proposalDigest }) };
-  return failure(code, message, cure, facts, error.cause);
+  return failure(
+    code,
+    message,
+    untrusted ? `${cure}, and name who signed its certificate with --ca` : cure,
+    facts,
+    error.cause,
+  );
 }
 
 function normalizeUrl(text: string): string {

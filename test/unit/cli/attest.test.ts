@@ -4,9 +4,11 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { isKmsError } from '../../../common/errors.ts';
 import { runDocument, runExplain, runPcrs, runVerify } from '../../../parent/cli/actions/attest.ts';
-import { attestationJson } from '../../../parent/cli/attest/attestation-file.ts';
+import { attestationJson, parseAttestation } from '../../../parent/cli/attest/attestation-file.ts';
 import { createOutput } from '../../../parent/cli/framework/output.ts';
 import { type AttestingNode, RELEASE, releaseSet, startAttestingNode } from '../../helpers/attesting-node.ts';
 import { startTestAttester } from '../../helpers/software-nsm.ts';
@@ -214,6 +216,25 @@ t.test('what cannot be read is refused with what would be right', async (t) => {
   for (const target of ['not-a-file', 'ftp://x/', 'http://', '127.0.0.1']) {
     t.match((await verify(target, trusting(node))).error, { facts: { usage: true } }, target);
   }
+});
+
+t.test('any JSON in place of an attestation is refused, or judged', async (t) => {
+  const shape = fc.record({
+    label: fc.constant('arca-attest-1'),
+    nonce: fc.oneof(fc.constant('00'.repeat(8)), fc.string()),
+    document: fc.oneof(fc.base64String(), fc.string()),
+    facts: fc.oneof(fc.jsonValue(), fc.record({ network: fc.string(), party: fc.integer(), incarnation: fc.double() })),
+  });
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), shape), (value) => {
+      try {
+        return typeof parseAttestation(value, 'here') === 'object';
+      } catch (error) {
+        return isKmsError(error, 'REQUEST_INVALID');
+      }
+    }),
+  );
+  t.pass('1 property');
 });
 
 t.test('says why a node gives no attestation', async (t) => {
