@@ -26,9 +26,9 @@ export function dialFrames({ dial, link, ...options }: FrameDialerOptions): Rene
     const channel = link.attach(connection.stream);
     void channel.closed.then((reason) => connection.close(reason));
     await channel.ready;
-    const { renewAtMs, closed } = connection;
+    const { renewAtMs, closeAtMs, closed } = connection;
     // The link retires a channel by itself once its successor is served, and closes it after its last session.
-    return { renewAtMs, closed, close: (reason) => channel.close(reason), retire: () => undefined };
+    return { renewAtMs, closeAtMs, closed, close: (reason) => channel.close(reason), retire: () => undefined };
   };
   return new RenewingLink({ ...options, open });
 }

@@ -5,11 +5,14 @@
 import type { Clock } from '../../common/clock.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
+import { renewalDueMs } from './renewal-due.ts';
 
 /** What can be kept renewed. */
 export interface Renewable {
   /** When its successor should be open, in milliseconds since the epoch. */
   readonly renewAtMs: number;
+  /** When it ends in any case. */
+  readonly closeAtMs: number;
   /** Resolves with the reason once it has ended. */
   readonly closed: Promise<string>;
   close(reason: string): void;
@@ -51,6 +54,7 @@ const LONGEST_TIMER_MS = 60_000;
 
 interface Held<T> {
   readonly connection: T;
+  readonly renewAtMs: number;
   users: number;
   retired: boolean;
   ended: boolean;
@@ -184,7 +188,8 @@ export class RenewingLink<T extends Renewable> {
   async #open(): Promise<void> {
     const { open, openWithinMs = OPEN_WITHIN_MS } = this.#options;
     const connection = await open(AbortSignal.any([this.#closing.signal, AbortSignal.timeout(openWithinMs)]));
-    const held: Held<T> = { connection, users: 0, retired: false, ended: false };
+    const renewAtMs = renewalDueMs(connection, this.#options.clock.nowMs());
+    const held: Held<T> = { connection, renewAtMs, users: 0, retired: false, ended: false };
     if (this.#closing.signal.aborted) {
       connection.close('closed here');
       return;
@@ -203,7 +208,7 @@ export class RenewingLink<T extends Renewable> {
   async #whileGood(): Promise<void> {
     const held = this.#current;
     while (held && this.#current === held && !this.#closing.signal.aborted) {
-      const leftMs = held.connection.renewAtMs - this.#options.clock.nowMs();
+      const leftMs = held.renewAtMs - this.#options.clock.nowMs();
       if (leftMs <= 0) return;
       if (await this.#pause(Math.min(leftMs, LONGEST_TIMER_MS))) return;
     }

@@ -8,7 +8,8 @@
 import { Channel, type ChannelInterface, type ChannelOptions, connectivityState } from '@grpc/grpc-js';
 import { systemClock } from '../../../common/clock.ts';
 import type { KmsError } from '../../../common/errors.ts';
-import type { MeshConnection, MeshEndpoint, MeshPeer, PeerExpectation } from '../mesh-context.ts';
+import type { MeshEndpoint, MeshPeer, PeerExpectation } from '../mesh-context.ts';
+import { renewalDueMs } from '../renewal-due.ts';
 import { MeshChannelCredentials } from './channel-credentials.ts';
 
 type GrpcCall = ReturnType<ChannelInterface['createCall']>;
@@ -45,7 +46,8 @@ interface Inner {
   readonly channel: Channel;
   calls: number;
   retired: boolean;
-  connection: MeshConnection | undefined;
+  /** When the newest connection is due to be replaced; undefined before the first. */
+  renewAtMs: number | undefined;
 }
 
 class RenewingChannel implements MeshChannel {
@@ -122,7 +124,7 @@ class RenewingChannel implements MeshChannel {
       endpoint,
       expect,
       onConnection: (connection) => {
-        inner.connection = connection;
+        inner.renewAtMs = renewalDueMs(connection, endpoint.clock.nowMs());
         this.#peer = connection.peer;
         this.#failure = undefined;
         if (inner === this.#current) this.#schedule(RETRY_MS.first);
@@ -139,7 +141,7 @@ class RenewingChannel implements MeshChannel {
       channel: new Channel(target, credentials, { 'grpc.use_local_subchannel_pool': 1, ...channelOptions }),
       calls: 0,
       retired: false,
-      connection: undefined,
+      renewAtMs: undefined,
     };
     return inner;
   }
@@ -147,9 +149,9 @@ class RenewingChannel implements MeshChannel {
   /** Waits until the present connection is due, then renews it. */
   #schedule(retryMs: number): void {
     clearTimeout(this.#timer);
-    const { connection } = this.#current;
-    if (this.#closed || !connection) return;
-    const leftMs = connection.renewAtMs - this.#options.endpoint.clock.nowMs();
+    const { renewAtMs } = this.#current;
+    if (this.#closed || renewAtMs === undefined) return;
+    const leftMs = renewAtMs - this.#options.endpoint.clock.nowMs();
     if (leftMs <= 0) {
       void this.#renew(retryMs);
       return;

@@ -1,5 +1,6 @@
 /** A connection that is kept up: opened, replaced before its end, opened again after failures, and no call lost. */
 import t, { type Test } from 'tap';
+import { renewalDueMs } from '../../../../attestation/mesh/renewal-due.ts';
 import { type Renewable, RenewingLink, type RenewingOptions } from '../../../../attestation/mesh/renewing.ts';
 import { systemClock } from '../../../../common/clock.ts';
 import { KmsError } from '../../../../common/errors.ts';
@@ -10,12 +11,14 @@ const log = createLogger({ name: 'test', level: 'silent' });
 /** A connection without anything behind it. */
 class Fake implements Renewable {
   readonly renewAtMs: number;
+  readonly closeAtMs: number;
   readonly #closed = Promise.withResolvers<string>();
   readonly closed = this.#closed.promise;
   reason: string | undefined;
 
   constructor(lifeMs: number) {
     this.renewAtMs = systemClock.nowMs() + lifeMs;
+    this.closeAtMs = this.renewAtMs + 60_000;
   }
 
   close(reason: string): void {
@@ -172,4 +175,22 @@ t.test('renewal on demand opens a new connection at once', async (t) => {
   link.renew();
   await until(link, ({ opened }) => opened === 2);
   t.pass('opened');
+});
+
+t.test('a connection that comes already due is not replaced in a loop', async (t) => {
+  let nowMs = 1_000_000;
+  const at = (renewAtMs: number, closeAtMs: number): number => renewalDueMs({ renewAtMs, closeAtMs }, nowMs) - nowMs;
+  t.equal(at(nowMs + 5, nowMs + 9), 5, 'not due yet');
+  t.equal(at(nowMs - 5, nowMs + 30_000), 10_000, 'a third of what is left');
+  t.equal(at(nowMs - 5, nowMs + 3_600_000), 60_000, 'a minute at most');
+  t.equal(at(nowMs, nowMs + 10), 250, 'and not at once');
+  nowMs = systemClock.nowMs();
+  let opened = 0;
+  const link = keep(t, async () => {
+    opened += 1;
+    return new Fake(-1_000);
+  });
+  await link.whenConnected();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(opened, 1);
 });
