@@ -27,13 +27,13 @@ export function banner({ dir, node, readyMs }: RunningNode): string {
 }
 
 /** Returns the warnings that belong to a node, the gravest first. */
-export function nodeWarnings({ node }: RunningNode): string[] {
+export function nodeWarnings({ node, releaseWarnings }: RunningNode): string[] {
   const developer = node.developerMode
     ? [
         'developer mode: keys stand in clear files and attestation has a root of this machine; never use them for real data',
       ]
     : [];
-  return node.params === 'test' ? [...developer, TEST_PARAMS_WARNING] : developer;
+  return [...developer, ...releaseWarnings, ...(node.params === 'test' ? [TEST_PARAMS_WARNING] : [])];
 }
 
 function policyNote(policy: string): string {

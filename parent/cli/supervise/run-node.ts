@@ -2,6 +2,7 @@
  * A whole node under one supervisor: state folder, lock, ports, configuration, engine and core.
  */
 import { dirname, resolve } from 'node:path';
+import { decodeSignedReleaseSet, expiryBanner, releaseWarnings } from '../../../attestation/governance/index.ts';
 import { systemClock } from '../../../common/clock.ts';
 import type { LogLevel } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
@@ -12,6 +13,7 @@ import { modulePath } from '../framework/package-files.ts';
 import { formatMs } from '../framework/progress.ts';
 import { type ChildProgram, parseLogLine } from './child.ts';
 import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
+import { readIfThere } from './developer-trust.ts';
 import { acquireFolderLock, type FolderLock } from './folder-lock.ts';
 import { EngineFacts, type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
 import { type NodeLog, openNodeLog } from './node-log.ts';
@@ -45,6 +47,8 @@ export interface RunningNode {
   /** Absolute path of the state folder. */
   readonly dir: string;
   readonly node: NodeFile;
+  /** What is to be said of the end of its release; empty until two weeks before. */
+  readonly releaseWarnings: readonly string[];
   readonly readyMs: number;
   pids(): Readonly<Record<string, number>>;
   /** Stops all; may be called twice. */
@@ -126,7 +130,7 @@ interface ProcessOptions {
 }
 
 async function startProcesses(options: ProcessOptions, output: Output): Promise<RunningNode> {
-  const { dir, lock, startedAt } = options;
+  const { dir, config, lock, startedAt } = options;
   const log = await openNodeLog(dir);
   const release = async () => {
     await log.close();
@@ -171,6 +175,7 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   return {
     dir,
     node,
+    releaseWarnings: await warningsOf(config, node),
     readyMs: systemClock.monotonicMs() - startedAt,
     pids: supervisor.pids,
     stop: () => {
@@ -179,6 +184,15 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     },
     kill: supervisor.kill,
   };
+}
+
+/** What is to be said of the release that runs, by the set in the node's files. */
+async function warningsOf({ attestation }: NodeConfig, { release }: NodeFile): Promise<readonly string[]> {
+  const bytes = await readIfThere(attestation.releases_path);
+  if (!bytes) return [];
+  const { body } = decodeSignedReleaseSet(bytes);
+  const nowMs = systemClock.nowMs();
+  return expiryBanner((['engine', 'core'] as const).flatMap((role) => releaseWarnings(body, nowMs, { release, role })));
 }
 
 /** Engine and core; in developer mode with the modules that attest them. */

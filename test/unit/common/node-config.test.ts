@@ -12,6 +12,10 @@ socket_path = "/run/arca/engine.sock"
 path = "/var/arca/public"
 [private_vault.storage.file]
 path = "/var/arca/private"
+[attestation]
+charter_path = "/etc/arca/charter.cbor"
+record_path = "/var/arca/record.cbor"
+releases_path = "/var/arca/releases.cbor"
 [state]
 path = "/var/arca/core.sqlite"
 `;
@@ -30,6 +34,12 @@ t.test('a minimal file gives the published defaults', async (t) => {
       allow_plaintext_clients: false,
     },
     engine: { socket_path: '/run/arca/engine.sock', treat_v0_extra_data_as_empty: false },
+    attestation: {
+      charter_path: '/etc/arca/charter.cbor',
+      record_path: '/var/arca/record.cbor',
+      releases_path: '/var/arca/releases.cbor',
+    },
+    mesh: {},
     public_vault: { storage: { file: { path: '/var/arca/public', prefix: 'PUB' } } },
     private_vault: { storage: { file: { path: '/var/arca/private', prefix: 'PRIV' } } },
     public_http: { listen_address: '127.0.0.1', listen_port: 9000, bucket: 'kms' },
@@ -51,10 +61,31 @@ t.test('a minimal file gives the published defaults', async (t) => {
 t.test('an empty file is told every key it needs', async (t) => {
   t.throws(() => parseConfig(NodeConfig, { text: '', env: {}, name: 'node.toml' }), {
     code: 'CONFIG_INVALID',
-    facts: { faults: 4 },
+    facts: { faults: 7 },
     message:
       /engine\.socket_path: is missing.*public_vault\.storage\.file\.path: is missing.*private_vault\.storage\.file\.path: is missing.*state\.path: is missing/s,
   });
+});
+
+t.test('no file is complete without charter, record and release set', async (t) => {
+  for (const key of ['charter_path', 'record_path', 'releases_path']) {
+    const text = MINIMAL.replace(new RegExp(`^${key} = .*$`, 'm'), '');
+    const wanted = { code: 'CONFIG_INVALID', message: new RegExp(`attestation\\.${key}: is missing`) };
+    t.throws(() => parseConfig(NodeConfig, { text, env: {}, name: 'node.toml' }), wanted, key);
+  }
+});
+
+t.test('developer mode needs a developer root, and nothing else may name one', async (t) => {
+  const developer = (...lines: string[]) =>
+    `${MINIMAL}`.replace('[attestation]', ['[attestation]', ...lines].join('\n'));
+  const root = 'developer_root_path = "/r.pem"';
+  const key = 'developer_governance_key_path = "/k.pem"';
+  const read = (text: string) => parseConfig(NodeConfig, { text, env: {}, name: 'node.toml' });
+  const refused = { code: 'CONFIG_INVALID', message: /needs a developer root with developer_mode = true/ };
+  t.throws(() => read(developer(root)), refused, 'a root in production');
+  t.throws(() => read(developer(key)), refused, 'a key in production');
+  t.throws(() => read(`developer_mode = true\n${MINIMAL}`), refused, 'no root in developer mode');
+  t.match(read(`developer_mode = true\n${developer(root, key)}`).attestation, { developer_root_path: '/r.pem' });
 });
 
 t.test('published sections that belong to parts not built yet are refused by name', async (t) => {

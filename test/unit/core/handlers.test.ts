@@ -5,7 +5,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import { GrpcError } from '../../../parent/grpc/status.ts';
-import { KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
+import { ApprovalCallSchema, KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
 import {
   DestroyMpcContextRequestSchema,
   DestroyMpcContextResponseSchema,
@@ -252,6 +252,35 @@ t.test('logs each phase of a generation once', async (t) => {
   const lines = core.logs.filter((line) => line.includes('crsgen.phase'));
   t.equal(lines.length, 1);
   t.match(JSON.parse(lines[0] ?? ''), { requestId: A, phase: 'server key', fraction: 0.25, estimated: true });
+});
+
+t.test('what governance must sign has no effect before, and every client learns what to sign', async (t) => {
+  const core = await startTestCore(t);
+  const asked: { kind: string; digest: Uint8Array }[] = [];
+  const proposalDigest = 'ab'.repeat(48);
+  let approved = false;
+  core.engine.answers.set(ENGINE_METHOD.requireApproval, (body) => {
+    asked.push(fromBinary(ApprovalCallSchema, body));
+    if (approved) return new Uint8Array();
+    throw new KmsError('APPROVAL_MISSING', 'needs 2 governance signatures', { proposalDigest });
+  });
+  const context = newContext(A);
+  const refused = await errorOf(core.raw('NewMpcContext', context));
+  t.match(refused, {
+    status: 9,
+    message: new RegExp(`metric new_mpc_context: governance must sign proposal ${proposalDigest}$`),
+    details: { reason: 'APPROVAL_MISSING', metadata: { proposalDigest } },
+  });
+  t.match(asked, [{ kind: 'context', digest: hash('sha384', context, 'buffer') }], 'the digest of this very request');
+  t.equal(
+    await core.status('NewMpcEpoch', newEpoch(B, { contextId: { requestId: A } })),
+    'NOT_FOUND',
+    'it was not recorded',
+  );
+  approved = true;
+  t.equal(await core.status('NewMpcContext', context), 'OK');
+  t.equal(await core.status('NewMpcEpoch', newEpoch(B, { contextId: { requestId: A } })), 'OK');
+  t.equal(asked.length, 2, 'an epoch that takes nothing over needs no signature');
 });
 
 t.test('destroying a context ends its epochs and names them', async (t) => {
