@@ -3,10 +3,25 @@ import fc from 'fast-check';
 import t from 'tap';
 import { z } from 'zod';
 import { explainConfig, parseConfig } from '../../../common/config.ts';
+import { NodeConfig } from '../../../common/node-config.ts';
 import { adminSocketPath, RPC_GROUPS, tlsSection } from '../../../common/node-config-tls.ts';
 
 const Config = z.strictObject({ tls: tlsSection.optional(), socket: adminSocketPath.optional() });
 const parse = (text: string, env = {}) => parseConfig(Config, { text, env, name: 'node.toml' });
+const REST = `
+[engine]
+socket_path = "/run/arca/engine.sock"
+[public_vault.storage.file]
+path = "/var/arca/public"
+[private_vault.storage.file]
+path = "/var/arca/private"
+[state]
+path = "/var/arca/core.sqlite"
+[attestation]
+charter_path = "/etc/arca/charter.cbor"
+record_path = "/var/arca/record.cbor"
+releases_path = "/var/arca/releases.cbor"
+`;
 const FILES = 'cert_path = "/c.pem"\nkey_path = "/k.pem"\n';
 
 t.test('files, or an attested certificate, and nothing else by default', async (t) => {
@@ -70,6 +85,21 @@ t.test('no generated section has both kinds of certificates, or a list without a
     }),
   );
   t.pass('1 property');
+});
+
+t.test('an address that other machines reach needs TLS, or plaintext asked for by name', async (t) => {
+  const node = (service: string): unknown =>
+    parseConfig(NodeConfig, {
+      text: `[service]\nlisten_address = "0.0.0.0"\n${service}\n${REST}`,
+      env: {},
+      name: 'node.toml',
+    });
+  t.throws(() => node(''), { code: 'CONFIG_INVALID', message: /service\.listen_address: other machines/ });
+  t.throws(() => node('allow_plaintext_clients = false'), { code: 'CONFIG_INVALID' });
+  t.ok(node('allow_plaintext_clients = true'));
+  t.ok(node(`[service.tls]\n${FILES}`));
+  t.ok(node('[service.tls]\nattested = true'));
+  t.throws(() => node('[service.tls]'), { code: 'CONFIG_INVALID', message: /service\.tls\.cert_path/ });
 });
 
 t.test('every key is explained', async (t) => {
