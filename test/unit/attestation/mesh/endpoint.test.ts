@@ -122,6 +122,18 @@ t.test('a missed change is found by the clock, and no connection outlives either
   await far.closed;
 });
 
+t.test('the shorter of both leaves ends a connection, on the side that it belongs to as well', async (t) => {
+  const clock = makeClock();
+  const mesh = await createTestMesh(t, { clock });
+  const core = await mesh.endpoint('core', { attester: { leafLifeMs: 20 * MINUTE_MS } });
+  const [near, far] = await connectPair(t, core, await mesh.endpoint('engine'));
+  t.equal(near.closeAtMs, far.closeAtMs, 'both know when');
+  t.ok(near.closeAtMs <= clock.nowMs() + 20 * MINUTE_MS && far.renewAtMs < far.closeAtMs);
+  clock.advance(near.closeAtMs - clock.nowMs());
+  await core.tick();
+  t.match(await near.closed, /the own leaf ended/);
+});
+
 t.test('the leaf is renewed ahead of two thirds of its life, and old connections go on', async (t) => {
   const clock = makeClock();
   const mesh = await createTestMesh(t, { clock });
