@@ -12,6 +12,7 @@ import { connectMesh } from '../../../../attestation/mesh/connect.ts';
 import { encodeHello } from '../../../../attestation/mesh/hello.ts';
 import { readLeafCertificate } from '../../../../attestation/mesh/leaf-certificate.ts';
 import { encodeProof } from '../../../../attestation/mesh/proof.ts';
+import { MESH_REASONS } from '../../../../attestation/mesh/reasons.ts';
 import { encodeVerdict, writeMessage } from '../../../../attestation/mesh/wire-messages.ts';
 import { createTestMesh, expectation, rawPair } from '../../../helpers/mesh-pair.ts';
 import { startTestAttester } from '../../../helpers/software-nsm.ts';
@@ -206,6 +207,17 @@ t.test('a verdict is no proof, and a second proof no verdict', async (t) => {
     await writeMessage(intruder.socket, 'proof', encodeProof(proof));
   });
   t.equal(twice, 'malformed');
+});
+
+t.test('a peer that refuses after its proof is no peer', async (t) => {
+  const scene = await stage(t);
+  const found = await attack(t, scene, {}, async (intruder, leaf) => {
+    const proof = encodeProof(await forgeProof(scene.evil.self, leaf, intruder));
+    await writeMessage(intruder.socket, 'proof', proof);
+    await writeMessage(intruder.socket, 'verdict', encodeVerdict([MESH_REASONS.clock, 250]));
+  });
+  t.equal(found, 'clock,reason 250', 'its reasons are kept, those of later versions by number');
+  t.same(scene.honest.connections(), []);
 });
 
 t.test('a proof for another receiver or by another sender is refused', async (t) => {
