@@ -4,6 +4,7 @@
 import { meshDialer } from '../../../attestation/mesh/dialer.ts';
 import type { MeshEndpoint } from '../../../attestation/mesh/mesh-context.ts';
 import type { PeerTable } from '../../../attestation/mesh/peer-table.ts';
+import { renewalDueMs } from '../../../attestation/mesh/renewal-due.ts';
 import type { Dial } from '../../../attestation/mesh/transport.ts';
 import type { EngineDialer } from './reconnecting-client.ts';
 
@@ -33,7 +34,7 @@ export function meshEngineDialer({ dial, endpoint, party, peers }: MeshDialerOpt
     try {
       const connection = await open(signal);
       peers.connected(connection);
-      return { stream: connection.stream, renewAtMs: connection.renewAtMs };
+      return { stream: connection.stream, renewAtMs: renewalDueMs(connection, endpoint.clock.nowMs()) };
     } catch (error) {
       peers.failed(expect, error);
       throw error;
