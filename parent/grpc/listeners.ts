@@ -82,6 +82,21 @@ export function listen(server: Server, host: string, port: number): Promise<{ ho
   });
 }
 
+/**
+ * What both sides may sign with. The last two are never used in a handshake of TLS 1.3: they say that authorities may
+ * have signed certificates with them, which some clients ask before they show one.
+ */
+const SIGNATURES = [
+  'ecdsa_secp256r1_sha256',
+  'ecdsa_secp384r1_sha384',
+  'ecdsa_secp521r1_sha512',
+  'ed25519',
+  'rsa_pss_rsae_sha256',
+  'rsa_pss_rsae_sha384',
+  'rsa_pkcs1_sha256',
+  'rsa_pkcs1_sha384',
+];
+
 function optionsOf({ cert, key, clientCa }: TlsMaterial): TlsOptions {
   return {
     cert,
@@ -91,7 +106,7 @@ function optionsOf({ cert, key, clientCa }: TlsMaterial): TlsOptions {
     maxVersion: 'TLSv1.3',
     // Without tickets nothing can be resumed: the session cache of Node is off unless somebody listens for it.
     secureOptions: constants.SSL_OP_NO_TICKET,
-    sigalgs: 'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed25519:rsa_pss_rsae_sha256',
+    sigalgs: SIGNATURES.join(':'),
     ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true }),
     // A client without a certificate is a caller too; one with a bad certificate is turned away in `judge`.
     rejectUnauthorized: false,

@@ -1,34 +1,44 @@
 /** `arca attest` and `arca peers` against a node that `arca dev` runs, and a checker that shares nothing with ours. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { z } from 'zod';
 import { runArca, runCliScript } from '../helpers/cli-script.ts';
-import { tempDir } from '../helpers/temp-dir.ts';
+import { type Teardown, tempDir } from '../helpers/temp-dir.ts';
 
 const LAUNCHER = fileURLToPath(new URL('../../bin/arca', import.meta.url));
 const CHECKER = fileURLToPath(new URL('../../scripts/verify-attestation.mjs', import.meta.url));
 const Ready = z.looseObject({ clientUrl: z.string(), publicUrl: z.string(), address: z.string() });
 
+const ANY_PORTS = ['--port', '0', '--public-port', '0', '--ops-port', '0'];
+
+/** Runs a node; returns what it said when it was ready, and how to stop it before the test ends. */
+async function startNode(t: Teardown, args: readonly string[]) {
+  const child = spawn(LAUNCHER, [...args, '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const kill = (): boolean => child.kill('SIGKILL');
+  process.once('exit', kill);
+  const stop = async (): Promise<void> => {
+    process.off('exit', kill);
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    await once(child, 'close');
+  };
+  t.teardown(stop);
+  const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  const said = Ready.safeParse(JSON.parse(String(line)));
+  if (!said.success) throw new Error(`arca ${args[0]} did not become ready: ${line}`);
+  return { stop, ...said.data };
+}
+
 t.test('what a node attests is checked by every command, and by a stranger', { timeout: 120_000 }, async (t) => {
   const out = tempDir(t);
   const dir = join(out, 'state');
-  const ports = ['--port', '0', '--public-port', '0', '--ops-port', '0'];
-  const child = spawn(LAUNCHER, ['dev', '--dir', dir, ...ports, '--json'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const kill = (): boolean => child.kill('SIGKILL');
-  process.once('exit', kill);
-  t.teardown(async () => {
-    process.off('exit', kill);
-    child.kill('SIGTERM');
-    await once(child, 'close');
-  });
-  const [line] = await once(createInterface({ input: child.stdout }), 'line');
-  const node = Ready.parse(JSON.parse(String(line)));
+  const node = await startNode(t, ['dev', '--dir', dir, ...ANY_PORTS]);
   const releases = join(out, 'releases.json');
   const shown = (await runArca(['release', 'show', '--dir', dir, '--json'])).stdout;
   writeFileSync(releases, shown);
@@ -57,4 +67,19 @@ t.test('what a node attests is checked by every command, and by a stranger', { t
     /first certificate/,
     'nor under the root of AWS',
   );
+  await node.stop();
+  await attestedClientPort(t, dir, out);
 });
+
+/** The same node again, now with an attested client port, as its operator would configure it. */
+async function attestedClientPort(t: Test, dir: string, out: string): Promise<void> {
+  const config = join(out, 'attested.toml');
+  writeFileSync(config, `${readFileSync(join(dir, 'node.toml'), 'utf8')}\n[service.tls]\nattested = true\n`);
+  const node = await startNode(t, ['node', '--config', config, '--params', 'test']);
+  t.match(node.clientUrl, /^https:/);
+  const port = node.clientUrl.replace('https:', 'grpcs:');
+  const verified = await runArca(['attest', 'verify', port, '--dir', dir, '--json']);
+  t.match(JSON.parse(verified.stdout), { verified: true, developer: true, faults: [] }, 'the client port');
+  t.equal((await runArca(['attest', 'verify', port])).code, 1, 'not without its root');
+  t.equal((await runArca(['key', 'list', '--dir', dir])).code, 0, 'its operator needs no authority');
+}

@@ -86,8 +86,14 @@ export function createAuthorizer({ developerMode, allow }: AccessPolicy, log: Lo
 
   return (path, caller) => {
     const group = groups.get(path) ?? 'open';
-    if (mayCall(path, group, caller)) return undefined;
     const rpc = path.slice(path.lastIndexOf('/') + 1);
+    if (mayCall(path, group, caller)) {
+      // Who changed what is for the operator to read later; who only looked is not.
+      if (group === 'admin' && !/^(?:Get|List)/.test(rpc)) {
+        log.info({ event: 'rpc.admin', rpc, caller: describeCaller(caller) });
+      }
+      return undefined;
+    }
     const line = { event: 'rpc.denied', rpc, group, caller: describeCaller(caller) };
     // Somebody with a certificate of ours is worth the operator's eye; anybody can make a stranger's call.
     if (caller.kind === 'tls' && caller.subject !== undefined) log.warn(line);

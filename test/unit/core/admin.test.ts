@@ -156,6 +156,22 @@ t.test('each group of RPCs has its own list', async (t) => {
   }
 });
 
+t.test('the log says who administered, and which certificates were refused', async (t) => {
+  const adminSocketPath = join(folder(t), 'run', 'admin.sock');
+  const { core, logs } = await startTestCore(t, { insecure: false, access: { tls, allow: ALLOW, adminSocketPath } });
+  const url = `https://127.0.0.1:${core.address.port}`;
+  await statusAt(t, url, `${CORE}/DestroyMpcContext`, ops);
+  await statusAt(t, `unix:${adminSocketPath}`, `${CORE}/DestroyMpcEpoch`);
+  await statusAt(t, url, `${CORE}/RestoreFromBackup`, relayer);
+  const lines = logs.map((line): Record<string, unknown> => JSON.parse(line));
+  const said = lines.filter(({ event }) => event === 'rpc.admin' || event === 'rpc.denied');
+  t.match(said, [
+    { level: 'info', event: 'rpc.admin', rpc: 'DestroyMpcContext', caller: 'TLS, CN=ops' },
+    { level: 'info', event: 'rpc.admin', rpc: 'DestroyMpcEpoch', caller: 'admin socket' },
+    { level: 'warn', event: 'rpc.denied', rpc: 'RestoreFromBackup', group: 'admin', caller: 'TLS, CN=relayer' },
+  ]);
+});
+
 t.test('the table of groups has every published RPC', async (t) => {
   t.strictSame(Object.keys(RPC_GROUP).sort(), CoreServiceEndpoint.methods.map(({ name }) => name).sort());
 });
