@@ -8,6 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect } from 'node:tls';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { openKmsClient } from '../../../parent/grpc/client.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
@@ -22,7 +23,7 @@ async function startChild(t: Test): Promise<{ port: number; exited: () => boolea
   const { cert, key } = ca.issue({ subject: 'localhost' });
   const file = join(dir, 'tls.json');
   writeFileSync(file, JSON.stringify({ cert, key, clientCa: clientCa.pem }));
-  const program = join(import.meta.dirname, 'tls-server-child.ts');
+  const program = fileURLToPath(new URL('./tls-server-child.ts', import.meta.url));
   const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => child.kill('SIGKILL'));
   const [line] = await once(createInterface(child.stdout), 'line');
