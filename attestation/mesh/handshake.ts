@@ -46,12 +46,13 @@ export async function handshake(deps: HandshakeDeps): Promise<MeshConnection> {
   // Between two reads nobody listens; an error without a listener would end the process.
   const swallow = (): void => {};
   socket.on('error', swallow);
+  const fromMs = deps.endpoint.clock.nowMs();
   let leave: (() => void) | undefined;
   try {
     const peer = await judgePeer(deps, (release) => {
       leave = release;
     });
-    const connection = await exchangeProofs(deps, peer);
+    const connection = await exchangeProofs(deps, peer, fromMs);
     if (leave) socket.once('close', leave);
     return connection;
   } catch (error) {
@@ -82,17 +83,17 @@ async function judgePeer(deps: HandshakeDeps, onAdmitted: (release: () => void) 
   return peer;
 }
 
-async function exchangeProofs(deps: HandshakeDeps, peer: JudgedPeer): Promise<MeshConnection> {
+/** @param fromMs - When TLS was done: no proof for it can be older. */
+async function exchangeProofs(deps: HandshakeDeps, peer: JudgedPeer, fromMs: number): Promise<MeshConnection> {
   const { socket, endpoint, leaf, signal } = deps;
   const { clock, limits } = endpoint;
   const channel = channelOf(deps, peer.leaf);
-  const fromMs = clock.nowMs();
-  await writeMessage(socket, 'proof', await ownProof(deps, peer.leaf, channel));
+  await writeMessage(socket, 'proof', await ownProof(deps, peer.leaf, channel), signal);
   const first = await readMessage(socket, limits.maxMessageBytes, signal);
   if (first.type !== 'proof') throw refused(first.body);
   const times = { fromMs, toMs: clock.nowMs() };
   const proof = await judgeProof(decodeProof(first.body, limits.maxMessageBytes), peer, channel, times, endpoint);
-  await writeMessage(socket, 'verdict', encodeVerdict([]));
+  await writeMessage(socket, 'verdict', encodeVerdict([]), signal);
   const answer = await readMessage(socket, 0, signal);
   if (answer.type !== 'verdict') throw refuse('malformed', 'a second proof in place of the verdict');
   if (decodeVerdict(answer.body).length > 0) throw refused(answer.body);

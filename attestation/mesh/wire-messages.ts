@@ -28,9 +28,14 @@ export interface MeshMessage {
 /**
  * Writes one message and waits until the kernel has taken it: a socket must not be handed on with a write under way.
  *
- * @throws What the socket fails with.
+ * @throws What the socket fails with; the signal's reason when it fires, since a peer need not read.
  */
-export function writeMessage(socket: TLSSocket, type: MeshMessage['type'], body: Uint8Array): Promise<void> {
+export function writeMessage(
+  socket: TLSSocket,
+  type: MeshMessage['type'],
+  body: Uint8Array,
+  signal?: AbortSignal,
+): Promise<void> {
   const message = Buffer.allocUnsafeSlow(HEAD_BYTES + body.length);
   message.writeUInt8(MESSAGE[type], 0);
   message.writeUInt8(PROTOCOL_VERSION, 1);
@@ -38,7 +43,14 @@ export function writeMessage(socket: TLSSocket, type: MeshMessage['type'], body:
   message.writeUInt32LE(body.length, 4);
   message.set(body, HEAD_BYTES);
   return new Promise((resolve, reject) => {
-    socket.write(message, (error) => (error ? reject(error) : resolve()));
+    const onAbort = (): void => reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) return onAbort();
+    socket.write(message, (error) => {
+      signal?.removeEventListener('abort', onAbort);
+      if (error) reject(error);
+      else resolve();
+    });
   });
 }
 

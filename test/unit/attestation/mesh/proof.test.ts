@@ -19,6 +19,9 @@ import { decodeVerdict, encodeVerdict } from '../../../../attestation/mesh/wire-
 import { isKmsError } from '../../../../common/errors.ts';
 import { createTestMesh, makeTestParty } from '../../../helpers/mesh-pair.ts';
 
+/** Content of the private extension's OID, as it stands in the certificate. */
+const EXTENSION_OID = Buffer.from('69f4baa6a8fcc4eab69398add09ee88c80f83a', 'hex').toString('latin1');
+
 const bytes = (fill: number, length = 32): Uint8Array => new Uint8Array(length).fill(fill);
 const channel: Channel = {
   service: 'engine-data',
@@ -160,6 +163,16 @@ t.test('no bytes make a reader throw anything but a refusal, and no changed leaf
   for (const [index, read] of readers.entries()) {
     const original = originals[index] ?? new Uint8Array();
     t.ok(refuses(read, Buffer.concat([original, Uint8Array.of(0)])), 'bytes after the end');
+  }
+  const text = Buffer.from(der).toString('latin1');
+  const fixed = [5, 9, 14, text.indexOf('arca mesh'), text.lastIndexOf('arca mesh'), text.indexOf(EXTENSION_OID)];
+  for (const at of fixed) {
+    const changed = Uint8Array.from(der);
+    changed[at] = (changed[at] ?? 0) ^ 1;
+    t.ok(
+      refuses((input) => readLeaf(input, 16_384), changed),
+      `no other name, serial, version or extension: byte ${at}`,
+    );
   }
   // A flipped byte is refused, or it is one of the document, the signatures, the key: those are the judge's.
   fc.assert(

@@ -1,6 +1,7 @@
 /**
  * Attacks below the proof: on TLS, on the leaf certificate's form, on the messages' form, and on time.
  */
+import { Duplex } from 'node:stream';
 import { connect, createSecureContext } from 'node:tls';
 import t from 'tap';
 import { acceptMesh } from '../../../../attestation/mesh/accept.ts';
@@ -194,6 +195,28 @@ t.test('whoever is too slow is dropped at the deadline, at each step', async (t)
   t.equal(await outcome(acceptMesh(silent, honest, scene.expect, SIGNAL)), 'deadline', 'silent before TLS');
   const slow = { ...scene, honest };
   t.equal(await attack(t, slow, {}, () => new Promise(() => {})), 'deadline', 'silent after TLS');
+});
+
+t.test('a peer that never reads cannot hold a handshake beyond its deadline', async (t) => {
+  const { mesh, evil, expect } = await stage(t);
+  const honest = await mesh.endpoint('engine', { limits: { handshakeTimeoutMs: 300 } });
+  const [near, far] = await rawPair(t);
+  let stuck = false;
+  // A stream that takes no more bytes, as one with full buffers does.
+  const full = new Duplex({
+    read: () => {},
+    write: (chunk, _encoding, done) => {
+      if (!stuck) far.write(chunk, done);
+    },
+  });
+  far.on('data', (chunk) => full.push(chunk)).on('end', () => full.push(null));
+  const verdict = outcome(acceptMesh(full, honest, expect, SIGNAL));
+  const leaf = await forgeLeaf({ self: evil.self });
+  const intruder = await intrude(near, leaf, 'engine-data');
+  stuck = true;
+  t.equal(await verdict, 'deadline');
+  t.ok(full.destroyed);
+  intruder.socket.destroy();
 });
 
 t.test('the caller may end a handshake, and gets its own reason', async (t) => {
