@@ -9,6 +9,7 @@ import { charterDigest, pcr16Of } from '../../../attestation/governance/index.ts
 import { readNodeFiles } from '../../../attestation/node/node-files.ts';
 import { fromHex, toHex } from '../../../common/bytes.ts';
 import { systemClock } from '../../../common/clock.ts';
+import { KmsError } from '../../../common/errors.ts';
 import { bindCharter } from '../../../enclave/mesh/bind-charter.ts';
 import { AttestCallSchema, AttestResultSchema } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
@@ -104,4 +105,38 @@ t.test('a Core of another instance, or one that is no release, is refused', asyn
     t.match(core.peers(), [{ role: 'engine', attested: false, reason: /refused/ }], `${why} is told`);
   }
   t.ok(present(await (await mesh({})).dial(AbortSignal.timeout(5_000))).renewAtMs, 'the right one is not');
+});
+
+t.test('an attester that fails ends the service when its last certificate does, not before', async (t) => {
+  const folder = tempDir(t);
+  const trust = await testTrust(folder);
+  const { nsm } = await trust.attester({ role: 'engine', leafLifeMs: 6_000 });
+  const device = { broken: false };
+  const attest: typeof nsm.attest = (fields, signal) =>
+    device.broken ? Promise.reject(new KmsError('UNAVAILABLE', 'the device is gone')) : nsm.attest(fields, signal);
+  const failing = { ...nsm, attest };
+  const { link: open } = await testEngine(t, { folder, attestation: { ...(await trust.files()), nsm: failing } });
+  const link = await open();
+  const startedMs = performance.now();
+  device.broken = true;
+  let answered = 0;
+  let ended = false;
+  void link.closed.then(() => {
+    ended = true;
+  });
+  while (!ended && performance.now() - startedMs < 15_000) {
+    const ok = await link.call(ENGINE_METHOD.status).then(
+      () => 1,
+      () => 0,
+    );
+    answered += ok;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  const tookMs = performance.now() - startedMs;
+  t.ok(
+    answered > 20 && tookMs > 2_000,
+    `${answered} calls in ${Math.round(tookMs)} ms were answered without an attester`,
+  );
+  t.ok(ended && tookMs < 12_000, 'then the connection ended');
+  await t.rejects(open(), { code: /^(?:UNAVAILABLE|ATTESTATION_REJECTED|ATTESTATION_INVALID)$/ }, 'and none is made');
 });
