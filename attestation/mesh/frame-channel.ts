@@ -78,7 +78,7 @@ export class FrameChannel {
     const onEnded = (): void => this.#checkDrained();
     this.#sender = new FrameSender(stream, { unavailable: () => this.#unavailable(), onEnded });
     const control = (frame: Uint8Array): void => this.#sender.control(frame);
-    this.#receiver = new FrameReceiver(stream, this.#limits, { control, onFlow, onEnded });
+    this.#receiver = new FrameReceiver(this.#limits, { control, onFlow, onEnded });
     this.#reader = new FrameReader({
       control: (kind, body) => this.#control(kind, body),
       admit: (number, payloadBytes) => {

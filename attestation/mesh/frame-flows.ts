@@ -116,7 +116,7 @@ export interface InFlowHost {
   release(flow: InFlow, costBytes: number): void;
   /** Nobody wants more of this flow; so many frames were dropped. */
   refuse(flow: InFlow, frames: number): void;
-  /** Somebody reads this flow: its whole window is granted. */
+  /** Somebody reads this flow: it gets its window. */
   accept(flow: InFlow): void;
 }
 
@@ -140,6 +140,8 @@ export class InFlow {
   #stopped = false;
   /** What the peer may still send: the channel's count. */
   allowance = 0;
+  /** What the peer may have unread here at a time: the channel's count. */
+  window = 0;
   /** What was read and not granted again yet: the channel's count. */
   unreturned = 0;
 
@@ -164,12 +166,12 @@ export class InFlow {
     return this.#stopped;
   }
 
-  /** Whether the whole window was granted. */
+  /** Whether somebody reads. */
   get accepted(): boolean {
     return this.#accepted;
   }
 
-  /** Grants the whole window: somebody reads. */
+  /** Gives the flow its window: somebody reads. */
   accept(): void {
     if (this.#accepted || this.#stopped || this.#ended) return;
     this.#accepted = true;

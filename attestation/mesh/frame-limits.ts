@@ -6,22 +6,25 @@ import { FRAME_COST_BYTES } from './frame-codec.ts';
 export interface FrameLimits {
   /** Largest payload taken, at most 1 GiB. */
   readonly maxPayloadBytes: number;
-  /** What a session that is being read may have unread; at least two of the largest frames. */
+  /** What a session that is being read may have unread; at least one of the largest frames. */
   readonly windowBytes: number;
   /** What the peer may send of a session before anyone reads it here. */
   readonly firstCreditBytes: number;
   /** Sessions that one side may have open. */
   readonly maxFlows: number;
-  /** What all sessions together may have unread before the connection is no longer read. */
-  readonly bufferedBytes: number;
+  /**
+   * What the windows of all sessions may add up to. A session that comes when that is used up has room for one largest
+   * frame, so that it depends on no other: with `maxFlows` of those, this is what a peer may cost in all.
+   */
+  readonly poolBytes: number;
 }
 
 const DEFAULTS: FrameLimits = {
-  maxPayloadBytes: 4 * 1024 * 1024,
-  windowBytes: 8 * 1024 * 1024 + 2 * FRAME_COST_BYTES,
+  maxPayloadBytes: 1024 * 1024,
+  windowBytes: 8 * 1024 * 1024,
   firstCreditBytes: 64 * 1024,
   maxFlows: 1024,
-  bufferedBytes: 64 * 1024 * 1024,
+  poolBytes: 128 * 1024 * 1024,
 };
 const MOST_BYTES = 1024 * 1024 * 1024;
 
@@ -32,8 +35,8 @@ const MOST_BYTES = 1024 * 1024 * 1024;
  */
 export function withDefaults(limits: Partial<FrameLimits> = {}): FrameLimits {
   const maxPayloadBytes = limits.maxPayloadBytes ?? DEFAULTS.maxPayloadBytes;
-  const leastWindow = 2 * (maxPayloadBytes + FRAME_COST_BYTES);
-  const windowBytes = limits.windowBytes ?? Math.max(leastWindow, 128 * 1024);
+  const leastWindow = maxPayloadBytes + FRAME_COST_BYTES;
+  const windowBytes = limits.windowBytes ?? Math.max(2 * leastWindow, DEFAULTS.windowBytes);
   const firstCreditBytes = limits.firstCreditBytes ?? Math.min(DEFAULTS.firstCreditBytes, windowBytes);
   const filled = { ...DEFAULTS, ...limits, maxPayloadBytes, windowBytes, firstCreditBytes };
   const faults = [

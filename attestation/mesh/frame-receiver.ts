@@ -2,7 +2,6 @@
  * The receiving half of a frame channel: counts what each flow may still send and what all of them hold here, and
  * refuses the rest before memory is taken for it.
  */
-import type { Duplex } from 'node:stream';
 import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { controlFrame, FRAME_COST_BYTES, MESH_FRAME } from './frame-codec.ts';
@@ -21,12 +20,13 @@ export interface ReceiverHost {
 
 /** Flows that come in on one stream. Its methods throw `REQUEST_INVALID` where the peer breaks the protocol. */
 export class FrameReceiver {
-  readonly #stream: Duplex;
   readonly #limits: FrameLimits;
   readonly #host: ReceiverHost;
   readonly #flows = new Map<number, InFlow>();
+  readonly #largestCost: number;
   #last = 0;
-  #paused = false;
+  /** What the windows of all flows add up to, but for the first credit of each. */
+  #granted = 0;
 
   /** Data frames that came, the bytes of their payloads, and how many of the frames nobody wanted. */
   frames = 0;
@@ -35,9 +35,9 @@ export class FrameReceiver {
   /** What is held and not read yet. */
   bufferedBytes = 0;
 
-  constructor(stream: Duplex, limits: FrameLimits, host: ReceiverHost) {
-    this.#stream = stream;
+  constructor(limits: FrameLimits, host: ReceiverHost) {
     this.#limits = limits;
+    this.#largestCost = limits.maxPayloadBytes + FRAME_COST_BYTES;
     this.#host = host;
   }
 
@@ -57,9 +57,10 @@ export class FrameReceiver {
         this.dropped += frames;
         if (this.#flows.has(refused.number)) this.#host.control(controlFrame(MESH_FRAME.stop, refused.number));
       },
-      accept: (accepted) => this.#grant(accepted, this.#limits.windowBytes - this.#limits.firstCreditBytes),
+      accept: (accepted) => this.#grant(accepted),
     });
-    flow.allowance = this.#limits.firstCreditBytes;
+    flow.window = this.#limits.firstCreditBytes;
+    flow.allowance = flow.window;
     this.#flows.set(number, flow);
     this.#host.onFlow(flow);
   }
@@ -79,10 +80,6 @@ export class FrameReceiver {
       return false;
     }
     this.bufferedBytes += cost;
-    if (this.bufferedBytes >= this.#limits.bufferedBytes && !this.#paused) {
-      this.#paused = true;
-      this.#stream.pause();
-    }
     return true;
   }
 
@@ -95,7 +92,7 @@ export class FrameReceiver {
     }
     // Stopped while its bytes were still coming.
     this.dropped += 1;
-    this.#unbuffer(payload.byteLength + FRAME_COST_BYTES);
+    this.bufferedBytes -= payload.byteLength + FRAME_COST_BYTES;
   }
 
   /** The peer ends a flow. */
@@ -103,6 +100,7 @@ export class FrameReceiver {
     const flow = this.#flows.get(number);
     if (!flow) throw violation('the end of a session that is not open', { number });
     this.#flows.delete(number);
+    this.#granted -= flow.window - this.#limits.firstCreditBytes;
     flow.end();
     this.#host.onEnded();
   }
@@ -114,27 +112,27 @@ export class FrameReceiver {
   }
 
   #release(flow: InFlow, cost: number): void {
-    this.#unbuffer(cost);
+    this.bufferedBytes -= cost;
     if (flow.stopped || flow.ended) return;
     flow.unreturned += cost;
-    // Half a window holds the largest frame, so a flow whose frames are all read can always go on.
-    if (flow.accepted && flow.unreturned * 2 >= this.#limits.windowBytes) this.#grant(flow, 0);
+    if (!flow.accepted) return;
+    // Seldom, to save frames; but a flow whose frames are all read must have room for the largest.
+    if (flow.unreturned * 2 >= flow.window || flow.unreturned > flow.window - this.#largestCost) this.#grant(flow);
   }
 
-  #grant(flow: InFlow, moreBytes: number): void {
-    const bytes = flow.unreturned + moreBytes;
-    if (bytes === 0 || this.#flows.get(flow.number) !== flow) return;
+  /** Gives back what was read, and widens the window while there is room; one largest frame fits in any case. */
+  #grant(flow: InFlow): void {
+    if (this.#flows.get(flow.number) !== flow) return;
+    const { windowBytes, poolBytes } = this.#limits;
+    const room = Math.max(poolBytes - this.#granted, 0);
+    const window = Math.max(Math.min(windowBytes, flow.window + room), this.#largestCost, flow.window);
+    const bytes = flow.unreturned + window - flow.window;
+    this.#granted += window - flow.window;
+    flow.window = window;
+    if (bytes === 0) return;
     flow.unreturned = 0;
     flow.allowance += bytes;
     this.#host.control(controlFrame(MESH_FRAME.credit, flow.number, bytes));
-  }
-
-  #unbuffer(cost: number): void {
-    this.bufferedBytes -= cost;
-    if (this.#paused && this.bufferedBytes * 4 <= this.#limits.bufferedBytes * 3) {
-      this.#paused = false;
-      this.#stream.resume();
-    }
   }
 }
 

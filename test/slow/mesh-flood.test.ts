@@ -116,7 +116,7 @@ for (const name of ['tcp', 'unix'] as const) {
     const retries = visits.filter(({ attempts }) => attempts > 1).length;
     t.comment(JSON.stringify({ quietMb, mostMb, most, visits: visits.length, retries, slowestMs: slowest, stats }));
     t.ok(stats.accepted >= STRANGERS, `${stats.accepted} came`);
-    t.ok(visits.length >= 5, `${visits.length} visits of a true peer, the slowest in ${slowest.toFixed(0)} ms`);
+    t.ok(visits.length >= 2, `${visits.length} visits of a true peer, the slowest in ${slowest.toFixed(0)} ms`);
     t.ok(retries * 5 <= visits.length, `${retries} of them took a second attempt`);
     t.ok(most.silent <= BUDGET_LIMITS.silent && most.handshakes <= BUDGET_LIMITS.handshakes, 'within the budget');
     t.ok(mostMb - quietMb < MOST_GROWTH_MB, `grew by ${(mostMb - quietMb).toFixed(0)} MB`);

@@ -91,7 +91,7 @@ t.test('a session that nobody reads blocks no other, and holds its window and no
 });
 
 t.test('a session that is read goes on, with the largest frames and the smallest window', async (t) => {
-  const { a, b } = linkPair(t, { limits: { maxPayloadBytes: 1000, windowBytes: 2128, firstCreditBytes: 1064 } });
+  const { a, b } = linkPair(t, { limits: { maxPayloadBytes: 1000, windowBytes: 1064, firstCreditBytes: 500 } });
   const from = a.open(sessionId(1));
   const to = b.open(sessionId(1));
   const sent = Promise.all(Array.from({ length: 30 }, (_, round) => from.send(round, new Uint8Array(1000))));
@@ -175,7 +175,7 @@ t.test('a session that was given up takes no place when the peer opens it later'
 });
 
 t.test('closing a session drops what the peer has not made room for', async (t) => {
-  const { a, b } = linkPair(t, { limits: { maxPayloadBytes: 1000, windowBytes: 2128, firstCreditBytes: 1064 } });
+  const { a, b } = linkPair(t, { limits: { maxPayloadBytes: 1000, windowBytes: 1064, firstCreditBytes: 1064 } });
   const session = a.open(sessionId(1));
   await session.send(0, new Uint8Array(1000));
   const stuck = session.send(1, new Uint8Array(1000));
