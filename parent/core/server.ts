@@ -13,6 +13,7 @@ import type { TlsSource } from '../grpc/tls-source.ts';
 import { type AllowLists, createAuthorizer } from './admin/access.ts';
 import { type AdminDeps, adminMethods } from './admin/admin-service.ts';
 import { attestWith } from './admin/attest.ts';
+import { refusalLog } from './admin/refusal-log.ts';
 import type { Health } from './health.ts';
 import { DEFAULT_WAITS, type RpcDeps, type Waits } from './rpc/deps.ts';
 import { healthCheck, healthWatch } from './rpc/health-service.ts';
@@ -85,7 +86,7 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
     clock: deps.clock,
     authorize: createAuthorizer({ developerMode: deps.insecure, allow: deps.allow ?? {} }, log),
     onFault: (error, path) => log.error({ event: 'grpc.fault', path, err: error }),
-    onRefused: (reason, source) => log.info({ event: 'tls.client_refused', reason, source }),
+    onRefused: refusalLog(log, deps.clock),
   });
   const address = await server.listen(listen.host, listen.port, deps.tls);
   let adminSocket: Listening | undefined;

@@ -164,6 +164,19 @@ t.test('a client that never finishes its handshake does not keep the server from
   t.pass();
 });
 
+t.test('connections that never become one are cut, and hold no place for long', async (t) => {
+  const limits = { prefaceTimeoutMs: 150, maxConnections: 20 };
+  const echo = await startEchoServer(t, limits, { tls: settable(material()) });
+  const silent = Array.from({ length: 20 }, () => connectTcp(echo.port, '127.0.0.1'));
+  for (const socket of silent) socket.on('error', () => undefined);
+  await Promise.all(silent.map((socket) => once(socket.resume(), 'close')));
+  t.strictSame(await whoAmI(t, echo), { kind: 'tls' }, 'no handshake');
+  const idle = connectTls({ host: '127.0.0.1', port: echo.port, ca: ca.pem, ALPNProtocols: ['h2'] });
+  idle.on('error', () => undefined);
+  await once(idle.resume(), 'close');
+  t.strictSame(await whoAmI(t, echo), { kind: 'tls' }, 'no HTTP/2 after the handshake');
+});
+
 t.test('garbage in place of a handshake is told from TLS, and others are served', async (t) => {
   const echo = await start(t);
   for (const bytes of [
