@@ -249,6 +249,7 @@ function operationDeps(options: EngineOptions, parts: Parts) {
       }),
     },
     peers: mesh.peers,
+    meshHealth: () => mesh.endpoint.health(),
     identity: identityObjects(identity),
     version: packageVersion(),
     developerMode,

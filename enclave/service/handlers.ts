@@ -2,6 +2,7 @@
  * One handler for each method of the link, and those that describe the engine itself.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
+import type { MeshHealth } from '../../attestation/mesh/mesh-context.ts';
 import type { PeerTable } from '../../attestation/mesh/peer-table.ts';
 import type { Clock } from '../../common/clock.ts';
 import { type EngineInfo, EngineInfoSchema, EngineStatusSchema } from '../../proto/gen/engine_pb.js';
@@ -34,6 +35,8 @@ export interface HandlerDeps {
   readonly governance: GovernanceCallDeps;
   readonly attest: AttestDeps;
   readonly peers: PeerTable;
+  /** How the engine's side of the mesh is. */
+  readonly meshHealth: () => MeshHealth;
   readonly identity: readonly IdentityObject[];
   readonly version: string;
   readonly developerMode: boolean;
@@ -83,7 +86,8 @@ function describe({ decryption, generation, identity, version, developerMode }: 
   });
 }
 
-function status({ generation, budget, clock }: HandlerDeps, startedMs: number): Uint8Array {
+function status({ generation, budget, clock, meshHealth }: HandlerDeps, startedMs: number): Uint8Array {
+  const { failedRenewals, leafExpiresMs } = meshHealth();
   const { user, system } = process.cpuUsage();
   const { heapTotal, external } = process.memoryUsage();
   return toBinary(
@@ -96,6 +100,8 @@ function status({ generation, budget, clock }: HandlerDeps, startedMs: number): 
       scriptBytes: BigInt(heapTotal + external),
       cpuUserUs: BigInt(user),
       cpuSystemUs: BigInt(system),
+      failedRenewals,
+      certificateExpiresMs: BigInt(Math.floor(leafExpiresMs)),
     }),
   );
 }

@@ -367,6 +367,20 @@ export declare type EngineStatus = Message<"engine.v1.EngineStatus"> & {
    * @generated from field: uint64 cpu_system_us = 7;
    */
   cpuSystemUs: bigint;
+
+  /**
+   * Renewals of the engine's mesh certificate that failed since the last good one: its attester is in trouble.
+   *
+   * @generated from field: uint32 failed_renewals = 8;
+   */
+  failedRenewals: number;
+
+  /**
+   * When that certificate, and every connection made with it, ends.
+   *
+   * @generated from field: uint64 certificate_expires_ms = 9;
+   */
+  certificateExpiresMs: bigint;
 };
 
 /**

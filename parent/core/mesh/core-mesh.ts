@@ -26,6 +26,7 @@ import type { EngineClient } from '../engine-client/engine-client.ts';
 import { meshEngineDialer } from '../engine-client/mesh-dialer.ts';
 import type { EngineDialer } from '../engine-client/reconnecting-client.ts';
 import { listenForConnectors } from './connector-listener.ts';
+import { watchEngineAttester } from './engine-attester.ts';
 import { followGovernance } from './follow-governance.ts';
 import { openGovernanceFiles } from './governance-files.ts';
 import { peerRows } from './peer-rows.ts';
@@ -118,11 +119,13 @@ interface Parts extends Pick<CoreMeshOptions, 'config' | 'clock' | 'log'> {
 function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreMesh {
   let connectors: MeshListener | undefined;
   const table = new PeerTable(clock);
+  const attester = watchEngineAttester(clock);
   const dial = unixDial(config.engine.socket_path);
   return {
     dial: meshEngineDialer({ dial, endpoint, party: charter.party, peers: table }),
     endpoint,
-    follow: (engine) => followGovernance({ engine, take: files.take, reread: files.reread, log }),
+    follow: (engine) =>
+      followGovernance({ engine, take: files.take, askAttester: attester.ask, reread: files.reread, log }),
     takeGovernance: files.take,
     serveConnectors: async (inject) => {
       const path = config.mesh.connector_socket_path;
@@ -132,11 +135,12 @@ function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreM
     registerMetrics: (registry) => {
       const listeners = () => (connectors ? [connectors.stats()] : []);
       const releaseExpiresMs = () => endOfRelease(files.book, table);
+      attester.registerMetrics(registry);
       registerMeshMetrics(registry, { clock, endpoint, peers: table, listeners, releaseExpiresMs });
     },
     reasons: () => {
       const { ok, reasons } = endpoint.health();
-      return ok ? [] : reasons.map((reason) => `the mesh: ${reason}`);
+      return [...(ok ? [] : reasons.map((reason) => `the mesh: ${reason}`)), ...attester.reasons()];
     },
     close: async () => {
       await connectors?.close();

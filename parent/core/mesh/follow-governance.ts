@@ -17,13 +17,15 @@ export interface FollowOptions {
   readonly engine: EngineClient;
   /** Takes what the engine holds. */
   take(state: GovernanceState): void;
+  /** Asks the engine how its attester is. */
+  askAttester(engine: EngineClient): Promise<void>;
   /** Looks at the node's files instead, while there is no engine to ask. */
   reread(): Promise<void>;
   readonly log: Logger;
 }
 
 /** Follows an engine; returns how to stop. */
-export function followGovernance({ engine, take, reread, log }: FollowOptions): () => void {
+export function followGovernance({ engine, take, askAttester, reread, log }: FollowOptions): () => void {
   let asking = false;
   const ask = async (): Promise<void> => {
     if (asking) return;
@@ -35,6 +37,7 @@ export function followGovernance({ engine, take, reread, log }: FollowOptions): 
       }
       const body = await engine.call(ENGINE_METHOD.governanceState, NOTHING, { timeoutMs: TIMEOUT_MS });
       take(fromBinary(GovernanceStateSchema, body));
+      await askAttester(engine);
     } catch (err) {
       // The engine may go away between two questions; what it knows is asked again when it is back.
       log.debug({ event: 'governance.not-asked', err });
