@@ -76,7 +76,11 @@ export class FrameChannel {
     this.#peer = peer;
     this.#limits = withDefaults(limits);
     const onEnded = (): void => this.#checkDrained();
-    this.#sender = new FrameSender(stream, { unavailable: () => this.#unavailable(), onEnded });
+    this.#sender = new FrameSender(stream, {
+      unavailable: () => this.#unavailable(),
+      onEnded,
+      onUnread: () => this.close(`${peer} does not read`),
+    });
     const control = (frame: Uint8Array): void => this.#sender.control(frame);
     this.#receiver = new FrameReceiver(this.#limits, { control, onFlow, onEnded });
     this.#reader = new FrameReader({

@@ -15,10 +15,14 @@ export interface SenderHost {
   unavailable(): KmsError;
   /** A flow has ended. */
   onEnded(): void;
+  /** The peer makes us answer and does not read the answers. */
+  onUnread(): void;
 }
 
 /** Bytes handed to the stream at a time; what is there can no longer take turns. */
 const IN_STREAM_BYTES = 1024 * 1024;
+/** Frames other than data that may wait for the peer to read: tens of thousands, of which an honest one has a few. */
+const MOST_CONTROL_BYTES = 1024 * 1024;
 
 /** Flows that go out on one stream. */
 export class FrameSender {
@@ -31,6 +35,7 @@ export class FrameSender {
   #last = 0;
   #pumping = false;
   #broken = false;
+  #controlBytes = 0;
 
   /** Data frames handed to the stream, and the bytes of their payloads. */
   frames = 0;
@@ -49,7 +54,12 @@ export class FrameSender {
 
   /** Sends a frame that is not data, before the data that waits here. */
   control(frame: Uint8Array): void {
-    if (!this.#broken) this.#stream.write(frame);
+    if (this.#broken) return;
+    this.#controlBytes += frame.byteLength;
+    this.#stream.write(frame, () => {
+      this.#controlBytes -= frame.byteLength;
+    });
+    if (this.#controlBytes > MOST_CONTROL_BYTES) this.#host.onUnread();
   }
 
   /** The peer's limits are known: data may go. */

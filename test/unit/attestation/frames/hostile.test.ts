@@ -123,6 +123,25 @@ t.test('small frames do not keep the chunks that they came in', async (t) => {
   t.ok((large?.payload.buffer.byteLength ?? 0) > 1000, 'a view');
 });
 
+t.test('a peer that makes us answer and never reads is given up', async (t) => {
+  const { channel, raw } = rawPeer(t, { limits, onFlow: (flow) => flow.stop() });
+  raw.pause();
+  raw.write(HELLO);
+  let ended = false;
+  void channel.closed.then(() => {
+    ended = true;
+  });
+  for (let number = 1; !ended && number < 200_000; ) {
+    const pairs = Array.from({ length: 500 }, () => [
+      openFrame(number, sessionId(1)),
+      controlFrame(MESH_FRAME.end, number++),
+    ]);
+    raw.write(Buffer.concat(pairs.flat()));
+    await settle(1);
+  }
+  t.equal(await channel.closed, 'party 2 does not read');
+});
+
 t.test('limits that cannot work are refused, all of them named', async (t) => {
   const bad = { maxPayloadBytes: 1000, windowBytes: 1000, firstCreditBytes: 0, maxFlows: 1.5 };
   t.throws(() => rawPeer(t, { limits: bad }), {
