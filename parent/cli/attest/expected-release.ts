@@ -1,11 +1,11 @@
 /**
  * `--expect FILE`: which measurements a person trusts, in the forms in which people have them: a release set of Arca
- * (signed or not, JSON), a list of its entries or one of them, or what `nitro-cli build-enclave` prints.
+ * (JSON or as stored), a list of its entries or one of them, or what `nitro-cli build-enclave` prints.
  */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Measurement, Platform } from '../../../attestation/document/index.ts';
-import { RELEASE_PLATFORMS } from '../../../attestation/governance/index.ts';
+import { decodeSignedReleaseSet, measurementsOf, RELEASE_PLATFORMS } from '../../../attestation/governance/index.ts';
 import { isTrustedAt } from '../../../attestation/governance/measurements.ts';
 import { ROLES, type Role } from '../../../attestation/role.ts';
 import { fromHex } from '../../../common/bytes.ts';
@@ -54,12 +54,15 @@ const Forms = z.union([
 export async function readExpectedRelease(file: string, developer: boolean): Promise<MeasurementsAt> {
   const cure =
     "give a release set ('arca release show --json'), an entry of one, or the output of nitro-cli build-enclave";
-  let value: unknown;
+  let bytes: Uint8Array;
   try {
-    value = JSON.parse(await readFile(file, 'utf8'));
+    bytes = await readFile(file);
   } catch (error) {
     throw failure('REQUEST_INVALID', `cannot read the expected release ${file}`, cure, {}, error);
   }
+  const text = Buffer.from(bytes).toString('utf8').trimStart();
+  if (!/^[[{]/.test(text)) return readStoredSet(bytes, file, cure, developer);
+  const value = parseJson(text);
   const parsed = Forms.safeParse(value);
   if (!parsed.success) {
     throw failure('REQUEST_INVALID', `${file} names no measurements that can be compared`, cure, {}, parsed.error);
@@ -76,6 +79,25 @@ export async function readExpectedRelease(file: string, developer: boolean): Pro
           Object.entries(one.pcrs).map(([name, text]) => [Number(name.replace(/^PCR/i, '')), fromHex(text)]),
         ),
       }));
+}
+
+/** A release set as `arca release create` writes it: canonical CBOR. */
+function readStoredSet(bytes: Uint8Array, file: string, cure: string, developer: boolean): MeasurementsAt {
+  try {
+    const { body } = decodeSignedReleaseSet(new Uint8Array(bytes));
+    const entries = body.entries.filter(({ platform }) => platform !== 'developer' || developer);
+    return (atMs) => measurementsOf({ ...body, entries }, atMs);
+  } catch (error) {
+    throw failure('REQUEST_INVALID', `${file} is neither JSON nor a stored release set`, cure, {}, error);
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Developer documents have the shape of the device that stands in their role's place. */
