@@ -136,8 +136,8 @@ export function explain(error: unknown, rpc: string, { clientUrl }: Pick<NodeAdd
   if (isKmsError(error) || !(error instanceof GrpcError)) return error;
   const [status, cure] = CURES[error.status] ?? ['INTERNAL', "the node's log says more (node.log of its state folder)"];
   const { reason = '', metadata = {} } = error.details ?? {};
-  // The node's own word is more precise than the number of the status.
-  const code = isErrorCode(reason) ? reason : status;
+  // Where something is to be signed or is not trusted, the node's own word says more than the number of the status.
+  const code = isErrorCode(reason) && /^(?:APPROVAL|ATTESTATION)_/.test(reason) ? reason : status;
   const untrusted = error.status === STATUS.UNAVAILABLE && clientUrl.startsWith('https:');
   const message = `${rpc} on ${clientUrl}: ${error.explanation} (${error.statusName})`;
   const { proposalDigest } = metadata;
