@@ -30,7 +30,8 @@ export interface GovernanceFilesOptions {
   readonly log: Logger;
 }
 
-const TICK_MS = 1_000;
+/** Objects as they are offered, signed. */
+type Offered = Omit<NodeFiles, 'charter'>;
 
 /**
  * Opens the book of a Core.
@@ -38,28 +39,34 @@ const TICK_MS = 1_000;
  * @throws KmsError `STATE_INVALID` if the files hold no record or release set that is in force.
  */
 export function openGovernanceFiles({ config, files, clock, log }: GovernanceFilesOptions): GovernanceFiles {
-  const book = new GovernanceBook({ charter: files.charter });
-  const faults: string[] = [];
-  const offer = (kind: GovernanceOffer['kind'], content: Uint8Array | undefined): void => {
-    if (!content || content.byteLength === 0) return;
+  // The delay of a new set protects the engine, which counts it; a Core that waited on its own would be locked out.
+  const book = new GovernanceBook({ charter: files.charter, delayMs: 0 });
+  /** Returns what is wrong with the object, for people. */
+  const offer = (kind: GovernanceOffer['kind'], content: Uint8Array | undefined): string[] => {
+    if (!content || content.byteLength === 0) return [];
     try {
       book.offer({ kind, content }, clock.nowMs());
+      return [];
     } catch (err) {
       if (!isKmsError(err)) throw err;
-      faults.push(`${kind}: ${err.message}`);
       log.warn({ event: 'governance.refused', kind, err });
+      return [`${kind}: ${err.message}`];
     }
   };
-  offer('record', files.record);
-  offer('release-set', files.releases);
-  /** Files that did not change say nothing, old ones least of all. */
-  const seen = { record: files.record, 'release-set': files.releases };
-  const offerNewer = (kind: keyof typeof seen, content: Uint8Array | undefined): void => {
-    const last = seen[kind];
-    if (!content || (last && equalBytes(content, last))) return;
-    seen[kind] = content;
-    offer(kind, content);
+  const faults = [...offer('record', files.record), ...offer('release-set', files.releases)];
+  /** What did not change since it was last looked at says nothing, old files least of all. */
+  const newsFrom = (first: Offered): ((now: Offered) => void) => {
+    let last = first;
+    return (now) => {
+      const news = (kind: keyof Offered): Uint8Array | undefined =>
+        sameBytes(now[kind], last[kind]) ? undefined : now[kind];
+      offer('record', news('record'));
+      offer('release-set', news('releases'));
+      last = now;
+    };
   };
+  const takeFiles = newsFrom(files);
+  const takeEngine = newsFrom({ record: undefined, releases: undefined });
   const missing = [...(book.record ? [] : ['governed record']), ...(book.releases ? [] : ['release set'])];
   if (missing.length > 0) {
     const why = faults.length > 0 ? ` (${faults.join('; ')})` : '';
@@ -83,29 +90,21 @@ export function openGovernanceFiles({ config, files, clock, log }: GovernanceFil
   book.onChange(() => {
     writing = writing.then(save).catch((err: unknown) => log.error({ event: 'governance.not-written', err }));
   });
-  const timer = setInterval(() => void book.tick(clock.nowMs()), TICK_MS);
-  timer.unref();
   return {
     book,
     take: (state) => {
       const before = book.versions;
-      // A version that is there already is no news; an older one cannot come from an engine that remembers.
-      offer('record', state.record);
-      offer('release-set', state.releases);
-      offer('release-set', state.pendingReleases);
+      takeEngine(state);
       const now = book.versions;
       if (now.record !== before.record || now.releases !== before.releases) {
         log.info({ event: 'governance.taken', ...now });
       }
     },
-    reread: async () => {
-      const now = await readGovernedFiles(config);
-      offerNewer('record', now.record);
-      offerNewer('release-set', now.releases);
-    },
-    close: async () => {
-      clearInterval(timer);
-      await writing;
-    },
+    reread: async () => takeFiles(await readGovernedFiles(config)),
+    close: () => writing,
   };
+}
+
+function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && equalBytes(a, b));
 }
