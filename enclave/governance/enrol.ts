@@ -51,7 +51,8 @@ export async function enrol(memory: GovernanceMemory, address: Uint8Array, optio
     log.warn({ event: 'governance.enrolled-anew', party, was, is });
   }
   if (book.charter.governance.threshold > 1) return;
-  const parties = current.parties.map((entry) => (entry.party === party ? { ...entry, address } : entry));
+  const own = current.parties.find((entry) => entry.party === party) ?? { party };
+  const parties = [...current.parties.filter((entry) => entry.party !== party), { ...own, address }];
   const record = encodeSigned(signRecord(makeRecord({ ...current, version: current.version + 1, parties }), local.key));
   await memory.offer({ kind: 'record', content: record });
   await local.keep('record', record);
