@@ -23,12 +23,19 @@ const P384 = { name: 'ECDSA', namedCurve: 'P-384' };
 const ECDSA_SHA384 = { name: 'ECDSA', hash: 'SHA-384' };
 
 /**
- * Checks 3.1 to 3.8; returns the chain when every certificate could be read, whatever else failed.
+ * Checks 3.1 to 3.9; returns the chain when every certificate could be read, whatever else failed.
  *
- * @param o.atMs - The moment at which all certificates must be valid, give or take `skewMs`.
+ * @param o.atMs - The moment at which all certificates must be valid, give or take `skewMs`; undefined if the
+ *   document's own could not be read: then 3.8 is not reached.
  */
 export function readChain(
-  o: { anchor: TrustAnchor; cabundle: readonly Uint8Array[]; leaf: Uint8Array; atMs: number; skewMs: number },
+  o: {
+    anchor: TrustAnchor;
+    cabundle: readonly Uint8Array[];
+    leaf: Uint8Array;
+    atMs: number | undefined;
+    skewMs: number;
+  },
   sheet: CheckSheet,
 ): Chain | undefined {
   const [root = new Uint8Array(0), ...intermediates] = o.cabundle;
@@ -68,8 +75,13 @@ export function readChain(
     '3.7',
     chain.flatMap((certificate, index) => extensionFaults(certificate).map(at(index, chain))),
   );
-  const outside = chain.flatMap((certificate, index) => validityFaults(certificate, o).map(at(index, chain)));
-  sheet.judge('3.8', outside, new Date(o.atMs).toISOString());
+  const { atMs, skewMs } = o;
+  if (atMs === undefined) sheet.note('3.8', 'the document has no readable time');
+  else {
+    const outside = chain.flatMap((ca, index) => validityFaults(ca, { atMs, skewMs }).map(at(index, chain)));
+    sheet.judge('3.8', outside, new Date(atMs).toISOString());
+  }
+  sheet.judge('3.9', repeated(ders));
   return chain;
 }
 
@@ -121,9 +133,18 @@ function extensionFaults({ extensions }: Certificate): string[] {
 
 function validityFaults(certificate: Certificate, o: { atMs: number; skewMs: number }): string[] {
   const { notBeforeMs, notAfterMs } = certificate;
+  if (notAfterMs < notBeforeMs) return ['ends before it begins'];
   if (o.atMs + o.skewMs < notBeforeMs) return [`begins at ${new Date(notBeforeMs).toISOString()}`];
   if (o.atMs - o.skewMs > notAfterMs) return [`ended at ${new Date(notAfterMs).toISOString()}`];
   return [];
+}
+
+/** RFC 5280 §6.1: a certificate must not stand in a path more than once. */
+function repeated(ders: readonly Uint8Array[]): string[] {
+  return ders.flatMap((der, index) => {
+    const first = ders.findIndex((other) => sameBytes(other, der));
+    return first === index ? [] : [`${named(index, ders)} is certificate ${first + 1} again`];
+  });
 }
 
 /**

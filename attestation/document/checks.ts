@@ -41,6 +41,7 @@ export const CHECKS = {
   '3.6': 'the leaf is no authority and may sign documents',
   '3.7': 'no critical extension is unknown',
   '3.8': 'every certificate is valid at the validation time',
+  '3.9': 'no certificate stands in the chain twice',
   '4.1': 'timestamp is not in the future',
   '4.2': 'timestamp is not too old',
   '5.1': 'every certificate is signed by the one before',
@@ -117,6 +118,11 @@ export class CheckSheet {
       if (result?.passed === false) failed.push({ number, detail: result.detail ?? CHECKS[number] });
     }
     return failed;
+  }
+
+  /** Returns whether one check was made and failed. */
+  failed(number: CheckNumber): boolean {
+    return this.#results.get(number)?.passed === false;
   }
 
   /** Returns whether every check whose number begins with one of the given groups has passed. */

@@ -9,12 +9,14 @@ import type { Check, CheckSheet } from './checks.ts';
 import { examine, type JudgedAt } from './examine.ts';
 import {
   comparePcrs,
+  compareReleases,
   type Measurement,
   type PcrMismatch,
   pcrFaults,
+  type ReleaseComparison,
   type UnusableMeasurement,
 } from './measurements.ts';
-import type { Claims } from './payload.ts';
+import type { ReadableClaims } from './payload.ts';
 import type { DocumentInput, Platform, TrustAnchor } from './types.ts';
 
 /** What a document should bind; a field that is not given is not asked for. */
@@ -24,11 +26,11 @@ export interface ExpectedBinding {
   readonly userData?: Uint8Array;
 }
 
-/** What a document says; byte strings in hex, times as ISO 8601. */
+/** What a document says; byte strings in hex, times as ISO 8601. What could not be read is absent. */
 export interface DocumentFacts {
-  readonly platform: Platform;
-  readonly moduleId: string;
-  readonly signedAt: string;
+  readonly platform?: Platform;
+  readonly moduleId?: string;
+  readonly signedAt?: string;
   readonly pcrs: readonly { readonly index: number; readonly value: string }[];
   readonly publicKey?: string;
   readonly userData?: string;
@@ -40,7 +42,7 @@ export interface DocumentFacts {
 export interface Explanation {
   /** Everything that was asked for has passed. */
   readonly ok: boolean;
-  /** Envelope and payload could be read, so there are facts. */
+  /** It is COSE_Sign1 over a map, so there are facts; the checks say what of these is wrong or missing. */
   readonly parsed: boolean;
   /** Groups 1 to 5 have passed: the facts are what the device signed; otherwise they are somebody's claims. */
   readonly verified: boolean;
@@ -50,6 +52,8 @@ export interface Explanation {
   /** The release whose PCRs are all equal. */
   readonly release?: string;
   readonly mismatches: readonly PcrMismatch[];
+  /** Every PCR of every release that could be compared, equal or not. */
+  readonly comparisons: readonly ReleaseComparison[];
   readonly unusableReleases: readonly UnusableMeasurement[];
 }
 
@@ -63,9 +67,13 @@ export interface ExplainOptions {
   readonly expect?: ExpectedBinding;
 }
 
-/** Examines a document as far as it can be read and tells everything found. */
+/**
+ * Examines a document as far as it can be read and tells everything found.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` for a `time` that is none; never for a document.
+ */
 export async function explainDocument(input: DocumentInput, o: ExplainOptions): Promise<Explanation> {
-  const { sheet, claims, chain, verified } = await examine(input, {
+  const { sheet, claims, chain, accepted } = await examine(input, {
     anchor: o.anchor,
     judgedAt: o.time,
     thorough: true,
@@ -76,18 +84,24 @@ export async function explainDocument(input: DocumentInput, o: ExplainOptions): 
   return {
     ok: sheet.passed(...asked) && sheet.failures().length === 0,
     parsed: claims !== undefined,
-    verified,
+    verified: accepted !== undefined,
     anchor: o.anchor.name,
     checks: sheet.tree(),
     ...(claims === undefined ? {} : { facts: factsOf(claims, chain) }),
     ...(verdict?.matched === undefined ? {} : { release: verdict.matched.release }),
     mismatches: verdict?.mismatches ?? [],
+    comparisons: comparisonsOf(claims, o.measurements),
     unusableReleases: verdict?.unusable ?? [],
   };
 }
 
+function comparisonsOf(claims: ReadableClaims | undefined, allowed: readonly Measurement[] = []): ReleaseComparison[] {
+  const { platform, pcrs } = claims ?? {};
+  return platform && pcrs ? compareReleases(platform, pcrs, allowed) : [];
+}
+
 function checkMeasurements(
-  claims: Claims | undefined,
+  claims: ReadableClaims | undefined,
   allowed: readonly Measurement[] | undefined,
   sheet: CheckSheet,
 ): ReturnType<typeof comparePcrs> | undefined {
@@ -96,9 +110,10 @@ function checkMeasurements(
     sheet.note('6.2', 'no releases were given');
     return undefined;
   }
-  if (claims === undefined) return undefined;
-  sheet.judge('6.1', pcrFaults(claims.platform, claims.pcrs));
-  const verdict = comparePcrs(claims.platform, claims.pcrs, allowed);
+  const { platform, pcrs } = claims ?? {};
+  if (platform === undefined || pcrs === undefined) return undefined;
+  sheet.judge('6.1', pcrFaults(platform, pcrs));
+  const verdict = comparePcrs(platform, pcrs, allowed);
   if (verdict.matched !== undefined) {
     sheet.pass('6.2', `release ${verdict.matched.release}, role ${verdict.matched.role}`);
     return verdict;
@@ -113,14 +128,18 @@ function checkMeasurements(
   return verdict;
 }
 
-function checkBinding(claims: Claims | undefined, expect: ExpectedBinding | undefined, sheet: CheckSheet): void {
+function checkBinding(
+  claims: ReadableClaims | undefined,
+  expect: ExpectedBinding | undefined,
+  sheet: CheckSheet,
+): void {
+  if (claims === undefined || sheet.failed('2.9')) return;
   const fields = [
-    ['7.1', claims?.nonce, expect?.nonce],
-    ['7.2', claims?.publicKey, expect?.publicKey],
-    ['7.3', claims?.userData, expect?.userData],
+    ['7.1', claims.nonce, expect?.nonce],
+    ['7.2', claims.publicKey, expect?.publicKey],
+    ['7.3', claims.userData, expect?.userData],
   ] as const;
   for (const [number, actual, expected] of fields) {
-    if (claims === undefined) continue;
     if (expect === undefined || (expected === undefined && (number !== '7.1' || actual === undefined))) {
       sheet.note(number, 'not asked for');
     } else if (expected === undefined) {
@@ -136,13 +155,13 @@ function checkBinding(claims: Claims | undefined, expect: ExpectedBinding | unde
   }
 }
 
-function factsOf(claims: Claims, chain: Chain | undefined): DocumentFacts {
-  const { publicKey, userData, nonce } = claims;
+function factsOf(claims: ReadableClaims, chain: Chain | undefined): DocumentFacts {
+  const { platform, moduleId, timestampMs, pcrs = [], publicKey, userData, nonce } = claims;
   return {
-    platform: claims.platform,
-    moduleId: claims.moduleId,
-    signedAt: new Date(claims.timestampMs).toISOString(),
-    pcrs: [...claims.pcrs].sort(([a], [b]) => a - b).map(([index, value]) => ({ index, value: bytesToHex(value) })),
+    ...(platform === undefined ? {} : { platform }),
+    ...(moduleId === undefined ? {} : { moduleId }),
+    ...(timestampMs === undefined ? {} : { signedAt: new Date(timestampMs).toISOString() }),
+    pcrs: [...pcrs].sort(([a], [b]) => a - b).map(([index, value]) => ({ index, value: bytesToHex(value) })),
     ...(publicKey === undefined ? {} : { publicKey: bytesToHex(publicKey) }),
     ...(userData === undefined ? {} : { userData: bytesToHex(userData) }),
     ...(nonce === undefined ? {} : { nonce: bytesToHex(nonce) }),

@@ -14,6 +14,7 @@ export function formatExplanation(explanation: Explanation): string {
     '',
     ...explanation.checks.flatMap(formatGroup),
   ];
+  lines.push(...formatComparisons(explanation));
   if (facts !== undefined) lines.push('', ...formatFacts(facts, verified));
   return lines.join('\n');
 }
@@ -35,13 +36,27 @@ function formatCheck({ number, title, status, detail }: Check): string[] {
   return [line, ...detail.split('; ').map((part) => `      ${part}`)];
 }
 
+/** The release that it is, or all those that it is not: each PCR with both values. */
+function formatComparisons({ release, comparisons }: Explanation): string[] {
+  const shown = release === undefined ? comparisons : comparisons.filter((one) => one.pcrs.every(({ equal }) => equal));
+  return shown.flatMap(({ release: name, role, pcrs }) => [
+    '',
+    `Measurement, expected of ${name} (${role}) and actual:`,
+    ...pcrs.flatMap(({ pcr, expected, actual = 'missing', equal }) => [
+      `  ${`PCR${pcr}`.padEnd(6)}${equal ? 'equal  ' : 'DIFFERS'}  ${expected}`,
+      `                 ${actual}`,
+    ]),
+  ]);
+}
+
 function formatFacts(facts: DocumentFacts, verified: boolean): string[] {
   const unset = 'not set';
+  const unread = 'cannot be read';
   return [
     verified ? 'What it says, signed:' : 'What it claims, NOT verified:',
-    `  platform    ${facts.platform}`,
-    `  module      ${facts.moduleId}`,
-    `  signed at   ${facts.signedAt}`,
+    `  platform    ${facts.platform ?? unread}`,
+    `  module      ${facts.moduleId ?? unread}`,
+    `  signed at   ${facts.signedAt ?? unread}`,
     ...facts.pcrs.map(({ index, value }) => `  ${`PCR${index}`.padEnd(12)}${/^0+$/.test(value) ? 'zero' : value}`),
     'What it binds:',
     `  public key  ${facts.publicKey ?? unset}`,

@@ -19,6 +19,7 @@ export {
   type MeasurementVerdict,
   matchMeasurements,
   type PcrMismatch,
+  type ReleaseComparison,
   type UnusableMeasurement,
 } from './measurements.ts';
 export type { DocumentInput, Platform, TrustAnchor } from './types.ts';

@@ -18,6 +18,9 @@ const refuse = (why: string): KmsError => new KmsError('REQUEST_INVALID', why);
  * @throws {@link KmsError} `REQUEST_INVALID` for anything empty, too long, or neither hex nor base64.
  */
 export function documentBytes(input: DocumentInput): Uint8Array<ArrayBuffer> {
+  // Callers without types may give anything; instanceof would refuse the bytes of another realm.
+  const isBytes = Object.prototype.toString.call(input) === '[object Uint8Array]';
+  if (typeof input !== 'string' && !isBytes) throw refuse('neither bytes nor text');
   const bytes = typeof input === 'string' ? fromText(input) : fromBytes(input);
   if (bytes.length === 0) throw refuse('the document is empty');
   if (bytes.length > MAX_DOCUMENT_BYTES) throw refuse(`more than ${MAX_DOCUMENT_BYTES} bytes`);

@@ -23,6 +23,19 @@ export interface PcrMismatch {
   readonly actual: string | undefined;
 }
 
+/** One release beside a document: every PCR that it lists, with what the document has. */
+export interface ReleaseComparison {
+  readonly release: string;
+  readonly role: Role;
+  /** Hex; `actual` is absent when the document has no such PCR. */
+  readonly pcrs: readonly {
+    readonly pcr: number;
+    readonly expected: string;
+    readonly actual?: string;
+    readonly equal: boolean;
+  }[];
+}
+
 /** An entry of the list that was not compared: it can trust nobody, or is for the other platform. */
 export interface UnusableMeasurement {
   readonly release: string;
@@ -72,6 +85,27 @@ export function comparePcrs(
     mismatches.push(...differing);
   }
   return { matched: undefined, mismatches, unusable };
+}
+
+/** Returns every PCR of every release that {@link comparePcrs} compares, equal or not, for people. */
+export function compareReleases(
+  platform: Platform,
+  pcrs: ReadonlyMap<number, Uint8Array>,
+  allowed: readonly Measurement[],
+): ReleaseComparison[] {
+  const usable = allowed.filter((measurement) => unusableReason(measurement, platform) === undefined);
+  return usable.map(({ release, role, pcrs: expected }) => ({
+    release,
+    role,
+    pcrs: [...expected]
+      .sort(([a], [b]) => a - b)
+      .map(([pcr, value]) => {
+        const actual = pcrs.get(pcr);
+        const equal = actual !== undefined && equalPcr(actual, value);
+        const hex = actual === undefined ? {} : { actual: bytesToHex(actual) };
+        return { pcr, expected: bytesToHex(value), ...hex, equal };
+      }),
+  }));
 }
 
 /** Returns what is wrong with the PCRs that identify code: missing, or zero as in debug mode. */

@@ -17,6 +17,9 @@ export interface Envelope {
   readonly signed: Uint8Array<ArrayBuffer>;
 }
 
+/** What of a payload could be read: a member whose check failed is undefined. */
+export type ReadableClaims = { readonly [Name in keyof Claims]: Claims[Name] | undefined };
+
 /** What a payload says. An optional field that is absent, null or empty is undefined: all three occur for "not set". */
 export interface Claims {
   readonly moduleId: string;
@@ -48,7 +51,7 @@ const MAX_TIME_MS = 253_402_300_799_999;
 
 const refuse = (why: string): KmsError => new KmsError('REQUEST_INVALID', why);
 
-/** Checks group 1; returns undefined when any of it failed. */
+/** Checks group 1; returns what was received if it has the form of COSE_Sign1, whatever else failed. */
 export function readEnvelope(input: DocumentInput, sheet: CheckSheet): Envelope | undefined {
   const bytes = sheet.attempt('1.1', () => documentBytes(input));
   if (bytes === undefined) return undefined;
@@ -64,7 +67,6 @@ export function readEnvelope(input: DocumentInput, sheet: CheckSheet): Envelope 
   sheet.judge('1.6', signature.length === SIGNATURE_BYTES ? [] : [`it has ${signature.length} bytes`]);
   const fits = payload.length > 0 && payload.length <= MAX_PAYLOAD_BYTES;
   sheet.judge('1.7', fits ? [] : [`it has ${payload.length} bytes`]);
-  if (!sheet.passed('1')) return undefined;
   const signed = encodeCanonical(['Signature1', protectedHeader, new Uint8Array(0), payload]);
   return { payload, signature, signed };
 }
@@ -90,8 +92,8 @@ function checkProtectedHeader(bytes: Uint8Array): void {
   if (!isMap(header) || header.size !== 1 || header.get(HEADER_ALGORITHM) !== ES384) throw refuse('not {1: -35}');
 }
 
-/** Checks group 2; returns undefined when any of it failed. */
-export function readClaims(payload: Uint8Array, sheet: CheckSheet): Claims | undefined {
+/** Checks group 2; returns what could be read, undefined if the payload is no map. */
+export function readClaims(payload: Uint8Array, sheet: CheckSheet): ReadableClaims | undefined {
   const limits = { maxBytes: MAX_PAYLOAD_BYTES, maxDepth: PAYLOAD_DEPTH, allowIndefinite: true };
   const map = sheet.attempt('2.1', () => textMap(decodeStrict(payload, limits)));
   if (map === undefined) return undefined;
@@ -107,9 +109,16 @@ export function readClaims(payload: Uint8Array, sheet: CheckSheet): Claims | und
     userData: readField(map, 'user_data'),
     nonce: readField(map, 'nonce'),
   }));
+  const { publicKey, userData, nonce } = fields ?? {};
+  return { moduleId, timestampMs, platform, pcrs, certificate, cabundle, publicKey, userData, nonce };
+}
+
+/** Returns the claims if all of group 2 passed. */
+export function wholeClaims(claims: ReadableClaims, sheet: CheckSheet): Claims | undefined {
+  const { moduleId, timestampMs, platform, pcrs, certificate, cabundle } = claims;
   if (!sheet.passed('2')) return undefined;
-  if (!moduleId || !timestampMs || !platform || !pcrs || !certificate || !cabundle || !fields) return undefined;
-  return { moduleId, timestampMs, platform, pcrs, certificate, cabundle, ...fields };
+  if (!moduleId || !timestampMs || !platform || !pcrs || !certificate || !cabundle) return undefined;
+  return { ...claims, moduleId, timestampMs, platform, pcrs, certificate, cabundle };
 }
 
 function textMap(value: CborValue): ReadonlyMap<CborKey, CborValue> {

@@ -114,6 +114,9 @@ export class VerifiedDocument {
   }
 }
 
+Object.freeze(VerifiedDocument);
+Object.freeze(VerifiedDocument.prototype);
+
 /** How a live document is judged. */
 export interface LiveOptions {
   readonly anchor: TrustAnchor;
@@ -133,10 +136,10 @@ export interface LiveOptions {
  * `matchMeasurements` and at nonce, public key and user data.
  *
  * @throws {@link KmsError} `ATTESTATION_INVALID`; the message has every check that failed, `facts.checks` their numbers.
+ *   `REQUEST_INVALID` for a time or a limit that is no finite number.
  */
 export async function verifyLiveDocument(input: DocumentInput, o: LiveOptions): Promise<VerifiedDocument> {
   const { anchor, cache, nowMs, maxAgeMs, skewMs } = o;
-  if (!Number.isFinite(nowMs)) throw new KmsError('REQUEST_INVALID', 'nowMs must be a moment in time');
   const judgedAt = {
     kind: 'live',
     nowMs,
@@ -170,13 +173,14 @@ export function assertVerified(value: unknown): asserts value is VerifiedDocumen
 }
 
 /** Turns a successful examination into a document, and any other into the error that says all that failed. */
-function accept({ sheet, claims, chain, verified }: Examination, anchor: TrustAnchor): VerifiedDocument {
-  if (!verified || claims === undefined || chain === undefined) {
+function accept({ sheet, accepted }: Examination, anchor: TrustAnchor): VerifiedDocument {
+  if (accepted === undefined) {
     const failures = sheet.failures();
     const reasons = failures.map(({ number, detail }) => `${number} ${detail}`).join('; ');
     const checks = failures.map(({ number }) => number).join(' ');
     throw new KmsError('ATTESTATION_INVALID', `attestation document does not verify: ${reasons}`, { checks });
   }
+  const { claims, chain } = accepted;
   return VerifiedDocument.make(VERIFIER, {
     platform: claims.platform,
     moduleId: claims.moduleId,

@@ -59,6 +59,8 @@ export interface Certificate {
 
 const VERSION_TAG = 0xa0;
 const EXTENSIONS_TAG = 0xa3;
+/** RFC 5758 §3.2: the parameters of these must be absent. */
+const BARE_ALGORITHMS: ReadonlySet<string> = new Set([OID.ecdsaWithSha256, OID.ecdsaWithSha384]);
 
 const refuse = (why: string): KmsError => new KmsError('REQUEST_INVALID', `not a certificate: ${why}`);
 
@@ -113,7 +115,9 @@ function readAlgorithm(item: DerItem): { oid: string; parameters: string | undef
   const [oid, parameters, ...rest] = readItems(item);
   if (rest.length > 0) throw refuse('an algorithm of more than two parts');
   const named = parameters?.tag === DER_TAG.objectIdentifier ? readOid(parameters) : undefined;
-  return { oid: readOid(oid), parameters: named };
+  const name = readOid(oid);
+  if (parameters !== undefined && BARE_ALGORITHMS.has(name)) throw refuse('parameters of an algorithm that has none');
+  return { oid: name, parameters: named };
 }
 
 /** Reads a SubjectPublicKeyInfo. */

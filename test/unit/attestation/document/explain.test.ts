@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import t from 'tap';
+import { encodeCanonical } from '../../../../attestation/cbor.ts';
+import type { PayloadEntry } from '../../../../attestation/developer/sign-document.ts';
 import {
   CHECKS,
   type Check,
@@ -92,6 +94,59 @@ t.test('checks behind an unreadable part are not reached', async (t) => {
   t.equal(find(explanation, '1.2')?.status, 'failed');
   const later = flat(explanation.checks).filter(({ number }) => number > '1.3');
   t.ok(later.every(({ status }) => status === 'not-reached'));
+});
+
+t.test('a wrong header, signature or field hides nothing of what stands behind it', async (t) => {
+  const form = {
+    protectedHeader: Uint8Array.of(0xa1, 0x01, 0x26),
+    signature: (raw: Uint8Array) => raw.subarray(1),
+    entries: (entries: readonly PayloadEntry[]) =>
+      entries
+        .filter(([name]) => name !== 'module_id')
+        .map((entry): PayloadEntry => (entry[0] === 'nonce' ? ['nonce', encodeCanonical('text')] : entry)),
+  };
+  const variant = { members: { zonal: { validity: 'expired' }, leaf: { curve: 'P-256' } } } as const;
+  const document = forge.document({ form, variant, pcrs: somePcrs().set(1, pcrOf(60)) });
+  const explanation = await explain(document, { measurements: [trustedMeasurement()], expect: { nonce: pcrOf(1) } });
+  t.ok(explanation.parsed, 'it is COSE_Sign1 over a map: the tree says the rest');
+  t.notOk(explanation.ok || explanation.verified);
+  const failed = flat(explanation.checks).filter(({ status, checks }) => status === 'failed' && !checks);
+  t.same(
+    failed.map(({ number }) => number),
+    ['1.4', '1.6', '2.2', '2.9', '3.3', '3.8', '6.2'],
+  );
+  t.equal(find(explanation, '5.2')?.status, 'not-reached', 'there is no signature to check');
+  t.equal(find(explanation, '7.1')?.status, 'not-reached', 'what could not be read is not compared');
+  t.match(formatExplanation(explanation), /module {6}cannot be read/);
+});
+
+t.test('without a readable time the rest is still judged', async (t) => {
+  const entries = (all: readonly PayloadEntry[]) => all.filter(([name]) => name !== 'timestamp');
+  const document = forge.document({ form: { entries } });
+  const archived = await explain(document, { time: { kind: 'archived' } });
+  t.equal(find(archived, '3.8')?.status, 'not-reached');
+  t.equal(find(archived, '5.2')?.status, 'passed');
+  t.notOk(archived.ok || archived.verified);
+  t.equal(find(await explain(document), '3.8')?.status, 'passed', 'a live one is judged at our time');
+});
+
+t.test('every PCR of every release is there with both values, equal or not', async (t) => {
+  const document = forge.document({ pcrs: new Map([...somePcrs()].filter(([index]) => index !== 2)) });
+  const other = trustedMeasurement('nitro-tpm', { release: '2.0.0' });
+  const explanation = await explain(document, { measurements: [trustedMeasurement(), other] });
+  const hex = (number: number): string => Buffer.from(pcrOf(number)).toString('hex');
+  t.same(explanation.comparisons, [
+    {
+      release: '1.0.0',
+      role: 'engine',
+      pcrs: [
+        { pcr: 0, expected: hex(0), actual: hex(0), equal: true },
+        { pcr: 1, expected: hex(1), actual: hex(1), equal: true },
+        { pcr: 2, expected: hex(2), equal: false },
+      ],
+    },
+  ]);
+  t.match(formatExplanation(explanation), /PCR1 +equal .*\n.*\n +PCR2 +DIFFERS/);
 });
 
 t.test('a nonce that nobody asked for fails when bindings are judged', async (t) => {
