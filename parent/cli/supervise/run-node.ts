@@ -8,6 +8,7 @@ import type { LogLevel } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { packageVersion } from '../../../common/package-version.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
+import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { modulePath } from '../framework/package-files.ts';
 import { formatMs } from '../framework/progress.ts';
@@ -16,7 +17,7 @@ import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
 import { readIfThere } from './developer-trust.ts';
 import { acquireFolderLock, type FolderLock } from './folder-lock.ts';
 import { EngineFacts, type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
-import { type NodeLog, openNodeLog } from './node-log.ts';
+import { openNodeLog } from './node-log.ts';
 import { writeDeveloperConfig } from './node-toml.ts';
 import { choosePorts } from './ports.ts';
 import { prepareSocketPath } from './socket-path.ts';
@@ -136,15 +137,24 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     await log.close();
     lock.release();
   };
+  /** Only while the node is up is a child's word worth a line on the terminal; node.log has all of them. */
+  let started = false;
+  /** Whoever waits for a node whose sources were edited under it would wait in vain. */
+  const edited = Promise.withResolvers<never>();
+  edited.promise.catch(() => {});
+  const onDevice = (event: DeviceEvent): void => {
+    log.write(JSON.stringify({ level: 'error', time: new Date(systemClock.nowMs()).toISOString(), ...event }));
+    const text = describeDeviceEvent(event);
+    if (started) output.warn(text);
+    else if (event.event === 'attestation.files-changed') edited.reject(failure('ABORTED', text, 'start it again'));
+  };
   let programs: readonly ChildProgram[];
   try {
-    programs = await preparePrograms(options, log, output);
+    programs = await preparePrograms(options, onDevice);
   } catch (error) {
     await log.close();
     throw error;
   }
-  /** Only while the node is up is a child's word worth a line on the terminal; node.log has all of them. */
-  let started = false;
   let engineFacts: unknown;
   const tell = reporter(output);
   const supervisor: Supervisor = supervise(programs, {
@@ -156,7 +166,7 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   });
   let node: NodeFile;
   try {
-    await supervisor.ready;
+    await Promise.race([supervisor.ready, edited.promise]);
     node = nodeFile(options, engineFacts);
     await writeNodeFile(dir, node);
   } catch (error) {
@@ -198,8 +208,7 @@ async function warningsOf({ attestation }: NodeConfig, { release }: NodeFile): P
 /** Engine and core; in developer mode with the modules that attest them. */
 async function preparePrograms(
   { file, config, leafLifeMs }: ProcessOptions,
-  log: NodeLog,
-  output: Output,
+  onEvent: (event: DeviceEvent) => void,
 ): Promise<readonly ChildProgram[]> {
   const main = config.developer_mode ? 'main-dev' : 'main';
   const args = ['--config', file];
@@ -208,10 +217,6 @@ async function preparePrograms(
     { name: 'core', file: modulePath(`parent/core/${main}`), args, readyEvent: 'core.ready' },
   ];
   if (!config.developer_mode) return programs;
-  const onEvent = (event: DeviceEvent): void => {
-    log.write(JSON.stringify({ level: 'error', time: new Date(systemClock.nowMs()).toISOString(), ...event }));
-    output.warn(describeDeviceEvent(event));
-  };
   const devices = await prepareDevices({ config, programs, onEvent, leafLifeMs });
   return programs.map((program) => {
     const device = devices.get(program.name);
