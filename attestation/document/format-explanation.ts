@@ -6,9 +6,9 @@ const MARK: Readonly<Record<CheckStatus, string>> = { passed: 'ok', failed: 'FAI
 
 /** Returns an explanation as lines of text, without a line end after the last. */
 export function formatExplanation(explanation: Explanation): string {
-  const { ok, verified, facts, anchor } = explanation;
+  const { verified, facts, anchor } = explanation;
   const lines = [
-    ok ? 'The document holds.' : 'The document does NOT hold.',
+    headline(explanation),
     `Anchor: ${anchor}`,
     `Release: ${releaseLine(explanation)}`,
     '',
@@ -17,6 +17,13 @@ export function formatExplanation(explanation: Explanation): string {
   lines.push(...formatComparisons(explanation));
   if (facts !== undefined) lines.push('', ...formatFacts(facts, verified));
   return lines.join('\n');
+}
+
+/** Without a failure it may still not hold: where something had to be compared, and nothing was named to compare with. */
+function headline({ ok, checks }: Explanation): string {
+  if (ok) return 'The document holds.';
+  if (checks.some(({ status }) => status === 'failed')) return 'The document does NOT hold.';
+  return 'No check failed, but not all could be made: the document is not known to hold.';
 }
 
 function releaseLine({ release, checks }: Explanation): string {

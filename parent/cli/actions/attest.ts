@@ -122,8 +122,12 @@ export async function runPcrs(file: string | undefined, selection: NodeSelection
     file === undefined ? await fetchAttestation(source, nonceOf(undefined)) : await readAttestationFile(file);
   const trust = await openTrust({});
   const { facts } = await explainDocument(document, { anchor: trust.anchor, time: { kind: 'archived' } });
-  if (facts === undefined) {
-    throw failure('ATTESTATION_INVALID', `${source} holds no document`, "see why: 'arca attest explain FILE'");
+  if (facts === undefined || facts.pcrs.length === 0) {
+    throw failure(
+      'ATTESTATION_INVALID',
+      `${source} holds no document with readable PCRs`,
+      "see why: 'arca attest explain FILE'",
+    );
   }
   const { platform, moduleId, signedAt, pcrs } = facts;
   output.note("as the document says it; 'arca attest verify' says whether it is true");
@@ -146,7 +150,7 @@ function readAddress(text: string): Uint8Array {
 
 /** Returns a judgement as `--json` gives it. */
 function judgementJson({ explanation, facts, faults }: Judgement, trust: Trust): object {
-  const { anchor, release, checks, mismatches, unusableReleases, facts: document } = explanation;
+  const { anchor, release, checks, mismatches, comparisons, unusableReleases, facts: document } = explanation;
   return {
     developer: trust.developer,
     anchor,
@@ -155,6 +159,7 @@ function judgementJson({ explanation, facts, faults }: Judgement, trust: Trust):
     faults,
     checks,
     mismatches,
+    comparisons,
     unusableReleases,
     document,
   };

@@ -51,6 +51,7 @@ export async function runApprove(subject: string, options: ApproveOptions, outpu
   const charter = await readCharter(options);
   if (await isFile(subject)) {
     const { proposal, signed } = await readSubject(subject);
+    checkNetwork(proposal, charter);
     const approvals = withSignature(signed.approvals, approve(proposal, key, charter?.governance.keys));
     await writeNewFile(subject, encodeSigned({ ...signed, approvals }), true);
     report(proposal, charter && proposalReport(proposal, approvals, charter), output);
@@ -58,6 +59,7 @@ export async function runApprove(subject: string, options: ApproveOptions, outpu
   }
   const node = await readNodeGovernance(options);
   const { proposal } = findProposal(node, subject);
+  checkNetwork(proposal, charter);
   const approvals = [approve(proposal, key, (charter ?? node.charter).governance.keys)];
   const content = encodeSigned({ ...unsignedProposal(proposal), approvals });
   report(proposal, statusAt(await applyToNode(options, { kind: 'proposal', content }), proposal), output);
@@ -149,6 +151,13 @@ function statusAt(node: { readonly proposals: readonly NodeProposal[] }, proposa
   if (found === undefined) return undefined;
   const { signatures, needed, approved } = found;
   return { signatures, needed, complete: approved, signedBy: [], unknownKeys: [], invalidSignatures: [] };
+}
+
+/** Whoever names a charter means its network, and signs for no other. */
+function checkNetwork(proposal: Proposal, charter: Charter | undefined): void {
+  if (charter === undefined || charter.network === proposal.network) return;
+  const what = `the proposal is of network ${proposal.network}, the charter of ${charter.network}`;
+  throw failure('REQUEST_INVALID', what, 'give the charter of its network');
 }
 
 async function readCharter({ charter }: ProposalOptions): Promise<Charter | undefined> {

@@ -16,6 +16,7 @@ import {
   withApproval,
 } from '../../../attestation/governance/index.ts';
 import { fromHex, toHex } from '../../../common/bytes.ts';
+import { formatAddress } from '../../../wire/addresses.ts';
 import type { NodeSelection } from '../client/session.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
@@ -106,7 +107,7 @@ function report(record: Signed<GovernedRecord>, output: Output, status: StatusRe
     `  release keys  ${body.releaseKeys.map(toHex).join('\n                ')}`,
     ...body.parties.map(
       ({ party, address, endpoint }) =>
-        `  party ${String(party).padEnd(8)}${address === undefined ? 'not enrolled' : `0x${toHex(address)}`} ${endpoint ?? ''}`,
+        `  party ${String(party).padEnd(8)}${address === undefined ? 'not enrolled' : formatAddress(address)} ${endpoint ?? ''}`,
     ),
     `  context       ${toHex(body.context)}`,
     `  policy        ${body.authorizationPolicy}`,
@@ -150,15 +151,22 @@ function otherNetwork(found: string, wanted: string) {
 
 /** `2=0x6370…@host:port`; address and endpoint may both be absent. */
 function parseParty(text: string): Omit<RecordParty, 'address'> & { readonly address?: string } {
-  const match = /^(\d{1,4})=(?:0x([0-9a-fA-F]{40}))?(?:@(\S+))?$/.exec(text);
+  const match = /^(\d{1,4})=(0x[0-9a-fA-F]{40})?(?:@(\S+))?$/.exec(text);
   if (!match)
     throw usageFailure(`'${text}' is no party`, 'write NUMBER=0xADDRESS@HOST:PORT, e.g. 2=@party-2.example.org:50200');
   const [, party = '', address, endpoint] = match;
   return {
     party: parseNumber(party, '--party'),
-    ...(address === undefined ? {} : { address: toHex(fromHex(address)) }),
+    ...(address === undefined ? {} : { address: toHex(readAddress(address)) }),
     ...(endpoint === undefined ? {} : { endpoint }),
   };
+}
+
+/** All lower case has no checksum; with capitals it must be right, since a typing error enrols a stranger. */
+function readAddress(text: string): Uint8Array {
+  const bytes = fromHex(text.slice(2));
+  if (text === text.toLowerCase() || text === formatAddress(bytes)) return bytes;
+  throw usageFailure(`the checksum of ${text} is wrong`, "copy the address from 'arca attest document' of that party");
 }
 
 function withParties(before: unknown, parties: readonly { readonly party: number }[]): unknown[] {

@@ -84,13 +84,14 @@ export async function runCheck(
   const nowMs = systemClock.nowMs();
   const faults = [
     ...networkFaults(set.body, trust),
-    ...(statuses.releaseKeys?.complete === false ? [lacks('release keys', statuses.releaseKeys)] : []),
-    ...(statuses.governance?.complete === false ? [lacks('governance keys', statuses.governance)] : []),
+    ...recordFaults(trust),
+    ...(statuses.releaseKeys && !isEnough(statuses.releaseKeys) ? [lacks('release keys', statuses.releaseKeys)] : []),
+    ...(statuses.governance && !isEnough(statuses.governance) ? [lacks('governance keys', statuses.governance)] : []),
     ...(options.previous === undefined ? [] : versionFaults(set, await readObject(options.previous, 'release-set'))),
   ];
   const unchecked = [
     ...(trust.record === undefined ? ['release signatures (give --record)'] : []),
-    ...(trust.charter === undefined ? ["governance's approval (give --charter)"] : []),
+    ...(trust.charter === undefined ? ["governance's approval of set and record (give --charter)"] : []),
   ];
   for (const what of unchecked) output.note(`not checked: ${what}`);
   for (const text of expiryBanner(releaseWarnings(set.body, nowMs))) output.warn(text);
@@ -127,13 +128,14 @@ interface Statuses {
 interface TrustObjects {
   readonly charter: Charter | undefined;
   readonly record: GovernedRecord | undefined;
+  /** The record with its signatures, where it came from a file. */
+  readonly signedRecord?: Signed<GovernedRecord> | undefined;
 }
 
 async function readTrust(options: Trust): Promise<TrustObjects> {
-  return {
-    charter: options.charter === undefined ? undefined : await readObject(options.charter, 'charter'),
-    record: options.record === undefined ? undefined : (await readObject(options.record, 'record')).body,
-  };
+  const charter = options.charter === undefined ? undefined : await readObject(options.charter, 'charter');
+  const signedRecord = options.record === undefined ? undefined : await readObject(options.record, 'record');
+  return { charter, record: signedRecord?.body, signedRecord };
 }
 
 function statusesOf(set: Signed<ReleaseSet>, { charter, record }: TrustObjects): Statuses {
@@ -170,6 +172,23 @@ function lacks(who: string, { signatures, needed, unknownKeys, invalidSignatures
   ];
   const why = ignored.length === 0 ? '' : ` (${ignored.join('; ')})`;
   return `needs the signatures of ${needed} ${who}, has ${signatures}${why}`;
+}
+
+/** Networks are another fault. */
+function isEnough({ signatures, needed }: StatusReport): boolean {
+  return signatures >= needed;
+}
+
+/** The record says whose signatures count, so anybody's record would make anybody's set good. */
+function recordFaults({ charter, signedRecord }: TrustObjects): string[] {
+  if (charter === undefined || signedRecord === undefined) return [];
+  const status = approvalReport('record', signedRecord, charter);
+  return [
+    ...(signedRecord.body.network === charter.network
+      ? []
+      : [`the record is of network ${signedRecord.body.network}, the charter of ${charter.network}`]),
+    ...(isEnough(status) ? [] : [`the record ${lacks('governance keys', status)}`]),
+  ];
 }
 
 function networkFaults(set: ReleaseSet, { charter, record }: TrustObjects): string[] {

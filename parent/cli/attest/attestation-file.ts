@@ -2,13 +2,12 @@
  * What `GET /attestation` serves and `arca attest document` writes: a document and the facts beside it, as JSON. Also
  * reads bare documents, as other tools write them. All of it is a stranger's word until it has been verified.
  */
-import { readFile } from 'node:fs/promises';
-import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
 import type { AttestFacts } from '../../../attestation/attest-facts.ts';
 import { fromHex } from '../../../common/bytes.ts';
 import { formatAddress, parseAddress } from '../../../wire/addresses.ts';
 import { failure } from '../framework/failure.ts';
+import { readLimited } from '../framework/read-limited.ts';
 
 const hex = (bytes: number) =>
   z.string().regex(new RegExp(`^[0-9a-fA-F]{${bytes * 2}}$`), `needs ${bytes} bytes in hex`);
@@ -69,15 +68,16 @@ export function parseAttestation(value: unknown, where: string): Attestation {
  * @throws {@link KmsError} `REQUEST_INVALID` if it cannot be read or is far too large for either.
  */
 export async function readAttestationFile(file: string): Promise<Attestation> {
-  let bytes: Uint8Array;
+  let bytes: Uint8Array | undefined;
   try {
-    bytes = file === '-' ? await buffer(process.stdin) : await readFile(file);
+    bytes = await readLimited(file, MAX_FILE_BYTES);
   } catch (error) {
     const cure = "give a file that 'arca attest document --out FILE' wrote, or a document";
     throw failure('REQUEST_INVALID', `cannot read ${file}`, cure, {}, error);
   }
-  if (bytes.byteLength > MAX_FILE_BYTES) {
-    throw failure('REQUEST_INVALID', `${file} has ${bytes.byteLength} bytes`, 'a document has at most 16640 bytes');
+  if (bytes === undefined) {
+    const cure = 'a document has at most 16640 bytes';
+    throw failure('REQUEST_INVALID', `${file} has more than ${MAX_FILE_BYTES} bytes`, cure);
   }
   const text = Buffer.from(bytes).toString('utf8').trimStart();
   if (!text.startsWith('{')) return { document: new Uint8Array(bytes) };

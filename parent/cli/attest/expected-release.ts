@@ -2,7 +2,6 @@
  * `--expect FILE`: which measurements a person trusts, in the forms in which people have them: a release set of Arca
  * (JSON or as stored), a list of its entries or one of them, or what `nitro-cli build-enclave` prints.
  */
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Measurement, Platform } from '../../../attestation/document/index.ts';
 import { decodeSignedReleaseSet, measurementsOf, RELEASE_PLATFORMS } from '../../../attestation/governance/index.ts';
@@ -10,9 +9,13 @@ import { isTrustedAt } from '../../../attestation/governance/measurements.ts';
 import { ROLES, type Role } from '../../../attestation/role.ts';
 import { fromHex } from '../../../common/bytes.ts';
 import { failure } from '../framework/failure.ts';
+import { readLimited } from '../framework/read-limited.ts';
 
 /** Measurements that are trusted at an instant. */
 export type MeasurementsAt = (atMs: number) => readonly Measurement[];
+
+/** A release set of 512 entries in JSON takes less. */
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
 const pcrValue = z.string().regex(/^[0-9a-fA-F]{96}$/, 'needs 48 bytes in hex');
 const pcrs = z
@@ -54,11 +57,14 @@ const Forms = z.union([
 export async function readExpectedRelease(file: string, developer: boolean): Promise<MeasurementsAt> {
   const cure =
     "give a release set ('arca release show --json'), an entry of one, or the output of nitro-cli build-enclave";
-  let bytes: Uint8Array;
+  let bytes: Uint8Array | undefined;
   try {
-    bytes = await readFile(file);
+    bytes = await readLimited(file, MAX_FILE_BYTES);
   } catch (error) {
     throw failure('REQUEST_INVALID', `cannot read the expected release ${file}`, cure, {}, error);
+  }
+  if (bytes === undefined) {
+    throw failure('REQUEST_INVALID', `${file} has more than ${MAX_FILE_BYTES} bytes`, cure);
   }
   const text = Buffer.from(bytes).toString('utf8').trimStart();
   if (!/^[[{]/.test(text)) return readStoredSet(bytes, file, cure, developer);

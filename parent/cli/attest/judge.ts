@@ -130,18 +130,26 @@ function checkFacts(
     facts
       ? verdict('8.4', isDeveloperNetwork(facts.network) === trust.developer, printable(facts.network))
       : notReached('8.4', none),
-    facts && trust.charterDigest
-      ? verdict('8.5', equalBytes(facts.charterDigest, trust.charterDigest), toHex(facts.charterDigest))
-      : notReached('8.5', facts ? 'none was named' : none),
+    checkCharter(facts, pcr16, trust),
     facts && address
       ? verdict('8.6', equalBytes(facts.address, address), `the node's is ${formatAddress(facts.address)}`)
       : notReached('8.6', facts ? 'none was named' : none),
   ];
   // Asked for, and nothing to compare it with: that is no pass.
-  const asked = (trust.charterDigest === undefined ? 0 : 1) + (address === undefined ? 0 : 1);
   const failed = checks.some(({ status }) => status === 'failed') || (facts === undefined && address !== undefined);
-  const status = failed ? 'failed' : facts === undefined && asked === 0 ? 'not-reached' : 'passed';
+  const reached = checks.some(({ status }) => status !== 'not-reached');
+  const status = failed ? 'failed' : reached ? 'passed' : 'not-reached';
   return { number: '8', title: 'Facts', status, checks };
+}
+
+/** The charter that was named: against the facts, or, where none stand beside the document, against PCR16 itself. */
+function checkCharter(facts: AttestFacts | undefined, pcr16: string | undefined, { charterDigest }: Trust): Check {
+  if (charterDigest === undefined) return notReached('8.5', 'none was named');
+  if (facts !== undefined) {
+    return verdict('8.5', equalBytes(facts.charterDigest, charterDigest), toHex(facts.charterDigest));
+  }
+  const expected = toHex(extendedPcr(zeroPcr(), charterDigest));
+  return verdict('8.5', pcr16 === expected, `PCR16 expected ${expected}, actual ${pcr16 ?? 'not set'}`);
 }
 
 /** A name is the engine's own word: it is a lie only if a release of that name is known, and is another one. */

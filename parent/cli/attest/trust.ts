@@ -3,7 +3,6 @@
  * root is built in, a developer root only counts when `--dir` or `--root` names it.
  */
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AWS_NITRO_ROOT, type TrustAnchor } from '../../../attestation/document/index.ts';
 import {
@@ -19,6 +18,7 @@ import { isKmsError } from '../../../common/errors.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, hasCode } from '../framework/failure.ts';
+import { readLimited } from '../framework/read-limited.ts';
 import { readNodeFile } from '../supervise/node-file.ts';
 import { STATE_FILES } from '../supervise/state-folder.ts';
 import { type MeasurementsAt, readExpectedRelease } from './expected-release.ts';
@@ -45,6 +45,9 @@ export interface Trust {
   /** SHA-384 of the charter that the node must have, if one was named. */
   readonly charterDigest: Uint8Array | undefined;
 }
+
+/** Larger than any root, charter, record or release set. */
+const MAX_FILE_BYTES = 2 * 1024 * 1024;
 
 /** Reads what the options name. @throws {@link KmsError} naming the file that is at fault. */
 export async function openTrust(options: TrustOptions): Promise<Trust> {
@@ -99,11 +102,13 @@ async function readCharter(file: string): Promise<ReturnType<typeof decodeCharte
 
 async function readBytes(file: string): Promise<Uint8Array> {
   try {
-    return new Uint8Array(await readFile(file));
+    const bytes = await readLimited(file, MAX_FILE_BYTES);
+    if (bytes !== undefined) return new Uint8Array(bytes);
   } catch (error) {
     const why = hasCode(error, 'ENOENT') ? 'there is no such file' : 'it cannot be read';
     throw failure('REQUEST_INVALID', `${file}: ${why}`, 'check the path, and who may read it', { file }, error);
   }
+  throw failure('REQUEST_INVALID', `${file} has more than ${MAX_FILE_BYTES} bytes`, 'check the path', { file });
 }
 
 function parseJson(text: string, file: string): unknown {

@@ -3,11 +3,13 @@
  * `KeyObject` and the buffer is wiped.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { rawPublicKey } from '../../../attestation/governance/index.ts';
 import { fromHex } from '../../../common/bytes.ts';
 import { failure, hasCode } from '../framework/failure.ts';
+import { readLimited } from '../framework/read-limited.ts';
 
+const MAX_PEM_BYTES = 16 * 1024;
 const MAKE_ONE = "make one: 'umask 077; openssl genpkey -algorithm ed25519 -out key.pem'";
 
 /**
@@ -36,7 +38,7 @@ export async function readSigningKey(path: string): Promise<KeyObject> {
  */
 export async function readPublicKey(text: string): Promise<Uint8Array> {
   if (/^(?:0x)?[0-9a-fA-F]{64}$/.test(text)) return fromHex(text.slice(-64));
-  const pem = await readFile(text).catch((error: unknown) => {
+  const pem = await readLimited(text, MAX_PEM_BYTES).catch((error: unknown) => {
     const cure = 'give 64 hexadecimal digits, or the path of a PEM file';
     throw failure(
       hasCode(error, 'ENOENT') ? 'NOT_FOUND' : 'KEY_INVALID',
@@ -46,6 +48,7 @@ export async function readPublicKey(text: string): Promise<Uint8Array> {
       error,
     );
   });
+  if (pem === undefined) throw failure('KEY_INVALID', `${text} is too large for a key`, MAKE_ONE);
   try {
     if (pem.includes('PRIVATE KEY')) (await readPrivateFile(text)).fill(0);
     return rawPublicKey(createPublicKey(pem));

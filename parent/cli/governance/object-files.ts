@@ -2,7 +2,7 @@
  * Files of governance: charters, records, release sets, proposals, as canonical CBOR or in their JSON form. They are
  * public, but people sign what these files say, so they are written whole or not at all, and never over one another.
  */
-import { link, open, readFile, rename, rm } from 'node:fs/promises';
+import { link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { decodeStrict } from '../../../attestation/cbor.ts';
 import {
@@ -23,6 +23,7 @@ import {
 } from '../../../attestation/governance/index.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { failure, hasCode } from '../framework/failure.ts';
+import { readLimited } from '../framework/read-limited.ts';
 
 /** What a file of governance may hold. */
 export interface GovernedObjects {
@@ -58,7 +59,7 @@ const MAX_FILE_BYTES = 8 * 1024 * 1024;
 export async function readGoverned(path: string): Promise<GovernedFile> {
   const bytes = await readBytes(path);
   try {
-    return bytes[0] === 0x7b ? fromJson(JSON.parse(bytes.toString('utf8'))) : fromCbor(bytes);
+    return bytes[0] === 0x7b ? fromJson(JSON.parse(bytes.toString('utf8'))) : fromCbor(bytes, path);
   } catch (error) {
     if (error instanceof SyntaxError) throw new KmsError('REQUEST_INVALID', `${path} is no JSON`, {}, error);
     throw error;
@@ -104,8 +105,8 @@ export async function readJson(path: string): Promise<unknown> {
  */
 export async function readBytes(path: string): Promise<Buffer> {
   try {
-    const bytes = await readFile(path);
-    if (bytes.byteLength <= MAX_FILE_BYTES) return bytes;
+    const bytes = await readLimited(path, MAX_FILE_BYTES);
+    if (bytes !== undefined) return bytes;
   } catch (error) {
     if (hasCode(error, 'ENOENT')) throw failure('NOT_FOUND', `no file ${path}`, 'check the path', {}, error);
     throw failure('REQUEST_INVALID', `cannot read ${path}`, 'check the path and its permissions', {}, error);
@@ -146,8 +147,8 @@ async function writeTemp(path: string, bytes: Uint8Array | string): Promise<void
   }
 }
 
-function fromCbor(bytes: Uint8Array): GovernedFile {
-  switch (labelOf(bytes)) {
+function fromCbor(bytes: Uint8Array, path: string): GovernedFile {
+  switch (labelOf(bytes, path)) {
     case GOVERNANCE_LABEL.charter:
       return { kind: 'charter', object: decodeCharter(bytes) };
     case GOVERNANCE_LABEL.record:
@@ -157,17 +158,17 @@ function fromCbor(bytes: Uint8Array): GovernedFile {
     case GOVERNANCE_LABEL.proposal:
       return { kind: 'proposal', object: decodeSignedProposal(bytes) };
     default:
-      throw new KmsError('REQUEST_INVALID', 'the file holds no charter, governed record, release set or proposal');
+      throw new KmsError('REQUEST_INVALID', `${path} holds no charter, governed record, release set or proposal`);
   }
 }
 
 /** Reads the label alone; what it announces is checked by its own reader. */
-function labelOf(bytes: Uint8Array): unknown {
+function labelOf(bytes: Uint8Array, path: string): unknown {
   const decode = (data: Uint8Array) => {
     try {
       return decodeStrict(data, { maxBytes: MAX_FILE_BYTES, maxDepth: 16 });
     } catch (error) {
-      throw new KmsError('REQUEST_INVALID', 'the file is neither JSON nor strict CBOR', {}, error);
+      throw new KmsError('REQUEST_INVALID', `${path} is neither JSON nor strict CBOR`, {}, error);
     }
   };
   const outer = decode(bytes);

@@ -1,17 +1,20 @@
 /** `arca attest`: good nodes hold, and every way of lying is named. */
 
-import { writeFileSync } from 'node:fs';
+import { truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
+import { encodeCanonical } from '../../../attestation/cbor.ts';
+import { charterDigest, charterFor, encodeCharter } from '../../../attestation/governance/index.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import { runDocument, runExplain, runPcrs, runVerify } from '../../../parent/cli/actions/attest.ts';
 import { attestationJson, parseAttestation } from '../../../parent/cli/attest/attestation-file.ts';
 import { createOutput } from '../../../parent/cli/framework/output.ts';
 import { type AttestingNode, RELEASE, releaseSet, startAttestingNode } from '../../helpers/attesting-node.ts';
 import { startTestAttester } from '../../helpers/software-nsm.ts';
+import { CHARTER } from '../attestation/governance/fixtures.ts';
 
 interface Ran {
   readonly value: Record<string, unknown>;
@@ -173,6 +176,60 @@ t.test('a file is judged at its own time, and says what it is not', async (t) =>
   t.match(explained.value, { parsed: true, holds: false });
   const shown = await run((out) => runPcrs(raw, { dir: node.dir }, out));
   t.match(shown.value, { platform: 'enclave', pcrs: { 0: /^[0-9a-f]{96}$/ } });
+});
+
+t.test('a charter that was named is compared with PCR16 where no facts stand beside the document', async (t) => {
+  const node = await startAttestingNode(t, { facts: { charterDigest: charterDigest(CHARTER) } });
+  const file = join(node.dir, 'bare.bin');
+  writeFileSync(file, await node.attester.nsm.attest({}));
+  const charter = join(node.dir, 'charter');
+  writeFileSync(charter, encodeCharter(CHARTER));
+  const good = await verify(file, { ...trusting(node), charter });
+  t.equal(good.error, undefined);
+  const other = join(node.dir, 'other');
+  writeFileSync(other, encodeCharter(charterFor(CHARTER, CHARTER.party + 1)));
+  const bad = await verify(file, { ...trusting(node), charter: other });
+  t.match(bad.error, { message: /8\.5.*PCR16 expected/ });
+  t.match(bad.value, { verified: false });
+  const core = await startAttestingNode(t, { role: 'core' });
+  writeFileSync(file, await core.attester.nsm.attest({}));
+  t.match(
+    (await verify(file, { ...trusting(core), charter })).error,
+    { message: /8\.5.*actual 0{96}/ },
+    'a PCR16 of zeros',
+  );
+});
+
+t.test('no more of a file comes into memory than a document may have', async (t) => {
+  const dir = t.testdir({});
+  const file = join(dir, 'disk.img');
+  writeFileSync(file, '');
+  truncateSync(file, 8 * 1024 ** 4);
+  const before = process.memoryUsage().rss;
+  for (const path of [file, '/dev/zero']) {
+    const runs = [
+      await verify(path, {}),
+      await run((out) => runExplain(path, {}, out)),
+      await run((out) => runPcrs(path, { dir }, out)),
+      await run((out) => runExplain(file, { root: path }, out)),
+      await run((out) => runExplain(file, { charter: path }, out)),
+      await run((out) => runExplain(file, { expect: path }, out)),
+    ];
+    for (const { error } of runs) t.match(error, { message: /has more than \d+ bytes/, facts: { cure: /./ } }, path);
+  }
+  t.ok(process.memoryUsage().rss - before < 200 * 1024 * 1024);
+});
+
+t.test('a document without readable registers has none to show', async (t) => {
+  const node = await startAttestingNode(t, { form: { encodePcrs: () => encodeCanonical(new Map()) } });
+  const file = join(node.dir, 'none.bin');
+  writeFileSync(file, await node.attester.nsm.attest({}));
+  t.match((await run((out) => runPcrs(file, { dir: node.dir }, out))).error, {
+    message: /no document with readable PCRs/,
+  });
+  const explained = await run((out) => runExplain(file, { root: node.rootFile }, out));
+  t.equal(explained.error, undefined, 'the tree says what is wrong with them');
+  t.match(explained.value, { parsed: true, holds: false });
 });
 
 t.test('a mesh document is no attestation', async (t) => {

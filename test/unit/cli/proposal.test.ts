@@ -1,8 +1,10 @@
 /** `arca proposal`: what an RPC was refused for, signed by people, in files or at the node. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
-import { GovernanceBook, proposalDigest } from '../../../attestation/governance/index.ts';
+import { encodeCharter, encodeSigned, GovernanceBook, proposalDigest } from '../../../attestation/governance/index.ts';
 import { toHex } from '../../../common/bytes.ts';
-import { CHARTER, digestOf, MAINNET, NOW_MS } from '../attestation/governance/fixtures.ts';
+import { CHARTER, digestOf, MAINNET, NOW_MS, recordFields, signedRecord } from '../attestation/governance/fixtures.ts';
 import { arca, governanceFolder, jsonOf, serveBook } from './governed-node.ts';
 
 const subject = digestOf('a context');
@@ -53,6 +55,21 @@ t.test('people without a node sign kind and digest into a file, which somebody a
   t.notOk(book.isApproved('context', subject));
   t.equal((await arca(dir, 'proposal', 'apply', '@p.cbor', '--url', url)).code, 0);
   t.ok(book.isApproved('context', subject));
+});
+
+t.test('nobody signs under the charter of another network', async (t) => {
+  const dir = governanceFolder(t);
+  writeFileSync(join(dir, 'other'), encodeCharter({ ...CHARTER, network: 'other-1' }));
+  const file = join(dir, 'record.cbor');
+  const record = encodeSigned(signedRecord(recordFields(), []));
+  writeFileSync(file, record);
+  const { code, stderr } = await arca(
+    dir,
+    ...['proposal', 'approve', '@record.cbor', '--key', '@g1.pem', '--charter', '@other'],
+  );
+  t.equal(code, 1);
+  t.match(stderr, 'the proposal is of network mainnet-1, the charter of other-1');
+  t.same(new Uint8Array(readFileSync(file)), record, 'the file is as it was');
 });
 
 t.test('what is no file and no proposal, and a charter, are refused by name', async (t) => {

@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import {
   decodeSignedRecord,
+  encodeSigned,
   GovernanceBook,
   rawPublicKey,
   recordToJson,
 } from '../../../attestation/governance/index.ts';
 import { toHex } from '../../../common/bytes.ts';
-import { CHARTER, NOW_MS, RELEASE, recordFields } from '../attestation/governance/fixtures.ts';
+import { CHARTER, NOW_MS, RELEASE, recordFields, signedRecord } from '../attestation/governance/fixtures.ts';
 import { arca, governanceFolder, jsonOf, serveBook } from './governed-node.ts';
 
 /** A folder with `record.json`, the fields of a record without version and network. */
@@ -93,6 +94,23 @@ t.test('a key that others may read, one that governs nothing, and a foreign char
   await arca(dir, 'charter', 'create', '--from', '@charter', '--network', 'other', '--out', '@charter', '--force');
   t.match(await sign(dir, 'g3'), { code: 1, stderr: /is of network mainnet-1, the charter of other/ });
   t.same(readFileSync(join(dir, '1.cbor')), before, 'the file is as it was');
+});
+
+t.test('an address whose checksum is wrong enrols nobody', async (t) => {
+  const dir = governanceFolder(t);
+  writeFileSync(join(dir, 'record.cbor'), encodeSigned(signedRecord(recordFields())));
+  const propose = (address: string) =>
+    arca(
+      dir,
+      ...['record', 'propose', '--charter', '@charter', '--previous', '@record.cbor', '--force'],
+      ...['--party', `1=${address}@p1:7000`, '--out', '@next.cbor'],
+    );
+  const address = '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed';
+  t.match(await propose(address), { code: 0, stdout: new RegExp(`party 1 +${address} p1:7000`) });
+  t.match(await propose(address.toLowerCase()), { code: 0, stdout: address }, 'without capitals there is no checksum');
+  const wrong = await propose(address.replace('5aA', '5AA'));
+  t.equal(wrong.code, 2);
+  t.match(wrong.stderr, /checksum of 0x5AAe\w+ is wrong/);
 });
 
 t.test('every fault of a proposed record is named, and nothing is written', async (t) => {

@@ -124,6 +124,17 @@ t.test('check says what is missing until release keys and governance have signed
   t.equal(again.code, 0, 'the very same set is no other of its version');
 });
 
+t.test('check refuses a record that governance has not signed: it says whose signatures count', async (t) => {
+  const dir = await folder(t);
+  signAll(dir, '1.cbor');
+  t.equal((await arca(dir, 'release', 'check', '@1.cbor', ...TRUST)).code, 0);
+  const record = signedRecord(recordFields());
+  writeFileSync(join(dir, 'record.cbor'), encodeSigned({ ...record, approvals: record.approvals.slice(1) }));
+  const { code, stdout } = await arca(dir, 'release', 'check', '@1.cbor', ...TRUST);
+  t.equal(code, 1);
+  t.match(stdout, 'fault: the record needs the signatures of 3 governance keys, has 2');
+});
+
 t.test('check explains every fault of a set that a person wrote', async (t) => {
   const dir = await folder(t);
   const entry = {
