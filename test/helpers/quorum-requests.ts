@@ -1,0 +1,51 @@
+/** Requests to a simulated quorum, as each party's own Core would pass them on. */
+import { createHash } from 'node:crypto';
+import type { RequestKind, RequestName } from '../../enclave/threshold/request-name.ts';
+import type { CiphertextItem } from '../../native/engine/index.ts';
+import { fakePlaintext } from './fake-threshold.ts';
+import type { SimParty } from './sim-quorum.ts';
+
+/** A request that is asked at many parties. */
+export interface SimRequest {
+  readonly name: RequestName;
+  readonly items: readonly CiphertextItem[];
+  readonly plaintexts: readonly Uint8Array[];
+}
+
+const EUINT64 = 5;
+const BIG_COMPRESSED = 2;
+
+/** Makes request number `number`; `content` stands for what else is in it. */
+export function simRequest(
+  number: number,
+  options: { kind?: RequestKind; items?: number; content?: string } = {},
+): SimRequest {
+  const { kind = 'public', items: count = 1, content = '' } = options;
+  const id = new Uint8Array(createHash('sha256').update(`id ${number}`).digest());
+  const items = Array.from({ length: count }, (_, i) => ({
+    ciphertext: new Uint8Array(Buffer.from(`ciphertext ${number} ${i} ${content}`)),
+    fheType: EUINT64,
+    format: BIG_COMPRESSED,
+  }));
+  const digest = new Uint8Array(createHash('sha256').update(`${kind} ${number} ${content}`).digest());
+  const plaintexts = items.map(({ ciphertext, fheType }) => fakePlaintext(ciphertext, fheType));
+  return { name: { kind, id, digest }, items, plaintexts };
+}
+
+/** Asks one party for everyone. */
+export function askPublic(
+  { quorum, partialDecrypt }: SimParty,
+  { name, items }: SimRequest,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Uint8Array[]> {
+  return quorum.publicDecrypt({ name, items, partialDecrypt }, signal);
+}
+
+/** Asks one party for a user; what the user gets is the party's share itself. */
+export function askUser(
+  { quorum, partialDecrypt }: SimParty,
+  { name, items }: SimRequest,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Uint8Array[]> {
+  return quorum.userDecrypt({ name, seal: () => partialDecrypt(items) }, signal);
+}
