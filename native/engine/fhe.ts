@@ -43,7 +43,8 @@ export interface Recipient {
   readonly link: Uint8Array;
 }
 
-interface RawKey {
+/** The native handle of an {@link FheKey}; for this folder only. */
+export interface RawKey {
   readonly params: ParamsName;
   readonly tag: Uint8Array;
   readonly provenance: Provenance;
@@ -164,6 +165,11 @@ export class FheKey {
   [inspect.custom](): string {
     return '[FheKey]';
   }
+}
+
+/** Returns the native handle behind a key, for this folder's other native calls. */
+export function rawFheKey(key: FheKey): RawKey {
+  return rawOf(key);
 }
 
 /** What {@link generateKeySet} gives. The caller disposes of everything in it. */

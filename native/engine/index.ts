@@ -20,5 +20,36 @@ export {
   userDecrypt,
   userDecryptSync,
 } from './fhe.ts';
+export {
+  type DealtKeySet,
+  dealKeySet,
+  KeyShares,
+  type ShareProvenance,
+  splitKey,
+} from './key-shares.ts';
+export {
+  loadSquashKeys,
+  MaskKeys,
+  type OpenedDecryption,
+  openDecryption,
+  type PartialInput,
+  partialDecrypt,
+  type SquashKeys,
+  setsOf,
+  userShares,
+} from './mpc.ts';
 export { NativeBytes } from './native-bytes.ts';
 export { type KeyPurpose, NodeKey } from './node-key.ts';
+export {
+  type BivariateShares,
+  bivariateShare,
+  combine,
+  evaluate,
+  extract,
+  lagrangeWeights,
+  type Opened,
+  openRobust,
+  type Ring,
+  ShareVector,
+  shamirShare,
+} from './share-vector.ts';

@@ -14,6 +14,7 @@ pub enum Code {
     RequestInvalid,
     NotFound,
     PreconditionFailed,
+    Aborted,
     Internal,
 }
 
@@ -25,6 +26,7 @@ impl Code {
             Code::RequestInvalid => "REQUEST_INVALID",
             Code::NotFound => "NOT_FOUND",
             Code::PreconditionFailed => "PRECONDITION_FAILED",
+            Code::Aborted => "ABORTED",
             Code::Internal => "INTERNAL",
         }
     }

@@ -6,4 +6,5 @@ pub mod bytes;
 pub mod crypto;
 pub mod errors;
 pub mod fhe;
+pub mod mpc;
 mod task;

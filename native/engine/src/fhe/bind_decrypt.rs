@@ -36,11 +36,28 @@ pub struct Recipient {
 }
 
 /// [`Recipient`], checked, and the key that signs.
-struct Seal {
+pub struct Seal {
     node_key: Arc<NodeKeyInner>,
     enc_key: EncKey,
     client_address: [u8; 20],
     link: [u8; 32],
+}
+
+impl Seal {
+    pub fn new(node_key: &NativeNodeKey, recipient: &Recipient) -> Result<Self> {
+        Ok(Self {
+            node_key: node_key.inner()?.clone(),
+            enc_key: EncKey::parse(&recipient.enc_key)?,
+            client_address: fixed(&recipient.client_address, "the client address")?,
+            link: fixed(&recipient.link, "the link")?,
+        })
+    }
+
+    /// Signs and encrypts one plaintext or share.
+    pub fn signcrypt(&self, plaintext: &[u8], fhe_type: FheType) -> Result<Zeroizing<Vec<u8>>> {
+        let Self { node_key, enc_key, client_address, link } = self;
+        signcrypt(node_key, plaintext, fhe_type.number(), link, client_address, enc_key).map(Zeroizing::new)
+    }
 }
 
 /// A decryption on the thread pool.
@@ -62,14 +79,13 @@ impl Decryption {
         let plaintext = self.key.decryption.decrypt(&item.ciphertext, fhe_type, format)?;
         match &self.seal {
             None => Ok(plaintext),
-            Some(Seal { node_key, enc_key, client_address, link }) => {
-                signcrypt(node_key, &plaintext, fhe_type.number(), link, client_address, enc_key).map(Zeroizing::new)
-            }
+            Some(seal) => seal.signcrypt(&plaintext, fhe_type),
         }
     }
 }
 
-fn copy_out<'e>(env: &'e Env, outputs: Outputs) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
+/// Copies plaintexts or shares out; they are wiped here.
+pub fn copy_out<'e>(env: &'e Env, outputs: Outputs) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
     outputs.iter().map(|bytes| Uint8ArraySlice::copy_from(env, bytes.as_slice())).collect()
 }
 
@@ -103,7 +119,8 @@ pub fn public_decrypt_sync<'e>(
     copy_out(env, guarded("decryption", || decryption.run())?)
 }
 
-fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N]> {
+/// Bytes of one length.
+pub fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N]> {
     bytes.try_into().map_err(|_| EngineError::request(format!("{what} has {} bytes and should have {N}", bytes.len())))
 }
 
@@ -113,12 +130,7 @@ fn user_decryption(
     items: Vec<CiphertextItem>,
     recipient: &Recipient,
 ) -> Result<Decryption> {
-    let seal = Seal {
-        node_key: node_key.inner()?.clone(),
-        enc_key: EncKey::parse(&recipient.enc_key)?,
-        client_address: fixed(&recipient.client_address, "the client address")?,
-        link: fixed(&recipient.link, "the link")?,
-    };
+    let seal = Seal::new(node_key, recipient)?;
     Ok(Decryption { key: key.get()?, items, seal: Some(seal) })
 }
 

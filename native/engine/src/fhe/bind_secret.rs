@@ -91,7 +91,8 @@ pub struct GeneratedKeySet {
     pub objects: Vec<GeneratedObject>,
 }
 
-fn wrap(objects: Objects) -> Vec<GeneratedObject> {
+/// Hands generated objects to JavaScript.
+pub fn wrap(objects: Objects) -> Vec<GeneratedObject> {
     objects
         .into_iter()
         .map(|(kind, bytes)| GeneratedObject { kind: kind.to_owned(), bytes: NativeBytes::from_vec(bytes) })

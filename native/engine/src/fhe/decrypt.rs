@@ -99,7 +99,7 @@ fn unpack(glwe: &PackedGlwe, packing: &Packing) -> Vec<u8> {
 }
 
 /// Adds the blocks up, low block first, and keeps the type's width. A block's carry goes to the next, as in the crate.
-fn recompose(blocks: &[u32], bits: usize, fhe_type: FheType, format: Format) -> Plaintext {
+pub fn recompose(blocks: &[u32], bits: usize, fhe_type: FheType, format: Format) -> Plaintext {
     if fhe_type.is_bool() {
         let block = blocks.first().copied().unwrap_or(0);
         let value = if matches!(format, Format::SmallExpanded) { block & 3 } else { block };

@@ -144,6 +144,29 @@ pub fn key_set(
     })
 }
 
+/// Makes the key set that a 32-byte private seed determines, all of it, byte for byte. The caller wipes the client key.
+pub fn key_set_from_seed(
+    params: Params,
+    tag: Vec<u8>,
+    layout: Layout,
+    seed: Vec<u8>,
+) -> Result<(tfhe::ClientKey, Objects)> {
+    alone(|| {
+        let mut named = Tag::default();
+        named.set_data(&tag);
+        let (client_key, set) =
+            CompressedXofKeySet::generate(params.config(), seed, SECURITY_BITS, params.hamming_bound(), named)
+                .map_err(|_| EngineError::internal("key generation failed"))?;
+        match publish(set, layout) {
+            Ok(objects) => Ok((client_key, objects)),
+            Err(error) => {
+                wipe(client_key);
+                Err(error)
+            }
+        }
+    })
+}
+
 fn publish(set: CompressedXofKeySet, layout: Layout) -> Result<Objects> {
     match layout {
         Layout::Compressed => {

@@ -1,0 +1,55 @@
+//! Opening of partial decryptions: robust decoding, the check of §3.5 (d), rounding (threshold-protocols §3.2 (5)).
+//!
+//! What comes out is the plaintext of a public decryption. Contributions are hostile.
+
+use super::decode::open;
+use super::masks::{BOUND_BITS, sets_of};
+use super::ring::{DEGREE, Word};
+use crate::errors::{Code, EngineError, Result};
+
+/// Δ = 2^123: four bits of message and carry under one padding bit.
+const SHIFT: u32 = 123;
+const BLOCK_VALUES: u128 = 16;
+/// log₂ of the bound on the noise of a squashed ciphertext.
+const NOISE_BITS: u32 = 70;
+
+/// Opened blocks and the parties that sent something else than their share.
+pub struct OpenedBlocks {
+    pub blocks: Vec<u32>,
+    pub liars: Vec<u8>,
+}
+
+/// Opens a ciphertext of `count` blocks from its contributions, one a party. Nothing while more of them are needed.
+///
+/// A value counts only if 2t + 1 contributions agree on it: then t + 1 honest parties stand behind it.
+///
+/// Errors: `ABORTED` if what opens is no masked block, as when parties mask with keys of different set-ups.
+pub fn open_blocks(n: usize, t: usize, count: usize, contributions: &[(u8, &[u8])]) -> Result<Option<OpenedBlocks>> {
+    let bound = 2 * sets_of(n, t)?.len() as u128 * (1 << BOUND_BITS) + (1 << NOISE_BITS);
+    let size = count.div_ceil(DEGREE) * DEGREE * 16;
+    let (whole, cut): (Vec<_>, Vec<_>) = contributions.iter().partition(|(_, bytes)| bytes.len() == size);
+    let Some(errors) = whole.len().checked_sub(2 * t + 1) else { return Ok(None) };
+    let parties: Vec<u8> = whole.iter().map(|(party, _)| *party).collect();
+    let words: Vec<Vec<u128>> =
+        whole.iter().map(|(_, bytes)| bytes.chunks_exact(16).map(u128::load).collect()).collect();
+    let shares: Vec<&[u128]> = words.iter().map(|words| words.as_slice()).collect();
+    let Some(opened) = open(t, &parties, &shares, errors.min(t)) else { return Ok(None) };
+    let mut blocks = Vec::with_capacity(opened.words.len());
+    for (index, word) in opened.words.iter().enumerate() {
+        let block = word.wrapping_add(1 << (SHIFT - 1)) >> SHIFT;
+        let off = word.wrapping_sub(block << SHIFT) as i128;
+        let filler = index >= count;
+        if off.unsigned_abs() > bound || block >= BLOCK_VALUES || (filler && block != 0) {
+            return Err(EngineError::new(
+                Code::Aborted,
+                "inconsistent epoch: what opens is no masked block of this ciphertext",
+            ));
+        }
+        blocks.push(block as u32);
+    }
+    blocks.truncate(count);
+    let mut liars = opened.liars;
+    liars.extend(cut.iter().map(|(party, _)| *party));
+    liars.sort_unstable();
+    Ok(Some(OpenedBlocks { blocks, liars }))
+}
