@@ -53,8 +53,10 @@ function serialised(device: NativeDevice): NsmDevice {
 
   return {
     request: (cbor, signal) => {
-      if (cbor.length === 0 || cbor.length > MAX_REQUEST_BYTES) {
-        const facts = { size: cbor.length, max: MAX_REQUEST_BYTES };
+      // What is no byte string has no size; native code would read it as one.
+      const size = cbor instanceof Uint8Array ? cbor.length : 0;
+      if (size === 0 || size > MAX_REQUEST_BYTES) {
+        const facts = { size, max: MAX_REQUEST_BYTES };
         return Promise.reject(new KmsError('REQUEST_INVALID', 'an NSM request has 1 to 4096 bytes', facts));
       }
       if (closed) return Promise.reject(isClosed());

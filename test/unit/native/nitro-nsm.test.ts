@@ -45,6 +45,9 @@ t.test('a request that is empty or too long is refused before the device', async
   const { device, seen } = await open(t, () => ({}));
   await t.rejects(device.request(bytes()), { code: 'REQUEST_INVALID' });
   await t.rejects(device.request(new Uint8Array(0x1001)), { code: 'REQUEST_INVALID' });
+  for (const json of ['null', '"text"', '[1]', '{"length":5}']) {
+    await t.rejects(device.request(JSON.parse(json)), { code: 'REQUEST_INVALID' }, json);
+  }
   t.equal(seen.calls, 0);
 });
 
