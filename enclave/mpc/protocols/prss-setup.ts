@@ -4,9 +4,10 @@
  * Keys are secret, 32 bytes in ArrayBuffers of their own; masks and zero sharings follow from them without a message.
  * Robust: no party can keep the others from it, or choose a key. Spec: threshold protocols, section 2.7 and 3.5 (f).
  */
-import { setsOf } from '../../algebra/prss-sets.ts';
+
 import type { Arithmetic, RingVector } from '../arithmetic.ts';
 
+import { partySets } from '../party-sets.ts';
 import { Scratch } from '../scratch.ts';
 import type { Session } from '../session.ts';
 import { keyFromElement } from './agree-random.ts';
@@ -41,7 +42,7 @@ export class PrssKeys implements Disposable {
 export async function setUpPrss<V extends RingVector>(session: Session, arithmetic: Arithmetic<V>): Promise<PrssKeys> {
   const { me, n, t } = session;
   using scratch = new Scratch();
-  const sets = setsOf(n, t);
+  const sets = partySets(n, t);
   const mine = scratch.own(arithmetic.random(Math.ceil(sets.length / (n - t))));
   const shares = scratch.ownAll(await shareVerifiably(session, arithmetic, mine));
   const extracted = scratch.ownAll(arithmetic.extract(shares, n, t));
