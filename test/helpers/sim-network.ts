@@ -79,6 +79,7 @@ export class SimNetwork {
   /** What happens, by instant. */
   readonly #events = new Map<number, Set<() => void>>();
   #nowMs = 0;
+  readonly #work = new Set<Promise<unknown>>();
 
   constructor(options: SimOptions) {
     this.n = options.n;
@@ -93,6 +94,16 @@ export class SimNetwork {
   /** Virtual time since the beginning. */
   get nowMs(): number {
     return this.#nowMs;
+  }
+
+  /** Lets time stand still until real work, as on the thread pool, is done. */
+  async awaited<T>(work: Promise<T>): Promise<T> {
+    this.#work.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#work.delete(work);
+    }
   }
 
   /** What a party sees of the network. */
@@ -122,6 +133,7 @@ export class SimNetwork {
     }
     for (;;) {
       await new Promise((resolve) => setImmediate(resolve));
+      if (this.#work.size > 0) continue;
       if (this.honest.every((party) => results.has(party))) break;
       if (!this.#step()) throw new Error(`seed ${this.#options.seed}: nothing is left to happen, and parties wait`);
     }
