@@ -45,6 +45,8 @@ export interface SimOptions {
   readonly roundTimeoutMs?: number;
   /** One in so many frames of everybody comes twice. Default 10. */
   readonly repeatOneIn?: number;
+  /** These parties and the others do not hear each other until then; what they said comes after it. */
+  readonly partition?: { readonly parties: readonly number[]; readonly untilMs: number };
 }
 
 /** Returns random choices that follow from a text. */
@@ -197,13 +199,18 @@ export class SimNetwork {
     for (const lied of lies) {
       const sent = { ...lied, from: frame.from }; // channels are authenticated
       const { maxDelayMs = 200, repeatOneIn = 10 } = this.#options;
-      const delayMs = sent.delayMs ?? 1 + this.#random.below(maxDelayMs);
+      const delayMs = this.#heldUpMs(sent) + (sent.delayMs ?? 1 + this.#random.below(maxDelayMs));
       this.frames.push(sent);
       this.#at(this.#nowMs + delayMs, () => this.#arrive(sent));
       if (this.#random.below(repeatOneIn) === 0) {
         this.#at(this.#nowMs + delayMs + this.#random.below(maxDelayMs), () => this.#arrive(sent));
       }
     }
+  }
+
+  #heldUpMs({ from, to }: SimFrame): number {
+    const { parties, untilMs } = this.#options.partition ?? { parties: [], untilMs: 0 };
+    return parties.includes(from) === parties.includes(to) ? 0 : Math.max(0, untilMs - this.#nowMs);
   }
 
   #arrive(frame: SimFrame): void {
