@@ -22,6 +22,7 @@ import { DEFAULT_EPOCH_ID, idFromBytes, parseRequestId } from '../../wire/ids.ts
 import { encodePublicDecryptionPayload, verificationKeyField } from '../../wire/payloads.ts';
 import { parsePublicDecryption, parseUserDecryption } from '../../wire/validate/decryption.ts';
 import type { Bench } from './decryption.ts';
+import { measureKernels } from './kernels.ts';
 import { DOMAIN } from './party.ts';
 import type { BenchRequest } from './requests.ts';
 
@@ -92,6 +93,8 @@ export async function measureSteps(
     decoder.push(frame.subarray(65_536));
   });
   for (const inFlight of [1, 16]) await measureStore(bench, inFlight);
+  const [item] = items;
+  if (item) await measureKernels(bench, key, item);
 }
 
 /** A request begun and settled in SQLite, with so many at a time. */

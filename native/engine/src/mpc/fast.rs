@@ -106,12 +106,12 @@ pub fn packed_products_by(backend: Backend, key: &ShareKey, packed: Packed, mask
 fn single_rows(key: &ShareKey, packed: Packed, mask: &[u8], rows: usize) -> Words<u128> {
     let n = packed.size;
     let windows: Vec<Vec<u128>> = mask.chunks_exact(n * 16).map(|bytes| window(bytes, n, rows)).collect();
-    let mut sample = Vec::with_capacity(mask.len());
+    let mut sample = vec![0; windows.len() * n * 16];
     let mut out = Zeroizing::new(Vec::with_capacity(rows * DEGREE));
     for row in 0..rows {
-        sample.clear();
-        for window in &windows {
-            sample.extend(window[row + 1..row + 1 + n].iter().rev().flat_map(|word| word.to_le_bytes()));
+        for (window, bytes) in windows.iter().zip(sample.chunks_exact_mut(n * 16)) {
+            let words = window[row + 1..row + 1 + n].iter().rev();
+            bytes.chunks_exact_mut(16).zip(words).for_each(|(bytes, word)| bytes.copy_from_slice(&word.to_le_bytes()));
         }
         out.extend_from_slice(&product(key, &sample));
     }

@@ -85,8 +85,8 @@ pub fn decode(points: &[u8], values: &[u8], degree: usize, errors: usize) -> Opt
     let vanishing = points.iter().fold(vec![1], |f, x| product(&f, &[*x, 1]));
     let (mut before, mut rest) = (vanishing, interpolate(points, values)?);
     let (mut cofactor_before, mut cofactor) = (Vec::new(), vec![1]);
-    // Degree below (count + degree + 1) / 2, that is: 2·(length - 1) below count + degree + 1.
-    while !rest.is_empty() && 2 * (rest.len() - 1) >= count + degree + 1 {
+    // Until its degree, the length less one, is below (count + degree + 1) / 2.
+    while !rest.is_empty() && 2 * (rest.len() - 1) > count + degree {
         let (quotient, remainder) = divide(before, &rest)?;
         let mut next = cofactor_before;
         let step = product(&quotient, &cofactor);

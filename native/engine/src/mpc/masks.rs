@@ -35,11 +35,16 @@ pub fn sets_of(n: usize, t: usize) -> Result<Vec<Vec<u8>>> {
     }
 }
 
+/// How many sets [`sets_of`] gives: n over t.
+pub fn set_count(n: usize, t: usize) -> u128 {
+    (0..t).fold(1, |count, i| count * (n - i) as u128 / (i + 1) as u128)
+}
+
 /// f_A at a party's point: degree t, 1 at zero, 0 at every party outside A.
 pub fn set_weight(n: usize, set: &[u8], party: u8) -> Option<Element<u128>> {
     let x = point(party);
-    let outside = (1..=n as u8).filter(|other| !set.contains(other)).map(point);
-    outside.fold(Some([1, 0, 0, 0]), |weight, other| Some(mul(&weight?, &mul(&sub(&other, &x), &invert(&other)?))))
+    let mut outside = (1..=n as u8).filter(|other| !set.contains(other)).map(point);
+    outside.try_fold([1, 0, 0, 0], |weight, other| Some(mul(&weight, &mul(&sub(&other, &x), &invert(&other)?))))
 }
 
 struct SetKey {
@@ -138,7 +143,10 @@ mod tests {
     #[test]
     fn sets_are_lexicographic() {
         assert_eq!(sets_of(4, 1).unwrap(), [[1, 2, 3], [1, 2, 4], [1, 3, 4], [2, 3, 4]]);
-        assert_eq!(sets_of(13, 4).unwrap().len(), 715);
+        for (n, t) in [(4, 1), (7, 2), (10, 3), (13, 4), (5, 0)] {
+            assert_eq!(sets_of(n, t).unwrap().len() as u128, set_count(n, t));
+        }
+        assert_eq!(set_count(13, 4), 715);
         assert!(sets_of(3, 1).is_err());
     }
 

@@ -3,8 +3,8 @@
 //! What comes out is the plaintext of a public decryption. Contributions are hostile.
 
 use super::decode::open;
-use super::masks::{BOUND_BITS, sets_of};
-use super::ring::{DEGREE, Word};
+use super::masks::{BOUND_BITS, set_count};
+use super::ring::{DEGREE, Word, check_parties};
 use crate::errors::{Code, EngineError, Result};
 
 /// Δ = 2^123: four bits of message and carry under one padding bit.
@@ -25,7 +25,8 @@ pub struct OpenedBlocks {
 ///
 /// Errors: `ABORTED` if what opens is no masked block, as when parties mask with keys of different set-ups.
 pub fn open_blocks(n: usize, t: usize, count: usize, contributions: &[(u8, &[u8])]) -> Result<Option<OpenedBlocks>> {
-    let bound = 2 * sets_of(n, t)?.len() as u128 * (1 << BOUND_BITS) + (1 << NOISE_BITS);
+    check_parties(n, t)?;
+    let bound = 2 * set_count(n, t) * (1 << BOUND_BITS) + (1 << NOISE_BITS);
     let size = count.div_ceil(DEGREE) * DEGREE * 16;
     let (whole, cut): (Vec<_>, Vec<_>) = contributions.iter().partition(|(_, bytes)| bytes.len() == size);
     let Some(errors) = whole.len().checked_sub(2 * t + 1) else { return Ok(None) };
