@@ -10,6 +10,8 @@ import {
   charterFromJson,
   decodeCharter,
   measurementsOf,
+  proposalFor,
+  verifyApprovals,
   verifyRecord,
   verifyReleaseSet,
 } from '../../../attestation/governance/index.ts';
@@ -80,6 +82,8 @@ async function releasesOf({ attestation }: NodeConfig): Promise<MeasurementsAt> 
   const charter = await readCharter(attestation.charter_path);
   const record = verifyRecord(await readBytes(attestation.record_path), charter);
   const set = verifyReleaseSet(await readBytes(attestation.releases_path), record.body);
+  // As for every engine: release keys alone put nothing into force.
+  verifyApprovals(proposalFor('release-set', set), set.approvals, charter);
   return (atMs) => measurementsOf(set.body, atMs);
 }
 
