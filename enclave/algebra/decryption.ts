@@ -2,7 +2,7 @@
  * Threshold decryption with noise flooding: a party's masked share, and what opening them gives (threshold-protocols
  * §3.2, §3.4, with §3.5 (a), (c), (d)).
  */
-import { DEGREE, type Element, GR128 } from './galois-ring.ts';
+import { DEGREE, type Element, GR128, mapElement } from './galois-ring.ts';
 import { type MaskNames, maskDigest, type SECRET_KEY_KIND } from './mask-digest.ts';
 import { pack, unpack } from './packing.ts';
 import { maskShare, type SetUp } from './prss.ts';
@@ -19,7 +19,8 @@ const NOISE_BOUND = 1n << 70n;
 
 /** b - ⟨a, s_i⟩: this party's share of Δ·m + e. */
 export function phaseShare(keyShare: readonly Element[], sample: Sample): Element {
-  const product = GR128.sum(sample.mask.map((a, k) => GR128.scale(keyShare[k] ?? GR128.zero, a)));
+  const coordinate = (j: number): bigint => sample.mask.reduce((sum, a, k) => sum + a * (keyShare[k]?.[j] ?? 0n), 0n);
+  const product = GR128.element(mapElement(GR128.zero, (_, j) => coordinate(j)));
   return GR128.sub(GR128.scalar(sample.body), product);
 }
 

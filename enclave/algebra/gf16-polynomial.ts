@@ -8,7 +8,7 @@ export type Polynomial = readonly number[];
 
 /** Drops leading zeros. */
 export function trim(f: Polynomial): Polynomial {
-  return f.slice(0, f.findLastIndex((coefficient) => coefficient !== 0) + 1);
+  return f.at(-1) === 0 ? f.slice(0, f.findLastIndex((coefficient) => coefficient !== 0) + 1) : f;
 }
 
 /** Degree; that of zero is -1. */
@@ -16,13 +16,17 @@ export const degreeOf = (f: Polynomial): number => f.length - 1;
 
 /** f + g; in characteristic 2 the difference too. */
 export function addPolynomials(f: Polynomial, g: Polynomial): Polynomial {
-  const length = Math.max(f.length, g.length);
-  return trim(Array.from({ length }, (_, i) => (f[i] ?? 0) ^ (g[i] ?? 0)));
+  const [longer, shorter] = f.length > g.length ? [f, g] : [g, f];
+  const sum = longer.slice();
+  for (const [i, coefficient] of shorter.entries()) sum[i] = (sum[i] ?? 0) ^ coefficient;
+  return trim(sum);
 }
 
 /** c·Z^shift·f. */
 export function scalePolynomial(f: Polynomial, c: number, shift = 0): Polynomial {
-  return trim([...new Array<number>(shift).fill(0), ...f.map((coefficient) => gf16Mul(coefficient, c))]);
+  const scaled = new Array<number>(shift + f.length).fill(0);
+  for (const [i, coefficient] of f.entries()) scaled[shift + i] = gf16Mul(coefficient, c);
+  return trim(scaled);
 }
 
 /** f·g. */
@@ -56,7 +60,7 @@ export function derivative(f: Polynomial): Polynomial {
 
 /** Π (Z - x) over the points. */
 export function vanishingPolynomial(points: readonly number[]): Polynomial {
-  return points.reduce<Polynomial>((product, x) => multiplyPolynomials(product, [x, 1]), [1]);
+  return points.reduce<Polynomial>((product, x) => multiplyPolynomials([x, 1], product), [1]);
 }
 
 /** The polynomial of degree below the number of points that has the given values there; the points are distinct. */

@@ -14,7 +14,7 @@ const GENERATOR = 2;
 export const gf16Add = (a: number, b: number): number => a ^ b;
 
 /** Product, bit by bit: X⁴ = X + 1. */
-export function gf16Mul(a: number, b: number): number {
+function multiply(a: number, b: number): number {
   let product = 0;
   for (let shifted = a, rest = b; rest !== 0; rest >>= 1) {
     if (rest & 1) product ^= shifted;
@@ -22,6 +22,11 @@ export function gf16Mul(a: number, b: number): number {
   }
   return product;
 }
+
+const PRODUCTS = Uint8Array.from({ length: FIELD_SIZE ** 2 }, (_, i) => multiply(i >> 4, i & 15));
+
+/** Product, out of a table. */
+export const gf16Mul = (a: number, b: number): number => PRODUCTS[(a << 4) | b] ?? 0;
 
 /** a^n for n ≥ 0. */
 export function gf16Pow(a: number, n: number): number {

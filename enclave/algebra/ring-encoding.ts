@@ -2,18 +2,19 @@
  * Bytes of ring elements: coefficients 0 to 3, each little-endian in k/8 bytes, nothing before or between
  * (threshold-protocols §1.1). A vector is its elements one after the other.
  */
-import { concatBytes } from '../../common/bytes.ts';
+import { concatBytes, fromHex, toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { DEGREE, type Element, type GaloisRing } from './galois-ring.ts';
 
-/** Writes a word of `sizeBytes` bytes, little-endian. */
+/** Writes the low `sizeBytes` bytes of a word, little-endian. */
 export function encodeWord(word: bigint, sizeBytes: number): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: sizeBytes }, (_, i) => Number((word >> BigInt(8 * i)) & 0xffn));
+  const low = BigInt.asUintN(8 * sizeBytes, word);
+  return fromHex(low.toString(16).padStart(2 * sizeBytes, '0')).reverse();
 }
 
 /** Reads a little-endian word out of all the bytes given. */
 export function decodeWord(bytes: Uint8Array): bigint {
-  return bytes.reduceRight((word, byte) => (word << 8n) | BigInt(byte), 0n);
+  return BigInt(`0x0${toHex(bytes.toReversed())}`);
 }
 
 /** Writes one element: 32 bytes in GR(2^64, 4), 64 in GR(2^128, 4). */

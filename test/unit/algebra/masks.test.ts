@@ -2,7 +2,6 @@
 import { blake3 } from '@noble/hashes/blake3.js';
 import t from 'tap';
 import { concatBytes, toHex } from '../../../common/bytes.ts';
-import { systemRandom } from '../../../common/random.ts';
 import { openingBound } from '../../../enclave/algebra/decryption.ts';
 import { GR128 } from '../../../enclave/algebra/galois-ring.ts';
 import { maskDigest, SECRET_KEY_KIND } from '../../../enclave/algebra/mask-digest.ts';
@@ -87,10 +86,13 @@ t.test('masks open to integers of both signs within 2·C(n, t)·2^110', async (t
     [10, 3, 3],
     [13, 4, 1],
   ] as const) {
-    const ups = setUps(n, threshold);
-    const digest = systemRandom(32);
+    const ups = setUps(
+      n,
+      threshold,
+      keyedSets(n, threshold, (rank) => new Uint8Array(32).fill(rank % 251)),
+    );
     const masks = Array.from({ length: count }, (_, block) => {
-      const shares = new Map(ups.map((own) => [own.party, maskShare(own, digest, block)]));
+      const shares = new Map(ups.map((own) => [own.party, maskShare(own, DIGEST, block)]));
       return present(openCodeword(GR128, threshold, shares), `a codeword of ${n}`);
     });
     t.ok(masks.every(isScalar), 'scalars');
