@@ -215,8 +215,14 @@ class Endpoint implements MeshEndpoint {
     }
   }
 
-  #make(): Promise<MeshLeaf> {
-    const bounded = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(this.limits.attestTimeoutMs)]);
-    return makeLeaf(this, bounded);
+  async #make(): Promise<MeshLeaf> {
+    const { attestTimeoutMs } = this.limits;
+    const late = AbortSignal.timeout(attestTimeoutMs);
+    try {
+      return await makeLeaf(this, AbortSignal.any([this.#stop.signal, late]));
+    } catch (error) {
+      if (!late.aborted || !isKmsError(error, 'CANCELLED')) throw error;
+      throw new KmsError('UNAVAILABLE', `the attester gave nothing in ${attestTimeoutMs} ms`, {}, error);
+    }
   }
 }

@@ -135,6 +135,9 @@ async function ownProof(
   const document = await self.attester
     .attest({ publicKey: leaf.spki, userData: digest }, bounded)
     .catch((error: unknown) => {
+      // Whoever gave the handshake up says why; that is no fault of the attester.
+      if (signal.aborted) throw signal.reason;
+      if (bounded.aborted) throw refuse('unavailable', `the own attester gave nothing in ${limits.attestTimeoutMs} ms`);
       throw refuse('unavailable', `the own attester failed${error instanceof KmsError ? `: ${error.message}` : ''}`);
     });
   return encodeProof({ claims: own, hello, document, meshSignature: self.identity?.sign(digest) ?? new Uint8Array() });

@@ -18,7 +18,7 @@ export interface RunDeps extends Omit<HandshakeDeps, 'socket' | 'leaf'> {
 /**
  * Runs TLS and the handshake on a raw stream.
  *
- * @throws KmsError The refusal; it has been logged as `mesh.refused`, and the raw stream is destroyed.
+ * @throws KmsError The refusal, which has been logged as `mesh.refused`, or `CANCELLED`; the raw stream is destroyed.
  */
 export async function runHandshake({ raw, tls, ...deps }: RunDeps): Promise<MeshConnection> {
   const { endpoint, side, expect } = deps;
@@ -33,7 +33,8 @@ export async function runHandshake({ raw, tls, ...deps }: RunDeps): Promise<Mesh
   } catch (error) {
     raw.destroy();
     const failure = reasonOf(error, deadline, deps.signal);
-    logRefusal(endpoint, side, expect.service, failure);
+    // One that was given up has refused nobody: whoever gave it up has said why.
+    if (failure.code !== 'CANCELLED') logRefusal(endpoint, side, expect.service, failure);
     throw failure;
   }
 }
