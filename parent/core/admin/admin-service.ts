@@ -63,9 +63,11 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
     },
     async ListPeers(body, { signal }) {
       decodeControl(ListPeersRequestSchema, body);
+      const own = deps.corePeers?.() ?? [];
+      // An engine that is refused, or refuses, is what the table is looked at for: the Core's row says why.
+      if (engine.state === 'disconnected' && own.length > 0) return peerTable(own);
       const answer = await engine.call(ENGINE_METHOD.peers, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
-      const { peers } = fromBinary(PeerTableSchema, answer);
-      return toBinary(PeerTableSchema, create(PeerTableSchema, { peers: [...peers, ...(deps.corePeers?.() ?? [])] }));
+      return peerTable([...fromBinary(PeerTableSchema, answer).peers, ...own]);
     },
   };
   return new Map(
@@ -75,6 +77,9 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
     ]),
   );
 }
+
+const peerTable = (peers: readonly PeerInit[]): Uint8Array =>
+  toBinary(PeerTableSchema, create(PeerTableSchema, { peers: [...peers] }));
 
 const KINDS: ReadonlySet<string> = new Set(['record', 'release-set', 'proposal']);
 

@@ -14,13 +14,17 @@ const RETRY_AFTER_MS: Partial<Record<ErrorCode, number>> = { UNAVAILABLE: 1000, 
 /** Makes the error that a client gets. `requestId` is in canonical form, or undefined if none was understood. */
 export function statusOf(error: unknown, requestId: string | undefined, operation: string): GrpcError {
   if (error instanceof GrpcError) return error;
-  const message = `Failed on requestID ${requestId ?? UNKNOWN_ID} with metric ${operation}${whatToSign(error)}`;
+  const message = `Failed on requestID ${requestId ?? UNKNOWN_ID} with metric ${operation}${whatToDo(error)}`;
   const status = isKmsError(error) ? ERROR_STATUS[error.code] : ERROR_STATUS.INTERNAL;
   return new GrpcError(status, message.slice(0, MAX_MESSAGE_CHARACTERS), detailsOf(error), error);
 }
 
-/** Whoever must sign a proposal has to learn its digest from any client, the ones that show no details too. */
-function whatToSign(error: unknown): string {
+/**
+ * Whoever must sign a proposal, or show a certificate, has to learn it from any client, the ones that show no details
+ * too. The published service has neither failure, so no client of its knows another text.
+ */
+function whatToDo(error: unknown): string {
+  if (isKmsError(error, 'PERMISSION_DENIED')) return `: ${error.message}`;
   const digest = isKmsError(error, 'APPROVAL_MISSING') ? error.facts.proposalDigest : undefined;
   return typeof digest === 'string' ? `: governance must sign proposal ${digest}` : '';
 }

@@ -73,6 +73,13 @@ t.test('shows the peers of the engine and those of the core', async (t) => {
   ]);
 });
 
+t.test('while the engine is not connected, the table says why', async (t) => {
+  const refused = { role: 'engine', party: 1, reachable: true, reason: 'the mesh peer refused us: measurement' };
+  const { engine, client } = await start(t, { corePeers: () => [refused] });
+  engine.become('disconnected');
+  t.match((await client.admin('ListPeers', {})).peers, [refused]);
+});
+
 t.test("fails with the engine's own word", async (t) => {
   const { engine, client } = await start(t);
   const cases = [
