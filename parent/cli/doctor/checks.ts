@@ -143,7 +143,9 @@ async function checkEngine({ node, dir }: Findings): Promise<string | undefined>
 
 async function checkCore({ node, dir }: Findings): Promise<string | undefined> {
   if (node === undefined) return undefined;
-  const client = openKmsClient(node.clientUrl);
+  // A port with TLS may have a certificate of an authority that this machine knows nothing of.
+  const isSecured = node.clientUrl.startsWith('https:') && node.adminSocket !== undefined;
+  const client = openKmsClient(isSecured ? `unix:${node.adminSocket}` : node.clientUrl);
   try {
     const status = await client.health('', { timeoutMs: 5000 });
     if (Number(status) === SERVING) return `serves on ${node.clientUrl}`;

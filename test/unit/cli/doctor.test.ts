@@ -8,6 +8,7 @@ import { acquireFolderLock } from '../../../parent/cli/supervise/folder-lock.ts'
 import { type NodeFile, writeNodeFile } from '../../../parent/cli/supervise/node-file.ts';
 import { createStateFolder, writeFormat } from '../../../parent/cli/supervise/state-folder.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
+import { startTestCore } from '../core/test-core.ts';
 
 const FIXED_CLOCK = { nowMs: () => Date.UTC(2026, 5, 1), monotonicMs: () => 0 };
 
@@ -112,6 +113,15 @@ t.test('with a node that runs, dead parts are named in the order in which they d
     runChecks(rest, material, () => {}),
     { code: 'NOT_FOUND' },
   );
+});
+
+t.test('a node with TLS is asked over its admin socket, whoever signed its certificate', async (t) => {
+  const checks = CHECKS.filter(({ name }) => name === 'core');
+  const dir = await ownFolder(t);
+  const adminSocket = join(dir, 'run', 'admin.sock');
+  await startTestCore(t, { insecure: false, access: { adminSocketPath: adminSocket } });
+  const node = { ...(await listeningNode(t, dir)), clientUrl: 'https://127.0.0.1:1', adminSocket };
+  t.match(await runChecks(checks, { ...newFindings(dir), node }, () => {}), [{ detail: /serves on https/ }]);
 });
 
 t.test('a clock in the past is a fault', async (t) => {
