@@ -1,7 +1,8 @@
 /**
  * A stand-in for engine and core: listens on a port, says that it is ready, and exits when descriptor 3 closes.
  *
- * Arguments: `serve PORT` | `stubborn PORT` (ignores SIGTERM) | `die` (fails before it is ready) | `silent` (never ready).
+ * Arguments: `serve PORT` | `stubborn PORT` (ignores SIGTERM) | `die` (fails before it is ready) | `silent` (never ready) |
+ * `refused` (complains, never ready).
  */
 import { createServer, Socket } from 'node:net';
 
@@ -17,7 +18,8 @@ if (mode === 'die') {
   say({ level: 'error', event: 'fake.fault', msg: 'the disk is on fire' });
   process.exitCode = 3;
   parent.unref();
-} else if (mode === 'silent') {
+} else if (mode === 'silent' || mode === 'refused') {
+  if (mode === 'refused') say({ level: 'warn', event: 'fake.refused', msg: 'nobody lets it in' });
   setInterval(() => {}, 1000);
 } else {
   if (mode === 'stubborn') process.on('SIGTERM', () => say({ level: 'info', event: 'fake.ignored' }));

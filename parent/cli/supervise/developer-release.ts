@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import {
   encodeSigned,
+  type GovernedRecord,
   makeReleaseSet,
   type ReleaseEntry,
   type ReleaseSet,
@@ -56,10 +57,19 @@ export async function ensureDeveloperRelease(
     }),
   );
   const { network } = trust.record.body;
-  const unsigned = makeReleaseSet({ version: (current?.version ?? 0) + 1, network, entries });
+  const unsigned = makeReleaseSet({ version: nextVersion(current, trust.record.body, nowMs), network, entries });
   const signed = withApproval('release-set', signReleaseSet(unsigned, trust.releaseKey), trust.governanceKey);
   await writeWhole(path, encodeSigned(signed));
   return release;
+}
+
+/**
+ * The engine of a node that has been enrolled remembers the sets that it has seen, and takes none that is older: where
+ * the file is lost, the seconds since 1970 are beyond all that were counted one by one.
+ */
+function nextVersion(current: ReleaseSet | undefined, record: GovernedRecord, nowMs: number): number {
+  if (current !== undefined) return current.version + 1;
+  return record.version > 1 ? Math.floor(nowMs / 1000) : 1;
 }
 
 /** Names the release after the package and the measurement: other sources, another name. */

@@ -108,7 +108,7 @@ export function supervise(programs: readonly ChildProgram[], options: Supervisor
   };
 
   const ready = withLimit(Promise.all(firstReadies), options.startLimitMs ?? 60_000, () =>
-    failure('DEADLINE_EXCEEDED', 'the node did not become ready in time', "see 'arca doctor' and node.log"),
+    startTooLong(programs.flatMap(({ name }) => lastComplaint(name, running.get(name)?.lastLines() ?? []))),
   ).catch(async (error: unknown) => {
     await stop();
     throw error;
@@ -138,6 +138,18 @@ async function withLimit(all: Promise<unknown>, limitMs: number, late: () => Err
 /** Returns `exit code 1` or `SIGSEGV`. */
 export function describeExit({ code, signal }: ChildExit): string {
   return signal ?? (code === null ? 'it could not be started' : `exit code ${code}`);
+}
+
+/** What stands in the way is what each child complained of last: a peer that refuses it, most of all. */
+function startTooLong(complaints: readonly string[]): Error {
+  const cause = complaints.length === 0 ? undefined : new Error(complaints.join('\n'));
+  const cure = "see 'arca doctor' and node.log";
+  return failure('DEADLINE_EXCEEDED', 'the node did not become ready in time', cure, {}, cause);
+}
+
+function lastComplaint(name: string, lines: readonly string[]): string[] {
+  const line = lines.findLast((text) => /^(?:warn|error|fatal)$/.test(String(parseLogLine(text)?.level)));
+  return line === undefined ? [] : [`${name}: ${describeLogLine(line)}`];
 }
 
 /** The child's own last words are the cause: its error lines, else all it said. */

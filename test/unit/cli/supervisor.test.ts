@@ -80,6 +80,19 @@ t.test('a node that is not ready within its limit is stopped', async (t) => {
   t.same(supervisor.pids(), {}, 'no child is left');
 });
 
+t.test('a start that takes too long says what its children complained of', async (t) => {
+  const complained = Promise.withResolvers<void>();
+  const onEvent = (event: SupervisorEvent): void => {
+    if (event.kind === 'line' && event.line.includes('fake.refused')) complained.resolve();
+  };
+  const supervisor = supervise([program('a', 'refused'), program('b', 'serve', '0')], { startLimitMs: 3_000, onEvent });
+  await complained.promise;
+  await t.rejects(supervisor.ready, {
+    code: 'DEADLINE_EXCEEDED',
+    cause: { message: 'a: fake.refused nobody lets it in' },
+  });
+});
+
 t.test('a child that ignores SIGTERM is killed after the grace time', async (t) => {
   const supervisor = supervise([program('a', 'stubborn', '0')], { stopGraceMs: 50 });
   await supervisor.ready;

@@ -1,0 +1,42 @@
+/** The release set that each start of a developer node makes. */
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { verifyReleaseSet } from '../../../attestation/governance/index.ts';
+import type { Clock } from '../../../common/clock.ts';
+import { ensureDeveloperRelease, type MeasuredRoles } from '../../../parent/cli/supervise/developer-release.ts';
+import { openDeveloperTrust } from '../../../parent/cli/supervise/developer-trust.ts';
+import { tempDir } from '../../helpers/temp-dir.ts';
+
+const NOW_MS = Date.UTC(2026, 5, 1);
+const clock: Clock = { nowMs: () => NOW_MS, monotonicMs: () => 0 };
+
+/** Measurements of two programs; the byte stands for their sources. */
+function measured(byte: number): MeasuredRoles {
+  const pcrs = (indexes: readonly number[]) => new Map(indexes.map((index) => [index, new Uint8Array(48).fill(byte)]));
+  return new Map([
+    ['engine', pcrs([0, 1, 2])],
+    ['core', pcrs([4, 7, 11, 12])],
+  ]);
+}
+
+t.test('counts versions up, and leaves a set that trusts what runs as it is', async (t) => {
+  const folder = tempDir(t);
+  const paths = ['charter', 'record', 'releases'].map((name) => join(folder, `${name}.cbor`));
+  const [charter = '', record = '', releases = ''] = paths;
+  const root = join(folder, 'developer-root.pem');
+  const governanceKey = join(folder, 'governance-key.pem');
+  const trust = await openDeveloperTrust({ charter, record, releases, root, governanceKey }, clock);
+  const versionAfter = async (byte: number, enrolled: boolean): Promise<number> => {
+    const body = { ...trust.record.body, version: enrolled ? 2 : 1 };
+    await ensureDeveloperRelease(releases, { ...trust, record: { ...trust.record, body } }, measured(byte), clock);
+    return verifyReleaseSet(readFileSync(releases), body).body.version;
+  };
+  t.equal(await versionAfter(1, false), 1);
+  t.equal(await versionAfter(1, true), 1);
+  t.equal(await versionAfter(2, true), 2);
+  // The engine of an enrolled node remembers version 2 and takes none that is older.
+  rmSync(releases);
+  t.equal(await versionAfter(3, true), NOW_MS / 1000, 'beyond all that were counted');
+  t.equal(await versionAfter(4, true), NOW_MS / 1000 + 1);
+});
