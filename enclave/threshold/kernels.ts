@@ -4,10 +4,13 @@
  * Key shares and masks stay behind these functions. A masked share is what peers may see once the quorum has approved
  * the request, and not before. Spec: threshold-protocols sections 3.2 to 3.5.
  */
-import type { CiphertextItem } from '../../native/engine/index.ts';
+import type { CiphertextItem, Recipient } from '../../native/engine/index.ts';
 
 /** Makes one party's masked shares: for each ciphertext ⌈blocks / 4⌉ elements of 64 bytes, always the same ones. */
 export type PartialDecrypt = (items: readonly CiphertextItem[]) => Promise<Uint8Array[]>;
+
+/** Makes one party's shares for one user: signed and encrypted, afresh each time. */
+export type UserShares = (items: readonly CiphertextItem[], recipient: Recipient) => Promise<Uint8Array[]>;
 
 /** A ciphertext that was opened. */
 export interface Opened {

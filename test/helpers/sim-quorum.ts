@@ -149,6 +149,18 @@ export class SimQuorum {
     while (this.nowMs < endMs && (await this.#step()));
   }
 
+  /** Returns work that takes no time of the simulation. */
+  counted<A extends unknown[], R>(work: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
+    return async (...args) => {
+      this.#working += 1;
+      try {
+        return await work(...args);
+      } finally {
+        this.#working -= 1;
+      }
+    };
+  }
+
   async #step(): Promise<boolean> {
     const next = this.#pop();
     if (!next) return false;
@@ -169,26 +181,14 @@ export class SimQuorum {
   #party(party: number): SimParty {
     const { partialDecrypt } = this.#options;
     const ledger = new FaultLedger(() => this.nowMs);
-    const decrypt = this.#counted(partialDecrypt?.(party) ?? fakePartialDecrypt(party));
+    const decrypt = this.counted(partialDecrypt?.(party) ?? fakePartialDecrypt(party));
     return { party, ledger, partialDecrypt: decrypt, quorum: this.#quorum(party, ledger), frames: 0, sharesSent: 0 };
   }
 
   #quorum(me: number, ledger: FaultLedger): Quorum {
     const { n, t, limits, open = fakeOpenDecryption } = this.#options;
     const [links, timers] = [this.#links(me), this.#timers];
-    return new Quorum({ me, n, t, links, timers, ledger, open: this.#counted(open), ...(limits && { limits }) });
-  }
-
-  /** Time stands still while arithmetic runs. */
-  #counted<A extends unknown[], R>(work: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
-    return async (...args) => {
-      this.#working += 1;
-      try {
-        return await work(...args);
-      } finally {
-        this.#working -= 1;
-      }
-    };
+    return new Quorum({ me, n, t, links, timers, ledger, open: this.counted(open), ...(limits && { limits }) });
   }
 
   readonly #timers: QuorumTimers = {
