@@ -56,7 +56,7 @@ async function attackBroadcast(n: number, threshold: number, seed: number): Prom
     liars: new Map(liars.map((liar) => [liar, strategy])),
     repeatOneIn: 1000,
   });
-  const results = await network.run((session) => reliableBroadcast(session, honestValue(session.me)));
+  const results = await network.run((session) => reliableBroadcast(session, honestValue(session.me), 32));
   const [first] = results.values();
   for (const result of results.values()) {
     if (result instanceof Error) throw new Error(`seed ${seed}: ${result.stack}`);

@@ -87,7 +87,7 @@ t.test('a party without a connection is not waited for', async (t) => {
   const results = await Promise.all(
     networks.slice(0, 3).map(async (network) => {
       const session = network.open(id(2), 'sync', never);
-      const values = await reliableBroadcast(session, Uint8Array.of(network.me));
+      const values = await reliableBroadcast(session, Uint8Array.of(network.me), 32);
       return { parties: [...values.keys()], faults: session.faults.map(({ party }) => party) };
     }),
   );
@@ -104,7 +104,7 @@ t.test('a connection that ends in the middle of a session is a silent party', as
         for (const link of links.get(4)?.values() ?? []) link.close('crash');
         return [];
       }
-      return [...(await reliableBroadcast(session, Uint8Array.of(2))).keys()];
+      return [...(await reliableBroadcast(session, Uint8Array.of(2), 32)).keys()];
     }),
   );
   t.same(results, [[1, 2, 3], [1, 2, 3], [1, 2, 3], []]);

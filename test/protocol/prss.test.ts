@@ -46,7 +46,7 @@ async function drawAndCheck(
   const draws = drawsOf(keys, session.id);
   draws.draw(family);
   const draw = draws.draw(family);
-  const used = await broadcast(session, ring.encode(use(draw)));
+  const used = await broadcast(session, ring.encode(use(draw)), ring.elementBytes);
   await checkThrownAway(session, ring, draws, draw, used);
   return [...session.corrupt].sort((a, b) => a - b);
 }

@@ -177,10 +177,10 @@ async function openOnce({ network, random, ring, all }: Run, mode: SessionMode):
 
 async function broadcastOnce(
   { network, random, all }: Run,
-  protocol: (session: Session, value: Uint8Array) => Promise<Broadcast>,
+  protocol: (session: Session, value: Uint8Array, maxBytes: number) => Promise<Broadcast>,
 ): Promise<void> {
   const values = new Map(network.honest.map((party) => [party, random.bytes(1 + random.below(100))]));
-  const results = await all((session) => protocol(session, values.get(session.me) ?? Uint8Array.of(7)));
+  const results = await all((session) => protocol(session, values.get(session.me) ?? Uint8Array.of(7), 100));
   allEqual([...results.values()]);
   const [result] = results.values();
   for (const [party, value] of values) {

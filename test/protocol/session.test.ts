@@ -7,11 +7,11 @@ import { Inbox } from '../../enclave/mpc/inbox.ts';
 import { packParts, unpackParts } from '../../enclave/mpc/parts.ts';
 import { beginSession, type SessionPurpose } from '../../enclave/mpc/protocols/begin-session.ts';
 import { commit, opensTo } from '../../enclave/mpc/protocols/commitment.ts';
-import { reliableBroadcast } from '../../enclave/mpc/protocols/reliable-broadcast.ts';
+import { broadcast, reliableBroadcast } from '../../enclave/mpc/protocols/reliable-broadcast.ts';
 import { robustOpen } from '../../enclave/mpc/protocols/robust-open.ts';
 import { RoundSession } from '../../enclave/mpc/round-session.ts';
 import { STRATEGIES } from '../helpers/misbehaviour.ts';
-import { SimNetwork, simRandom } from '../helpers/sim-network.ts';
+import { SimNetwork, type Strategy, simRandom } from '../helpers/sim-network.ts';
 import { shareSmall, smallRing } from '../helpers/small-ring.ts';
 
 const never = new AbortController().signal;
@@ -141,7 +141,7 @@ t.test('t parties that are cut off are excluded by the others, and know it', asy
     [7, 2, [1, 7]],
   ] as const) {
     const network = new SimNetwork({ n, t: threshold, seed: n, partition: { parties, untilMs: 1_000_000 } });
-    const results = await network.run((session) => reliableBroadcast(session, Uint8Array.of(session.me)));
+    const results = await network.run((session) => reliableBroadcast(session, Uint8Array.of(session.me), 32));
     for (const [party, result] of results) {
       if (parties.some((cut) => cut === party)) t.match(result, { code: 'ABORTED' }, `party ${party} of ${n}`);
       else
@@ -211,4 +211,30 @@ t.test('a commitment opens to its message, in its place, and to no other', async
     ['size of the commitment', opensTo(commitment.subarray(1), place, message, opening)],
   ];
   for (const [what, opens] of others) t.notOk(opens, `another ${what}`);
+});
+
+t.test('a value that is too long is none, and is echoed by nobody', async (t) => {
+  const long: Strategy = (frame) => {
+    const isValue = frame.payload.byteLength === 1 && frame.payload[0] === 4;
+    return [isValue ? { ...frame, payload: new Uint8Array(10_000) } : frame];
+  };
+  for (const protocol of [reliableBroadcast, broadcast]) {
+    const network = new SimNetwork({ n: 4, t: 1, seed: 8, liars: new Map([[4, long]]) });
+    const results = await network.run((session) => protocol(session, Uint8Array.of(session.me), 1));
+    for (const result of results.values()) t.notOk(result instanceof Error || result.has(4), 'nobody took it');
+    t.ok(
+      network.frames.every(({ from, payload }) => from === 4 || payload.byteLength < 200),
+      'nobody passed it on',
+    );
+  }
+});
+
+t.test('with more than t parties excluded nothing goes on', async (t) => {
+  const network = new SimNetwork({ n: 4, t: 1, seed: 9 });
+  const results = await network.run((session) => {
+    session.exclude(1, 'test');
+    session.exclude(2, 'test');
+    return reliableBroadcast(session, Uint8Array.of(1), 1);
+  });
+  for (const result of results.values()) t.match(result, { code: 'ABORTED', facts: { excluded: 2, t: 1 } });
 });

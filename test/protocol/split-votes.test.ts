@@ -62,7 +62,7 @@ t.test('ours: all honest parties accept, or all refuse', async (t) => {
     (frame, random, all) => (frame.round <= 4 ? attack(frame, random, all) : strategy(frame, random, all)),
   ]);
   for (const [index, [name, strategy]] of [['and no more', attack] as const, ...strategies].entries()) {
-    const results = await run((session) => reliableBroadcast(session, value(session.me)), strategy, index);
+    const results = await run((session) => reliableBroadcast(session, value(session.me), 32), strategy, index);
     const taken = [...results.values()].map((result) => (result instanceof Error ? result : result.get(LIAR)));
     t.same(taken, [taken[0], taken[0], taken[0]], name);
     t.notOk(taken[0] instanceof Error, name);
@@ -85,8 +85,8 @@ t.test('a dead party costs one deadline and is excluded, the others go on', asyn
     ]),
   });
   const results = await network.run(async (session) => {
-    await reliableBroadcast(session, value(session.me));
-    const second = await reliableBroadcast(session, value(session.me));
+    await reliableBroadcast(session, value(session.me), 32);
+    const second = await reliableBroadcast(session, value(session.me), 32);
     return { parties: [...second.keys()], corrupt: [...session.corrupt], faults: session.faults };
   });
   for (const result of results.values()) {

@@ -40,7 +40,7 @@ export async function beginSession(
   const greeting = network.open(sessionId(purpose, 'greeting', []), 'sync', signal);
   try {
     const mine = random(NONCE_BYTES);
-    const nonces = await reliableBroadcast(greeting, Uint8Array.from(mine));
+    const nonces = await reliableBroadcast(greeting, Uint8Array.from(mine), NONCE_BYTES);
     for (const [party, nonce] of nonces) {
       if (nonce.byteLength !== NONCE_BYTES) greeting.exclude(party, 'a nonce of another size');
     }

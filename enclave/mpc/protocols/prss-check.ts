@@ -32,7 +32,8 @@ export async function checkThrownAway<V extends RingVector>(
   const { functions } = draws;
   const { sets } = functions;
   const mine = draws.throwAway(draw);
-  const published = await broadcast(session, packParts(sets.map((_, set) => mine.get(set))));
+  const maxBytes = 4 + sets.length * (4 + functions.valueBytes(draw.family));
+  const published = await broadcast(session, packParts(sets.map((_, set) => mine.get(set))), maxBytes);
   const lists = new Map([...published].map(([party, body]) => [party, unpackParts(body, sets.length)]));
   const values = sets.map((members, set) => {
     const said = new Map(members.map((member) => [member, lists.get(member)?.[set]]));

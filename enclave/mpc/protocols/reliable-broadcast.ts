@@ -29,12 +29,15 @@ type Echoes = Map<string, { readonly value: Uint8Array; readonly hash: Uint8Arra
  * for any other. Agreement ends with 1 only if some honest party began with it, so everybody knows which value is meant,
  * and holds it: its honest voter saw n - 2t > t honest echoes, which went to all.
  *
+ * @param maxBytes - Largest value that a party may have; a longer one is none, so that a liar's is not echoed by all.
  * @throws KmsError `ABORTED` when the others exclude this party, or when more than t parties lie.
  */
-export async function reliableBroadcast(session: Session, value: Uint8Array): Promise<Broadcast> {
-  const { parties, n, t } = session;
+export async function reliableBroadcast(session: Session, value: Uint8Array, maxBytes: number): Promise<Broadcast> {
+  const { parties, n, t, corrupt } = session;
+  if (corrupt.size > t)
+    throw new KmsError('ABORTED', 'more than t parties are excluded', { excluded: corrupt.size, t });
   const sent = await exchange(session, value);
-  const echoes = await echo(session, sent);
+  const echoes = await echo(session, sent, maxBytes);
   const votes = await exchange(
     session,
     packParts(echoes.map((ofSender) => [...ofSender.values()].find(({ echoes }) => echoes >= n - t)?.hash)),
@@ -67,13 +70,17 @@ export async function reliableBroadcast(session: Session, value: Uint8Array): Pr
  *
  * @throws KmsError as {@link reliableBroadcast}.
  */
-export async function broadcast(session: Session, value: Uint8Array): Promise<Broadcast> {
+export async function broadcast(session: Session, value: Uint8Array, maxBytes: number): Promise<Broadcast> {
   const received = await exchange(session, value);
-  const taken = session.parties.map((party) => (session.corrupt.has(party) ? undefined : received.get(party)));
+  const taken = session.parties.map((party) =>
+    session.corrupt.has(party) ? undefined : upTo(maxBytes, received.get(party)),
+  );
   const digest = protocolHash('BRACHABC', packParts(taken));
-  const digests = await reliableBroadcast(session, digest);
+  const digests = await reliableBroadcast(session, digest, digest.byteLength);
   // Decided on broadcast data alone, so alike for all honest parties.
-  if (![...digests.values()].every((other) => equalBytes(other, digest))) return reliableBroadcast(session, value);
+  if (![...digests.values()].every((other) => equalBytes(other, digest))) {
+    return reliableBroadcast(session, value, maxBytes);
+  }
   const result = new Map<number, Uint8Array>();
   for (const [index, sender] of session.parties.entries()) {
     if (session.corrupt.has(sender)) continue;
@@ -85,14 +92,14 @@ export async function broadcast(session: Session, value: Uint8Array): Promise<Br
   return result;
 }
 
-async function echo(session: Session, sent: ReadonlyMap<number, Uint8Array>): Promise<Echoes[]> {
+async function echo(session: Session, sent: ReadonlyMap<number, Uint8Array>, maxBytes: number): Promise<Echoes[]> {
   const { parties, n } = session;
-  const received = await exchange(session, packParts(parties.map((party) => sent.get(party))));
+  const received = await exchange(session, packParts(parties.map((party) => upTo(maxBytes, sent.get(party)))));
   const lists = [...received.values()].map((list) => unpackParts(list, n) ?? []);
   return parties.map((_, index) => {
     const ofSender: Echoes = new Map();
     for (const list of lists) {
-      const value = list[index];
+      const value = upTo(maxBytes, list[index]);
       if (!value) continue;
       const hash = protocolHash('BRACHABC', value);
       const key = toHex(hash);
@@ -102,6 +109,10 @@ async function echo(session: Session, sent: ReadonlyMap<number, Uint8Array>): Pr
     }
     return ofSender;
   });
+}
+
+function upTo(maxBytes: number, value: Uint8Array | undefined): Uint8Array | undefined {
+  return value && value.byteLength <= maxBytes ? value : undefined;
 }
 
 function mostVoted(ballots: readonly (Uint8Array | undefined)[]): { hash?: Uint8Array; votes: number } {

@@ -209,7 +209,8 @@ async function broadcastVectors<V extends RingVector>(
   lengthOf: (party: number) => number,
 ): Promise<Map<number, V>> {
   const whole = mine.length === 0 ? arithmetic.zero(0) : arithmetic.concat(mine);
-  const published = await broadcast(session, arithmetic.encode(whole));
+  const longest = Math.max(...session.parties.map(lengthOf));
+  const published = await broadcast(session, arithmetic.encode(whole), longest * arithmetic.elementBytes);
   whole.dispose();
   const vectors = new Map<number, V>();
   for (const [party, body] of published) {

@@ -110,7 +110,8 @@ async function crossCheck<V extends RingVector>(
     masked(views.columns, party, views.masksIn),
   ]);
   const whole = scratch.own(arithmetic.concat(said));
-  const published = await broadcast(session, arithmetic.encode(whole));
+  const encoded = arithmetic.encode(whole);
+  const published = await broadcast(session, encoded, encoded.byteLength);
   const size = n * views.length;
   for (const [party, body] of published) {
     const vector = decodeExactly(arithmetic, body, 2 * (n - 1) * size);
