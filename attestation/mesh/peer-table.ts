@@ -49,7 +49,7 @@ interface Peer extends PeerName {
 }
 
 /** Errors that say nobody was there, rather than that somebody was refused. */
-const UNREACHABLE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'CANCELLED', 'DEADLINE_EXCEEDED']);
+const UNREACHABLE: ReadonlySet<ErrorCode> = new Set(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
 /** Peers whose names come from strangers' connections are verified, so few; this bounds them all the same. */
 const MOST_PEERS = 1024;
 
@@ -73,8 +73,9 @@ export class PeerTable {
     this.#peers.delete(`${role} ${party}`);
   }
 
-  /** Notes that dialling a peer, or its handshake, failed. */
+  /** Notes that dialling a peer, or its handshake, failed. An attempt that was given up tells nothing of the peer. */
   failed(name: PeerName, error: unknown): void {
+    if (isKmsError(error, 'CANCELLED')) return;
     const peer = this.#peer(name);
     if (!peer) return;
     peer.reachable = !(isKmsError(error) && UNREACHABLE.has(error.code));

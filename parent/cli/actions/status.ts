@@ -8,6 +8,7 @@ import { type NodeSelection, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { EXIT } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import type { NodeFile } from '../supervise/node-file.ts';
 
 const SERVING = 1;
 
@@ -28,14 +29,16 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
       count: currentCount,
       capacity,
     }));
+    // A node serves while core and engine accept each other: nothing else is attested at this moment.
+    const isServing = Number(serving) === SERVING;
     const value = {
-      healthy: Number(serving) === SERVING,
+      healthy: isServing,
       address,
       nodeType: NodeType[health.nodeType],
       storageInfo: health.myStorageInfo,
       clientUrl: session.clientUrl,
       publicUrl: session.publicUrl,
-      ...(local === undefined ? {} : { ...local, attested: true, dir: session.dir }),
+      ...(local === undefined ? {} : { ...local, attested: isServing, dir: session.dir }),
       keys,
       crs,
       requests,
@@ -44,7 +47,7 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
       `node           ${address}${local === undefined ? '' : ` (arca ${local.version})`}`,
       `health         ${value.healthy ? 'serving' : 'NOT serving'}`,
       `mode           ${modeOf(local?.developerMode)}`,
-      `attested       ${local === undefined ? "unknown (ask 'arca attest verify')" : `yes: network ${local.network}, release ${local.release}`}`,
+      `attested       ${attestedOf(local, isServing)}`,
       `policy         ${local?.authorizationPolicy ?? 'unknown (ask on the node itself)'}`,
       `clients        ${session.clientUrl}`,
       `public         ${session.publicUrl}`,
@@ -59,6 +62,12 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
     // Scripts ask by exit code, as they do of other daemons.
     if (!value.healthy) process.exitCode = EXIT.failed;
   });
+}
+
+function attestedOf(local: NodeFile | undefined, isServing: boolean): string {
+  if (local === undefined) return "unknown (ask 'arca attest verify')";
+  const what = `network ${local.network}, release ${local.release}`;
+  return isServing ? `yes: ${what}` : `not now (see 'arca peers'): ${what}`;
 }
 
 function modeOf(developerMode: boolean | undefined): string {

@@ -192,7 +192,7 @@ t.test('hostile bytes on the socket end in a 400 or a cut, and the server lives'
 });
 
 t.test('holds no more connections than it was told, and cuts those on which nothing moves', async (t) => {
-  const { server, url } = await start(t, { maxConnections: 2, idleMs: 50 });
+  const { server, url } = await start(t, { maxConnections: 2, idleMs: 300 });
   const idle = [connect(server.port, '127.0.0.1'), connect(server.port, '127.0.0.1')];
   await Promise.all(idle.map((socket) => once(socket, 'connect')));
   const extra = connect(server.port, '127.0.0.1');
