@@ -40,6 +40,7 @@ export {
 } from './mpc.ts';
 export { NativeBytes } from './native-bytes.ts';
 export { type KeyPurpose, NodeKey } from './node-key.ts';
+export { type PrssFamily, PrssKeys, prssWeights } from './prss.ts';
 export {
   type BivariateShares,
   bivariateShare,

@@ -11,7 +11,8 @@ import { attempt, attemptAsync, native } from './load.ts';
 /** Bits of a word of the base ring. */
 export type Ring = 64 | 128;
 
-interface RawVector {
+/** The native handle of a {@link ShareVector}; for this folder only. */
+export interface RawVector {
   readonly ring: Ring;
   readonly length: number;
   encode(): Uint8Array;
@@ -155,6 +156,11 @@ export class ShareVector {
   [inspect.custom](): string {
     return '[ShareVector]';
   }
+}
+
+/** Returns a vector around a native handle, for this folder's other native calls. */
+export function wrapShareVector(raw: RawVector): ShareVector {
+  return wrap(raw);
 }
 
 /** Returns Σ cᵢ·vᵢ for public elements cᵢ, encoded (32 or 64 bytes), one for each vector. */

@@ -20,7 +20,7 @@ pub struct NativeShareVector {
 type Vectors<'e> = Vec<ClassInstance<'e, NativeShareVector>>;
 
 impl NativeShareVector {
-    fn new(vector: ShareVec) -> Self {
+    pub fn new(vector: ShareVec) -> Self {
         Self { vector: RefCell::new(Some(Arc::new(vector))) }
     }
 

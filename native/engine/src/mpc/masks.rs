@@ -41,15 +41,42 @@ pub fn set_count(n: usize, t: usize) -> u128 {
 }
 
 /// f_A at a party's point: degree t, 1 at zero, 0 at every party outside A.
-pub fn set_weight(n: usize, set: &[u8], party: u8) -> Option<Element<u128>> {
+fn set_weight(n: usize, set: &[u8], party: u8) -> Option<Element<u128>> {
     let x = point(party);
     let mut outside = (1..=n as u8).filter(|other| !set.contains(other)).map(point);
     outside.try_fold([1, 0, 0, 0], |weight, other| Some(mul(&weight, &mul(&sub(&other, &x), &invert(&other)?))))
 }
 
-struct SetKey {
-    cipher: Aes256,
-    weight: Element<u128>,
+/// The key r_A of a set and f_A at the point of the party that holds it. Wiped when dropped.
+pub(super) struct SetKey {
+    pub(super) cipher: Aes256,
+    pub(super) weight: Element<u128>,
+}
+
+/// Takes the 32-byte keys of the sets that hold `party`, sets in lexicographic order.
+pub(super) fn held_keys(n: usize, t: usize, party: u8, keys: &[&[u8]]) -> Result<Vec<SetKey>> {
+    let held = held_sets(n, t, party)?;
+    if held.len() != keys.len() {
+        return Err(EngineError::request(format!("party {party} has {} set keys of {n} parties", held.len())));
+    }
+    let pairs = held.iter().zip(keys);
+    pairs
+        .map(|(set, key)| {
+            let cipher = Aes256::new_from_slice(key).map_err(|_| EngineError::request("a set key has 32 bytes"))?;
+            Ok(SetKey { cipher, weight: weight_of(n, set, party)? })
+        })
+        .collect()
+}
+
+/// The sets that hold `party`, in lexicographic order.
+pub fn held_sets(n: usize, t: usize, party: u8) -> Result<Vec<Vec<u8>>> {
+    let held: Vec<Vec<u8>> = sets_of(n, t)?.into_iter().filter(|set| set.contains(&party)).collect();
+    if held.is_empty() { Err(EngineError::request(format!("party {party} is not one of {n}"))) } else { Ok(held) }
+}
+
+/// [`set_weight`], of which every point is a unit.
+pub fn weight_of(n: usize, set: &[u8], party: u8) -> Result<Element<u128>> {
+    set_weight(n, set, party).ok_or_else(|| EngineError::internal("a point is no unit"))
 }
 
 /// One party's keys r_A of all sets that hold it. Wiped when dropped.
@@ -63,20 +90,7 @@ pub struct MaskKeys {
 impl MaskKeys {
     /// Takes the 32-byte keys of the sets that hold `party`, sets in lexicographic order.
     pub fn new(n: usize, t: usize, party: u8, keys: &[&[u8]]) -> Result<Self> {
-        let held: Vec<Vec<u8>> = sets_of(n, t)?.into_iter().filter(|set| set.contains(&party)).collect();
-        if held.is_empty() || held.len() != keys.len() {
-            return Err(EngineError::request(format!("party {party} has {} set keys of {n} parties", held.len())));
-        }
-        let sets = held
-            .iter()
-            .zip(keys)
-            .map(|(set, key)| {
-                let wrong = || EngineError::request("a set key has 32 bytes");
-                let cipher = Aes256::new_from_slice(key).map_err(|_| wrong())?;
-                let weight = set_weight(n, set, party).ok_or_else(|| EngineError::internal("a point is no unit"))?;
-                Ok(SetKey { cipher, weight })
-            })
-            .collect::<Result<_>>()?;
+        let sets = held_keys(n, t, party, keys)?;
         Ok(Self { n, t, party, sets })
     }
 
@@ -102,8 +116,8 @@ impl MaskKeys {
     }
 }
 
-/// K_A = AES-256(AES-256(D_hi) ⊕ D_lo) under r_A, as an AES-128 key.
-fn derived(cipher: &Aes256, digest: &[u8; 32]) -> Aes128 {
+/// The key of a use: K_A = AES-256(AES-256(D_hi) ⊕ D_lo) under r_A, as an AES-128 key.
+pub(super) fn derived(cipher: &Aes256, digest: &[u8; 32]) -> Aes128 {
     let (high, low) = digest.split_at(16);
     let mut block = Block::<Aes256>::clone_from_slice(high);
     cipher.encrypt_block(&mut block);

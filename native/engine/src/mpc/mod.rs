@@ -5,6 +5,7 @@
 
 pub mod bind_decrypt;
 pub mod bind_keys;
+pub mod bind_prss;
 pub mod bind_vectors;
 pub mod deal;
 pub mod decode;
@@ -19,6 +20,7 @@ pub mod masks;
 pub mod opening;
 pub mod partial;
 pub mod prg;
+pub mod prss;
 pub mod ring;
 pub mod shamir;
 pub mod share_key;

@@ -100,9 +100,9 @@ mod tests {
 
             // Liars change one bit, a high bit, everything, or send another sharing's share.
             let mut lies = shares.clone();
-            for liar in 0..t {
+            for (liar, lie) in lies.iter_mut().enumerate().take(t) {
                 let place = 5;
-                for (at, word) in lies[liar].iter_mut().enumerate() {
+                for (at, word) in lie.iter_mut().enumerate() {
                     match liar {
                         0 if at == place => *word = word.plus(W::reduce(1)),
                         1 if at == place => *word = word.plus(W::reduce(1 << (W::BITS - 1))),
