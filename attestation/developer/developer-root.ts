@@ -7,7 +7,7 @@
  */
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { access, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toHex } from '../../common/bytes.ts';
 import type { Clock } from '../../common/clock.ts';
@@ -79,9 +79,19 @@ function checkOwnFile(path: string, stats: Stats): void {
   if (size > MAX_FILE_BYTES) throw damaged(path);
 }
 
+/** A new key beside the certificate of another would only hide which file is missing: nothing of the old root holds. */
+async function refuseLostKey(folder: string, path: string): Promise<void> {
+  const isThere = await access(join(folder, DEVELOPER_ROOT_FILES.certificate)).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) throw invalid(path, 'is gone, its certificate is there', 'restore it from a copy, or use --reset');
+}
+
 /** Writes the file whole and never over another; of two processes that try at once, one's root stands for both. */
 async function createKeyFile(folder: string, path: string, clock: Clock): Promise<string> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  await refuseLostKey(folder, path);
   const { privateKey, certificate } = makeDeveloperRoot({ nowMs: clock.nowMs() - BACKDATED_MS });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const text = `${typeof key === 'string' ? key : key.toString('utf8')}${new X509Certificate(certificate).toString()}`;

@@ -17,7 +17,7 @@ import type { Role } from '../../../attestation/role.ts';
 import { equalBytes } from '../../../common/bytes.ts';
 import type { Clock } from '../../../common/clock.ts';
 import { packageVersion } from '../../../common/package-version.ts';
-import { type DeveloperTrust, readIfThere, writeWhole } from './developer-trust.ts';
+import { type DeveloperTrust, readIfThere, readOf, writeWhole } from './developer-trust.ts';
 
 /** Measurements by role: the whole tuples that the set is to trust. */
 export type MeasuredRoles = ReadonlyMap<Role, ReadonlyMap<number, Uint8Array>>;
@@ -33,7 +33,7 @@ const RENEWED_BEFORE_MS = 60 * DAY_MS;
  * Makes the set at `path` one that trusts exactly what was measured.
  *
  * @returns The name of the release.
- * @throws {@link KmsError} if the set that is there does not verify under the node's own record.
+ * @throws {@link KmsError} `STATE_INVALID` if the set that is there does not verify under the node's own record.
  */
 export async function ensureDeveloperRelease(
   path: string,
@@ -44,7 +44,8 @@ export async function ensureDeveloperRelease(
   const nowMs = clock.nowMs();
   const release = releaseName(measured);
   const bytes = await readIfThere(path);
-  const current = bytes === undefined ? undefined : verifyReleaseSet(bytes, trust.record.body).body;
+  const known = bytes && (await readOf(path, () => verifyReleaseSet(bytes, trust.record.body)));
+  const current = known?.body;
   if (current !== undefined && trustsExactly(current, measured, nowMs)) return current.entries[0]?.release ?? release;
   const entries = [...measured].map(
     ([role, pcrs]): ReleaseEntry => ({

@@ -23,6 +23,7 @@ import {
 } from '../../../attestation/governance/index.ts';
 import { equalBytes, toHex } from '../../../common/bytes.ts';
 import { type Clock, systemClock } from '../../../common/clock.ts';
+import { isKmsError } from '../../../common/errors.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { DEFAULT_CONTEXT_ID, idBytes } from '../../../wire/ids.ts';
@@ -51,6 +52,7 @@ export interface TrustPaths {
 
 const RELEASE_KEY_FILE = 'release-key.pem';
 const NETWORK_BYTES = 8;
+const CURE = 'restore the files that belong together from a copy, or start over with --reset';
 
 /** Returns the files that a configuration of developer mode names. */
 export function trustPaths({ attestation }: NodeConfig): TrustPaths {
@@ -89,13 +91,12 @@ async function openCharter(path: string, anchor: Uint8Array, governanceKey: KeyO
     await writeWhole(path, encodeCharter(charter));
     return charter;
   }
-  const charter = decodeCharter(bytes);
-  const cure = 'restore the files that belong together from a copy, or start over with --reset';
+  const charter = await readOf(path, () => decodeCharter(bytes));
   if (!equalBytes(charter.anchor, anchor)) {
-    throw failure('STATE_INVALID', `${path} names another developer root than the one that is there`, cure);
+    throw failure('STATE_INVALID', `${path} names another developer root than the one that is there`, CURE);
   }
   if (!charter.governance.keys.some((key) => equalBytes(key, rawPublicKey(governanceKey)))) {
-    throw failure('STATE_INVALID', `${path} names another governance key than the one that is there`, cure);
+    throw failure('STATE_INVALID', `${path} names another governance key than the one that is there`, CURE);
   }
   return charter;
 }
@@ -106,7 +107,7 @@ async function openRecord(
   { governanceKey, releaseKey }: { readonly governanceKey: KeyObject; readonly releaseKey: KeyObject },
 ): Promise<Signed<GovernedRecord>> {
   const bytes = await readIfThere(path);
-  if (bytes !== undefined) return verifyRecord(bytes, charter);
+  if (bytes !== undefined) return await readOf(path, () => verifyRecord(bytes, charter));
   const unsigned = makeRecord({
     version: 1,
     network: charter.network,
@@ -118,6 +119,20 @@ async function openRecord(
   const record = signRecord(unsigned, governanceKey);
   await writeWhole(path, encodeSigned(record));
   return record;
+}
+
+/**
+ * Reads what a file of the node holds.
+ *
+ * @throws {@link KmsError} `STATE_INVALID` naming the file, if it is damaged or does not belong to the others.
+ */
+export async function readOf<T>(path: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!isKmsError(error)) throw error;
+    throw failure('STATE_INVALID', `${path}: ${error.message}`, CURE, {}, error);
+  }
 }
 
 /** Returns the bytes of a file, undefined if it is not there. */

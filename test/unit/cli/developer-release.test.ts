@@ -1,5 +1,5 @@
 /** The release set that each start of a developer node makes. */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { verifyReleaseSet } from '../../../attestation/governance/index.ts';
@@ -20,13 +20,37 @@ function measured(byte: number): MeasuredRoles {
   ]);
 }
 
-t.test('counts versions up, and leaves a set that trusts what runs as it is', async (t) => {
-  const folder = tempDir(t);
+async function openTrust(folder: string) {
   const paths = ['charter', 'record', 'releases'].map((name) => join(folder, `${name}.cbor`));
   const [charter = '', record = '', releases = ''] = paths;
   const root = join(folder, 'developer-root.pem');
   const governanceKey = join(folder, 'governance-key.pem');
-  const trust = await openDeveloperTrust({ charter, record, releases, root, governanceKey }, clock);
+  return { releases, trust: await openDeveloperTrust({ charter, record, releases, root, governanceKey }, clock) };
+}
+
+t.test('a file that is damaged, lost or of another node is named with its cure', async (t) => {
+  const cure = /--reset/;
+  for (const name of ['charter.cbor', 'record.cbor']) {
+    const folder = tempDir(t);
+    await openTrust(folder);
+    writeFileSync(join(folder, name), 'damaged');
+    await t.rejects(openTrust(folder), { code: 'STATE_INVALID', message: new RegExp(name), facts: { cure } }, name);
+  }
+  for (const name of ['charter.cbor', 'developer-root.key', 'governance-key.pem']) {
+    const folder = tempDir(t);
+    await openTrust(folder);
+    rmSync(join(folder, name));
+    for (const round of [1, 2]) {
+      await t.rejects(openTrust(folder), { code: 'STATE_INVALID', facts: { cure } }, `${name}, start ${round}`);
+    }
+  }
+  const { releases, trust } = await openTrust(tempDir(t));
+  writeFileSync(releases, 'damaged');
+  await t.rejects(ensureDeveloperRelease(releases, trust, measured(1), clock), { message: /releases.cbor/ });
+});
+
+t.test('counts versions up, and leaves a set that trusts what runs as it is', async (t) => {
+  const { releases, trust } = await openTrust(tempDir(t));
   const versionAfter = async (byte: number, enrolled: boolean): Promise<number> => {
     const body = { ...trust.record.body, version: enrolled ? 2 : 1 };
     await ensureDeveloperRelease(releases, { ...trust, record: { ...trust.record, body } }, measured(byte), clock);
