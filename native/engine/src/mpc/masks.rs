@@ -4,7 +4,7 @@
 //! digest computed there from the very buffers that the product read: nothing else can ask for a mask.
 
 use aes::cipher::{Block, BlockEncrypt, KeyInit};
-use aes::{Aes128, Aes256};
+use aes::{Aes128Enc, Aes256Enc};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::ring::{DEGREE, Element, invert, mul, point, sub};
@@ -49,7 +49,7 @@ fn set_weight(n: usize, set: &[u8], party: u8) -> Option<Element<u128>> {
 
 /// The key r_A of a set and f_A at the point of the party that holds it. Wiped when dropped.
 pub(super) struct SetKey {
-    pub(super) cipher: Aes256,
+    pub(super) cipher: Aes256Enc,
     pub(super) weight: Element<u128>,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn held_keys(n: usize, t: usize, party: u8, keys: &[&[u8]]) -> Result
     let pairs = held.iter().zip(keys);
     pairs
         .map(|(set, key)| {
-            let cipher = Aes256::new_from_slice(key).map_err(|_| EngineError::request("a set key has 32 bytes"))?;
+            let cipher = Aes256Enc::new_from_slice(key).map_err(|_| EngineError::request("a set key has 32 bytes"))?;
             Ok(SetKey { cipher, weight: weight_of(n, set, party)? })
         })
         .collect()
@@ -97,7 +97,7 @@ impl MaskKeys {
     /// This party's shares of the masks of blocks 0 to `count` - 1 under a digest.
     pub(super) fn shares(&self, digest: &[u8; 32], count: usize) -> Words<u128> {
         let mut out = Zeroizing::new(vec![0u128; count * DEGREE]);
-        let mut blocks = vec![Block::<Aes128>::default(); 2 * count];
+        let mut blocks = vec![Block::<Aes128Enc>::default(); 2 * count];
         for set in &self.sets {
             let cipher = derived(&set.cipher, digest);
             for (counter, block) in blocks.iter_mut().enumerate() {
@@ -117,23 +117,20 @@ impl MaskKeys {
 }
 
 /// The key of a use: K_A = AES-256(AES-256(D_hi) ⊕ D_lo) under r_A, as an AES-128 key.
-pub(super) fn derived(cipher: &Aes256, digest: &[u8; 32]) -> Aes128 {
+pub(super) fn derived(cipher: &Aes256Enc, digest: &[u8; 32]) -> Aes128Enc {
     let (high, low) = digest.split_at(16);
-    let mut block = Block::<Aes256>::clone_from_slice(high);
+    let mut block = Block::<Aes256Enc>::clone_from_slice(high);
     cipher.encrypt_block(&mut block);
     block.iter_mut().zip(low).for_each(|(byte, other)| *byte ^= other);
     cipher.encrypt_block(&mut block);
-    let key = Aes128::new(&block);
+    let key = Aes128Enc::new(&block);
     block.as_mut_slice().zeroize();
     key
 }
 
 /// -2^110 + (block mod 2^111), modulo 2^128.
-fn bounded(block: &Block<Aes128>) -> u128 {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(block);
-    let value = u128::from_le_bytes(bytes) & ((1 << (BOUND_BITS + 1)) - 1);
-    bytes.zeroize();
+fn bounded(block: &Block<Aes128Enc>) -> u128 {
+    let value = u128::from_le_bytes((*block).into()) & ((1 << (BOUND_BITS + 1)) - 1);
     value.wrapping_sub(1 << BOUND_BITS)
 }
 

@@ -1,6 +1,6 @@
 //! Randomness for shares: AES-256 in counter mode under a 32-byte seed. The seed is secret and so is all that comes out.
 
-use aes::Aes256;
+use aes::Aes256Enc;
 use aes::cipher::{Block, BlockEncrypt, KeyInit};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -14,16 +14,16 @@ const BLOCK_SIZE: usize = 16;
 
 /// A stream of pseudorandom bytes. Wiped when dropped.
 pub struct Prg {
-    cipher: Aes256,
+    cipher: Aes256Enc,
     counter: u128,
-    batch: [Block<Aes256>; BATCH],
+    batch: [Block<Aes256Enc>; BATCH],
     used: usize,
 }
 
 impl Prg {
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let cipher = Aes256::new(seed.into());
-        Self { cipher, counter: 0, batch: [Block::<Aes256>::default(); BATCH], used: BATCH * BLOCK_SIZE }
+        let cipher = Aes256Enc::new(seed.into());
+        Self { cipher, counter: 0, batch: [Block::<Aes256Enc>::default(); BATCH], used: BATCH * BLOCK_SIZE }
     }
 
     /// Seeded by the operating system.

@@ -3,7 +3,7 @@
 //!
 //! Secret: keys, values, shares. There is no family of masks here: [`PrssKeys::values`] can reveal none.
 
-use aes::Aes128;
+use aes::Aes128Enc;
 use aes::cipher::{Block, BlockEncrypt};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -63,7 +63,7 @@ pub fn weights(family: Family, n: usize, t: usize, party: u8) -> Result<Vec<Vec<
 
 struct Functions {
     /// K_A of ψ and χ.
-    ciphers: [Aes128; 2],
+    ciphers: [Aes128Enc; 2],
     weight: Element<u128>,
 }
 
@@ -126,8 +126,8 @@ fn check_counter(counter: u128, count: usize) -> Result<()> {
 }
 
 /// Elements of a function: coefficient i from the block counter | j·2^104 | i·2^112.
-fn elements<W: Word>(cipher: &Aes128, part: u8, counter: u128, count: usize) -> Words<W> {
-    let mut blocks: Vec<Block<Aes128>> = (0..count as u128 * DEGREE as u128)
+fn elements<W: Word>(cipher: &Aes128Enc, part: u8, counter: u128, count: usize) -> Words<W> {
+    let mut blocks: Vec<Block<Aes128Enc>> = (0..count as u128 * DEGREE as u128)
         .map(|at| {
             let (element, coefficient) = (at / DEGREE as u128, at % DEGREE as u128);
             ((counter + element) | u128::from(part) << 104 | coefficient << 112).to_le_bytes().into()
