@@ -19,6 +19,7 @@ import {
 } from '../../../attestation/governance/index.ts';
 import { toHex } from '../../../common/bytes.ts';
 import { systemClock } from '../../../common/clock.ts';
+import { withAdmin } from '../client/admin-client.ts';
 import type { NodeSelection } from '../client/session.ts';
 import { EXIT, failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
@@ -102,9 +103,19 @@ export async function runCheck(
   if (faults.length > 0) process.exitCode = EXIT.failed;
 }
 
+/** Says which processes of the node run a release that a set does not list: they are refused once it is in force. */
+async function cutOffs(options: NodeSelection, { entries }: ReleaseSet): Promise<string[]> {
+  const peers = await withAdmin(options, (admin) => admin.listPeers());
+  return peers
+    .filter(({ release }) => release !== '')
+    .filter(({ role, release }) => !entries.some((entry) => entry.role === role && entry.release === release))
+    .map(({ role, release }) => `the set does not list release ${release}, which the ${role} runs: it will be cut off`);
+}
+
 /** `arca release apply`. */
 export async function runApply(file: string, options: NodeSelection, output: Output): Promise<void> {
   const set = await readObject(file, 'release-set');
+  for (const text of await cutOffs(options, set.body)) output.warn(text);
   const { releases, pending } = await applyToNode(options, { kind: 'release-set', content: encodeSigned(set) });
   const digest = toHex(bodyDigest(set));
   const { version } = set.body;

@@ -1,6 +1,7 @@
 /** For tests of the governance commands: key files, and a node whose engine is a governance book. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { create, toBinary } from '@bufbuild/protobuf';
 import type { Test } from 'tap';
 import type { GovernanceBook } from '../../../attestation/governance/index.ts';
 import { encodeCharter } from '../../../attestation/governance/index.ts';
@@ -10,6 +11,7 @@ import type { GovernanceMemory } from '../../../enclave/governance/governance-me
 import { statusOf } from '../../../parent/core/rpc/failures.ts';
 import { type GrpcMethod, openGrpcServer } from '../../../parent/grpc/server.ts';
 import { AdminService } from '../../../proto/gen/arca-admin_pb.js';
+import { PeerTableSchema } from '../../../proto/gen/engine_pb.js';
 import { type CommandResult, runArca } from '../../helpers/cli-script.ts';
 import { present } from '../../helpers/present.ts';
 import { CHARTER, digestOf, GOVERNANCE, RELEASE } from '../attestation/governance/fixtures.ts';
@@ -49,6 +51,9 @@ export function jsonOf({ stdout }: CommandResult): Record<string, unknown> {
   return present<Record<string, unknown>>(undefined, 'JSON object');
 }
 
+/** Whom that node lists: an engine of release A. */
+const PEERS = create(PeerTableSchema, { peers: [{ role: 'engine', party: 1, attested: true, release: 'A' }] });
+
 /** Serves the operator's service over a book. @returns Its URL. */
 export async function serveBook(t: Test, book: GovernanceBook, nowMs: () => number): Promise<string> {
   const governance: GovernanceMemory = {
@@ -79,6 +84,7 @@ export async function serveBook(t: Test, book: GovernanceBook, nowMs: () => numb
     methods: new Map([
       [`/${AdminService.typeName}/GetGovernance`, method(governanceState)],
       [`/${AdminService.typeName}/PutGovernance`, method(governancePut)],
+      [`/${AdminService.typeName}/ListPeers`, { kind: 'unary', handle: async () => toBinary(PeerTableSchema, PEERS) }],
     ]),
     onFault: (error) => t.fail(String(error)),
   });

@@ -194,6 +194,18 @@ t.test('a signed set is taken by the node at once when it is the first, and wait
   t.match(old, { code: 1, stderr: /version 2 was seen|PRECONDITION_FAILED/ });
 });
 
+t.test('whoever hands over a set that cuts off the node itself is told so before', async (t) => {
+  const dir = await folder(t);
+  const url = await serveBook(t, new GovernanceBook({ charter: CHARTER }), () => NOW_MS);
+  const listed = await arca(dir, 'release', 'apply', '@1.cbor', '--url', url);
+  t.notMatch(listed.stderr, /cut off/);
+  const remove = ['--previous', '@1.cbor', '--remove', 'A', '--out', '@2.cbor'];
+  const add = ['--release', 'B', '--engine', '@B.json', '--days', '180'];
+  t.equal((await arca(dir, 'release', 'create', ...remove, ...add)).code, 0);
+  const cut = await arca(dir, 'release', 'apply', '@2.cbor', '--url', url);
+  t.match(cut.stderr, /does not list release A, which the engine runs: it will be cut off/);
+});
+
 t.test('releases are superseded and removed by name; a name that is not there is refused', async (t) => {
   const dir = await folder(t);
   const base = ['release', 'create', '--previous', '@1.cbor'];
