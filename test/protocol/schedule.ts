@@ -6,8 +6,9 @@ import type { Arithmetic } from '../../enclave/mpc/arithmetic.ts';
 import { agreeRandom } from '../../enclave/mpc/protocols/agree-random.ts';
 import { beginSession } from '../../enclave/mpc/protocols/begin-session.ts';
 import { flipCoin } from '../../enclave/mpc/protocols/coin-flip.ts';
+import { broadcast } from '../../enclave/mpc/protocols/long-broadcast.ts';
 import { setUpPrss } from '../../enclave/mpc/protocols/prss-setup.ts';
-import { type Broadcast, broadcast, reliableBroadcast } from '../../enclave/mpc/protocols/reliable-broadcast.ts';
+import { type Broadcast, reliableBroadcast } from '../../enclave/mpc/protocols/reliable-broadcast.ts';
 import { robustOpen } from '../../enclave/mpc/protocols/robust-open.ts';
 import { shareVerifiably } from '../../enclave/mpc/protocols/verifiable-sharing.ts';
 import type { Session, SessionMode, SessionNetwork } from '../../enclave/mpc/session.ts';
@@ -48,7 +49,7 @@ const PROTOCOLS = {
   'robust open': async (run: Run) => openOnce(run, 'sync'),
   'robust open, asynchronous': async (run: Run) => openOnce(run, 'async'),
   'reliable broadcast': async (run: Run) => broadcastOnce(run, reliableBroadcast),
-  'optimistic broadcast': async (run: Run) => broadcastOnce(run, broadcast),
+  'long broadcast': async (run: Run) => broadcastOnce(run, broadcast),
   'agree on random': async ({ network, random }: Run) => {
     const results = await network.run((session) => agreeRandom(session, random.bytes));
     const agreed = [...results.values()].filter((result) => !(result instanceof Error));

@@ -12,7 +12,7 @@ import { packParts, unpackParts } from '../parts.ts';
 import type { Draw, PrssDraws } from '../prss-draws.ts';
 import { Scratch } from '../scratch.ts';
 import type { Session } from '../session.ts';
-import { broadcast } from './reliable-broadcast.ts';
+import { broadcast } from './long-broadcast.ts';
 
 /**
  * Throws a draw away and excludes everybody who lied about it. Honest parties exclude the same, and no honest one.

@@ -6,7 +6,7 @@
  * rounds of votes of that section do not suffice: with n = 4, a liar who echoes and votes to single parties makes one
  * honest party accept with n - t votes while another sees n - t - 1 and refuses (test/protocol/split-votes.test.ts).
  */
-import { equalBytes, toHex } from '../../../common/bytes.ts';
+import { toHex } from '../../../common/bytes.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { exchange } from '../exchange.ts';
 import { protocolHash } from '../hash.ts';
@@ -22,7 +22,7 @@ type Echoes = Map<string, { readonly value: Uint8Array; readonly hash: Uint8Arra
 
 /**
  * Broadcasts a value of each party. Five rounds if all agree, up to 3t + 6 if not; whole values are echoed, so
- * (n - 1)(n + 1) times their size leaves each party. See {@link broadcast} for long ones.
+ * (n - 1)(n + 1) times their size leaves each party. For long ones see long-broadcast.ts.
  *
  * Why it works. Two honest parties never vote for different values of one sender: n - t echoes each would share an honest
  * echoer. A party's bit is 1 if it saw n - t votes; then every honest party sees t + 1 votes for that value and no t + 1
@@ -59,34 +59,6 @@ export async function reliableBroadcast(session: Session, value: Uint8Array, max
     const known = hash && votes > t ? echoes[index]?.get(toHex(hash)) : undefined;
     if (!known) throw new KmsError('ABORTED', 'a broadcast failed: more than t parties lie', { sender });
     result.set(sender, known.value);
-  }
-  if (session.corrupt.has(session.me)) throw new KmsError('ABORTED', 'the other parties have not heard this one');
-  return result;
-}
-
-/**
- * The same with each value sent once, for long values: then all broadcast a hash of what they got, and only if some hash
- * differs the whole batch is broadcast again in full (section 2.4, optimistic). Six rounds if all agree.
- *
- * @throws KmsError as {@link reliableBroadcast}.
- */
-export async function broadcast(session: Session, value: Uint8Array, maxBytes: number): Promise<Broadcast> {
-  const received = await exchange(session, value);
-  const taken = session.parties.map((party) =>
-    session.corrupt.has(party) ? undefined : upTo(maxBytes, received.get(party)),
-  );
-  const digest = protocolHash('BRACHABC', packParts(taken));
-  const digests = await reliableBroadcast(session, digest, digest.byteLength);
-  // Decided on broadcast data alone, so alike for all honest parties.
-  if (![...digests.values()].every((other) => equalBytes(other, digest))) {
-    return reliableBroadcast(session, value, maxBytes);
-  }
-  const result = new Map<number, Uint8Array>();
-  for (const [index, sender] of session.parties.entries()) {
-    if (session.corrupt.has(sender)) continue;
-    const got = taken[index];
-    if (got) result.set(sender, got);
-    else session.exclude(sender, 'no broadcast');
   }
   if (session.corrupt.has(session.me)) throw new KmsError('ABORTED', 'the other parties have not heard this one');
   return result;

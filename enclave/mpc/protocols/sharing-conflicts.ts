@@ -7,7 +7,7 @@
 import { type Arithmetic, type BivariateShares, decodeExactly, type RingVector } from '../arithmetic.ts';
 import { Scratch } from '../scratch.ts';
 import type { Session } from '../session.ts';
-import { broadcast } from './reliable-broadcast.ts';
+import { broadcast } from './long-broadcast.ts';
 
 /** What a party holds and has heard, for all dealers at once: vectors run over dealers, then over a dealer's secrets. */
 export interface SharingViews<V> {

@@ -10,7 +10,7 @@ import { type Arithmetic, type BivariateShares, decodeExactly, type RingVector }
 import { exchange } from '../exchange.ts';
 import { Scratch } from '../scratch.ts';
 import type { Session } from '../session.ts';
-import { broadcast } from './reliable-broadcast.ts';
+import { broadcast } from './long-broadcast.ts';
 import { findConflicts, resolveConflicts, type SharingViews } from './sharing-conflicts.ts';
 
 /**
