@@ -4,8 +4,10 @@ import { toHex } from '../../common/bytes.ts';
 import { GR128 } from '../../enclave/algebra/galois-ring.ts';
 import type { Arithmetic, OpeningInput, RingVector } from '../../enclave/mpc/arithmetic.ts';
 import { nativeArithmetic } from '../../enclave/mpc/native-arithmetic.ts';
+import { partySets } from '../../enclave/mpc/party-sets.ts';
 import { flipCoin } from '../../enclave/mpc/protocols/coin-flip.ts';
 import { setUpPrss } from '../../enclave/mpc/protocols/prss-setup.ts';
+import { MaskKeys, type ShareVector, setsOf } from '../../native/engine/index.ts';
 import { STRATEGIES } from '../helpers/misbehaviour.ts';
 import { SimNetwork, simRandom } from '../helpers/sim-network.ts';
 import { smallRing } from '../helpers/small-ring.ts';
@@ -40,3 +42,25 @@ for (const [name, arithmetic] of [
     }
   });
 }
+
+t.test('the native masks take the keys of a set-up, and have its sets', async (t) => {
+  for (const [n, threshold] of [
+    [4, 1],
+    [7, 2],
+  ] as const) {
+    t.same(setsOf(n, threshold), partySets(n, threshold), `sets of ${n} parties`);
+    const over = nativeArithmetic(128);
+    const network = new SimNetwork({ n, t: threshold, seed: n });
+    const open = (input: OpeningInput<ShareVector>) => network.awaited(over.open(input));
+    const results = await network.run((session) => setUpPrss(session, { ...over, open }));
+    for (const [party, keys] of results) {
+      if (keys instanceof Error) throw keys;
+      MaskKeys.fromKeys(keys).dispose();
+      keys[Symbol.dispose]();
+      t.ok(
+        keys.keys.every((key) => key.every((byte) => byte === 0)),
+        `keys of party ${party} are wiped`,
+      );
+    }
+  }
+});

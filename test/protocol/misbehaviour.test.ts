@@ -1,7 +1,6 @@
 /** Every protocol of the threshold engine, with liars of every kind, in every round: right for every honest party. */
 import t from 'tap';
-import { inRounds, STRATEGIES } from '../helpers/misbehaviour.ts';
-import { PROTOCOL_NAMES, runSchedule, scheduleOf } from './schedule.ts';
+import { PROTOCOL_NAMES, runSchedule, scheduleOf, sweepRounds } from './schedule.ts';
 
 t.test('nobody lies', async (t) => {
   for (const protocol of PROTOCOL_NAMES) {
@@ -16,18 +15,8 @@ t.test('nobody lies', async (t) => {
 });
 
 t.test('of four parties one lies in one round, every way in every round', async (t) => {
-  let seed = 0;
   for (const protocol of PROTOCOL_NAMES) {
-    let runs = 0;
-    for (const [name, strategy] of Object.entries(STRATEGIES)) {
-      for (let round = 1; round <= 40; round++) {
-        seed += 1;
-        const liars = new Map([[1 + (seed % 4), inRounds((r) => r === round, strategy)]]);
-        const network = await runSchedule({ protocol, n: 4, t: 1, seed, liars, what: `${name} in round ${round}` });
-        runs += 1;
-        if (network.frames.every((frame) => frame.round < round)) break;
-      }
-    }
+    const runs = await sweepRounds(protocol, 4, 1);
     t.pass(`${protocol}: ${runs} schedules`);
   }
 });

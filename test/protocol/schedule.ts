@@ -135,6 +135,26 @@ export async function runSchedule({ protocol, n, t, seed, liars, what }: Schedul
   return network;
 }
 
+/**
+ * Runs a protocol with t parties that lie in one round, every way in every round that an honest party speaks in.
+ *
+ * @returns How many schedules that were.
+ */
+export async function sweepRounds(protocol: ProtocolName, n: number, t: number): Promise<number> {
+  let runs = 0;
+  for (const [name, strategy] of Object.entries(STRATEGIES)) {
+    for (let round = 1; ; round++) {
+      runs += 1;
+      const seed = 1_000_000 * n + 1000 * PROTOCOL_NAMES.indexOf(protocol) + runs;
+      const lying = Array.from({ length: t }, (_, index) => 1 + ((seed + 3 * index) % n));
+      const liars = new Map(lying.map((party) => [party, inRounds((r) => r === round, strategy)]));
+      const network = await runSchedule({ protocol, n, t, seed, liars, what: `${name} in round ${round}` });
+      if (!network.frames.some((frame) => frame.round > round && !liars.has(frame.from))) break;
+    }
+  }
+  return runs;
+}
+
 const SIZES = [
   [4, 1],
   [7, 2],

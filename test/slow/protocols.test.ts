@@ -8,11 +8,23 @@ import type { ShareVector } from '../../native/engine/index.ts';
 import { STRATEGIES } from '../helpers/misbehaviour.ts';
 import { SimNetwork } from '../helpers/sim-network.ts';
 import { attackBroadcast } from '../protocol/attack-broadcast.ts';
-import { runSchedule, scheduleOf } from '../protocol/schedule.ts';
+import { PROTOCOL_NAMES, runSchedule, scheduleOf, sweepRounds } from '../protocol/schedule.ts';
 
 t.test('2,500 schedules: any t liars, any strategies, 4, 7 and 13 parties', { timeout: 1_800_000 }, async (t) => {
   for (let seed = 1001; seed <= 3500; seed++) await runSchedule(scheduleOf(seed));
   t.pass('2,500 schedules');
+});
+
+t.test('of 7 and 13 parties t lie in one round, every way in every round', { timeout: 3_600_000 }, async (t) => {
+  for (const [n, threshold] of [
+    [7, 2],
+    [13, 4],
+  ] as const) {
+    // The set-up of 13 parties is below, over the native kernels.
+    for (const protocol of PROTOCOL_NAMES.filter((name) => n < 13 || name !== 'PRSS set-up')) {
+      t.pass(`${protocol}, ${n} parties: ${await sweepRounds(protocol, n, threshold)} schedules`);
+    }
+  }
 });
 
 t.test('5,000 broadcasts under liars who know the protocol', { timeout: 1_800_000 }, async (t) => {
