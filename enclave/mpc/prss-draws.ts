@@ -17,8 +17,10 @@ export interface PrssFunctions<V extends RingVector> {
   readonly sets: readonly (readonly number[])[];
   /** Size of a function's value: an element, or t of them. */
   valueBytes(family: PrssFamily): number;
-  /** What a set's key gives for a counter; only for sets that hold this party. Secret. */
-  value(family: PrssFamily, set: number, counter: bigint): Uint8Array;
+  /** This party's share of the sharing of a counter. */
+  draw(family: PrssFamily, counter: bigint): V;
+  /** What the keys of this party's sets give for a counter, by set. Secret until the draw is thrown away. */
+  values(family: PrssFamily, counter: bigint): RevealedValues;
   /** A party's share, from the values of the sets that hold it. */
   share(family: PrssFamily, party: number, valueFor: (set: number) => Uint8Array): V;
 }
@@ -39,12 +41,10 @@ type State = 'open' | 'kept' | 'thrown away';
 /** All draws of one session. Counters begin at zero and never go back. */
 export class PrssDraws<V extends RingVector> {
   readonly functions: PrssFunctions<V>;
-  readonly #me: number;
   readonly #states = new WeakMap<Draw<V>, State>();
   readonly #counters: Record<PrssFamily, bigint> = { prss: 0n, przs: 0n };
 
-  constructor(me: number, functions: PrssFunctions<V>) {
-    this.#me = me;
+  constructor(functions: PrssFunctions<V>) {
     this.functions = functions;
   }
 
@@ -52,8 +52,7 @@ export class PrssDraws<V extends RingVector> {
   draw(family: PrssFamily): Draw<V> {
     const counter = this.#counters[family];
     this.#counters[family] += 1n;
-    const share = this.functions.share(family, this.#me, (set) => this.functions.value(family, set, counter));
-    const draw = { family, counter, share };
+    const draw = { family, counter, share: this.functions.draw(family, counter) };
     this.#states.set(draw, 'open');
     return draw;
   }
@@ -76,9 +75,7 @@ export class PrssDraws<V extends RingVector> {
   throwAway(draw: Draw<V>): RevealedValues {
     this.#move(draw, 'thrown away');
     draw.share.dispose();
-    const { family, counter } = draw;
-    const held = [...this.functions.sets.keys()].filter((set) => this.functions.sets[set]?.includes(this.#me));
-    return new Map(held.map((set) => [set, this.functions.value(family, set, counter)]));
+    return this.functions.values(draw.family, draw.counter);
   }
 
   #move(draw: Draw<V>, to: State): void {

@@ -10,20 +10,31 @@ const ONE: Element = [1, 0, 0, 0];
 
 /** The product modulo X^4 + X + 1. */
 function multiply(a: Element, b: Element): Element {
-  const c = [0, 0, 0, 0, 0, 0, 0];
-  for (const [i, x] of a.entries()) {
-    for (const [j, y] of b.entries()) c[i + j] = ((c[i + j] ?? 0) + Math.imul(x, y)) | 0;
-  }
-  const [c0 = 0, c1 = 0, c2 = 0, c3 = 0, c4 = 0, c5 = 0, c6 = 0] = c;
-  return [c0 - c4, c1 - c4 - c5, c2 - c5 - c6, c3 - c6].map((x) => x >>> 0) as unknown as Element;
+  const [a0, a1, a2, a3] = a;
+  const [b0, b1, b2, b3] = b;
+  const c4 = Math.imul(a1, b3) + Math.imul(a2, b2) + Math.imul(a3, b1);
+  const c5 = Math.imul(a2, b3) + Math.imul(a3, b2);
+  const c6 = Math.imul(a3, b3);
+  return [
+    (Math.imul(a0, b0) - c4) >>> 0,
+    (Math.imul(a0, b1) + Math.imul(a1, b0) - c4 - c5) >>> 0,
+    (Math.imul(a0, b2) + Math.imul(a1, b1) + Math.imul(a2, b0) - c5 - c6) >>> 0,
+    (Math.imul(a0, b3) + Math.imul(a1, b2) + Math.imul(a2, b1) + Math.imul(a3, b0) - c6) >>> 0,
+  ];
 }
 
-function zip(a: Element, b: Element, combine: (x: number, y: number) => number): Element {
-  return a.map((x, i) => combine(x, b[i] ?? 0) >>> 0) as unknown as Element;
-}
-
-const add = (a: Element, b: Element): Element => zip(a, b, (x, y) => x + y);
-const subtract = (a: Element, b: Element): Element => zip(a, b, (x, y) => x - y);
+const add = (a: Element, b: Element): Element => [
+  (a[0] + b[0]) >>> 0,
+  (a[1] + b[1]) >>> 0,
+  (a[2] + b[2]) >>> 0,
+  (a[3] + b[3]) >>> 0,
+];
+const subtract = (a: Element, b: Element): Element => [
+  (a[0] - b[0]) >>> 0,
+  (a[1] - b[1]) >>> 0,
+  (a[2] - b[2]) >>> 0,
+  (a[3] - b[3]) >>> 0,
+];
 /** A party's point: the binary digits of its role. */
 const point = (role: number): Element => [role & 1, (role >> 1) & 1, (role >> 2) & 1, (role >> 3) & 1];
 
@@ -35,17 +46,27 @@ function invert(a: Element): Element {
   return x;
 }
 
-const weightsOf = new Map<string, readonly Element[]>();
+const inverses = new Map<number, Element>();
+
+/** One over the difference of two points. */
+function inverseDifference(role: number, other: number): Element {
+  const known = inverses.get(16 * role + other);
+  const inverse = known ?? invert(subtract(point(role), point(other)));
+  if (!known) inverses.set(16 * role + other, inverse);
+  return inverse;
+}
+
+const weightsOf = new Map<number, readonly Element[]>();
 
 /** Lagrange weights of these roles for the value at a role's point, or at 0. */
 function weights(roles: readonly number[], at: number): readonly Element[] {
-  const key = `${roles} ${at}`;
+  const key = roles.reduce((sum, role) => 16 * sum + role, 16 * roles.length + at);
   const known = weightsOf.get(key);
   if (known) return known;
   const made = roles.map((role) =>
     roles
       .filter((other) => other !== role)
-      .map((other) => multiply(subtract(point(at), point(other)), invert(subtract(point(role), point(other)))))
+      .map((other) => multiply(subtract(point(at), point(other)), inverseDifference(role, other)))
       .reduce(multiply, ONE),
   );
   weightsOf.set(key, made);
@@ -87,7 +108,7 @@ function first<T>(candidates: Iterable<T>, suits: (candidate: T) => boolean): T 
   return undefined;
 }
 
-const same = (a: Element, b: Element): boolean => a.every((x, i) => x === b[i]);
+const same = (a: Element, b: Element): boolean => a[0] === b[0] && a[1] === b[1] && a[2] === b[2] && a[3] === b[3];
 
 /** Returns the arithmetic; `random` makes it repeatable. */
 export function smallRing(random: (sizeBytes: number) => Uint8Array): Arithmetic<SmallVector> {
@@ -151,17 +172,19 @@ export function smallRing(random: (sizeBytes: number) => Uint8Array): Arithmetic
       maxErrors,
       shares,
     }: OpeningInput<SmallVector>): Promise<Opened<SmallVector> | undefined> => {
-      const roles = [...shares.keys()];
+      const roles = [...shares.keys()].sort((a, b) => a - b); // sets that were met before have their weights
       const length = shares.values().next().value?.length ?? 0;
       const liars = new Set<number>();
       const value: Element[] = [];
       let guess: readonly number[] = roles.slice(0, degree + 1);
       for (let index = 0; index < length; index++) {
-        const wrong = (set: readonly number[]): number[] =>
-          roles.filter(
-            (role) => !same(interpolate(shares, set, role, index), shares.get(role)?.elements[index] ?? ZERO),
-          );
-        const explains = (set: readonly number[]): boolean => wrong(set).length <= maxErrors;
+        const isRight = (set: readonly number[], role: number): boolean =>
+          same(interpolate(shares, set, role, index), shares.get(role)?.elements[index] ?? ZERO);
+        const wrong = (set: readonly number[]): number[] => roles.filter((role) => !isRight(set, role));
+        const explains = (set: readonly number[]): boolean => {
+          let missed = 0;
+          return roles.every((role) => isRight(set, role) || ++missed <= maxErrors);
+        };
         if (!explains(guess)) {
           const better = first(subsets(roles, degree + 1), explains);
           if (!better) return undefined;

@@ -10,7 +10,7 @@ import { extract } from '../../enclave/algebra/vandermonde.ts';
 import type { Arithmetic, RingVector } from '../../enclave/mpc/arithmetic.ts';
 import { partySets } from '../../enclave/mpc/party-sets.ts';
 import type { PrssKeys } from '../../enclave/mpc/protocols/prss-setup.ts';
-import type { PrssFunctions } from '../../enclave/mpc/prss-draws.ts';
+import type { PrssFamily, PrssFunctions } from '../../enclave/mpc/prss-draws.ts';
 
 /** A vector of the twin's elements. */
 export interface TwinVector extends RingVector {
@@ -101,28 +101,32 @@ export function twinPrss(
   );
   const alpha = (party: number, power: number): Element =>
     Array.from({ length: power }, () => point(party)).reduce(ring.mul, ring.one);
+  const value = (family: PrssFamily, set: number, counter: bigint): Uint8Array => {
+    const prfKey = derivePrfKey(
+      held.get(set) ?? new Uint8Array(),
+      prssDigest(family === 'prss' ? 'psi' : 'chi', sessionId),
+    );
+    if (family === 'prss') return encodeVector(ring, [psi(ring, prfKey, counter)]);
+    return encodeVector(
+      ring,
+      Array.from({ length: t }, (_, j) => chi(ring, prfKey, counter, j + 1)),
+    );
+  };
+  const share = (family: PrssFamily, party: number, valueFor: (set: number) => Uint8Array): TwinVector => {
+    const terms = [...sets.entries()]
+      .filter(([, members]) => members.includes(party))
+      .map(([set, members]) => {
+        const values = decodeVector(ring, valueFor(set));
+        const sum = ring.sum(values.map((each, j) => ring.mul(each, alpha(party, family === 'prss' ? 0 : j + 1))));
+        return ring.mul(setPolynomialAt(ring, n, members, point(party)), sum);
+      });
+    return vector([ring.sum(terms)]);
+  };
   return {
     sets,
+    share,
     valueBytes: (family) => (ring.bits / 2) * (family === 'prss' ? 1 : t),
-    value: (family, set, counter) => {
-      const key = held.get(set);
-      if (!key) throw new Error('no member of this set');
-      const prfKey = derivePrfKey(key, prssDigest(family === 'prss' ? 'psi' : 'chi', sessionId));
-      if (family === 'prss') return encodeVector(ring, [psi(ring, prfKey, counter)]);
-      return encodeVector(
-        ring,
-        Array.from({ length: t }, (_, j) => chi(ring, prfKey, counter, j + 1)),
-      );
-    },
-    share: (family, party, valueFor) => {
-      const terms = [...sets.entries()]
-        .filter(([, members]) => members.includes(party))
-        .map(([set, members]) => {
-          const value = decodeVector(ring, valueFor(set));
-          const sum = ring.sum(value.map((each, j) => ring.mul(each, alpha(party, family === 'prss' ? 0 : j + 1))));
-          return ring.mul(setPolynomialAt(ring, n, members, point(party)), sum);
-        });
-      return vector([ring.sum(terms)]);
-    },
+    draw: (family, counter) => share(family, me, (set) => value(family, set, counter)),
+    values: (family, counter) => new Map([...held.keys()].map((set) => [set, value(family, set, counter)])),
   };
 }

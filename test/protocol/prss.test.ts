@@ -6,6 +6,7 @@ import { prssShare, przsShare } from '../../enclave/algebra/prss.ts';
 import { setsOf } from '../../enclave/algebra/prss-sets.ts';
 import { encodeElement, encodeWord } from '../../enclave/algebra/ring-encoding.ts';
 import { derivePrfKey, phi } from '../../enclave/algebra/set-prf.ts';
+import { nativePrss } from '../../enclave/mpc/native-prss.ts';
 import { partySets } from '../../enclave/mpc/party-sets.ts';
 import { broadcast } from '../../enclave/mpc/protocols/long-broadcast.ts';
 import { checkThrownAway } from '../../enclave/mpc/protocols/prss-check.ts';
@@ -34,7 +35,7 @@ async function setUp(n: number, threshold: number): Promise<{ network: SimNetwor
 }
 
 const drawsOf = (keys: PrssKeys, sessionId: Uint8Array): PrssDraws<TwinVector> =>
-  new PrssDraws(keys.party, twinPrss(GR128, keys, sessionId));
+  new PrssDraws(twinPrss(GR128, keys, sessionId));
 
 /** Draws one of a family, broadcasts the share that is used of it, throws it away and checks it. */
 async function drawAndCheck(
@@ -220,4 +221,21 @@ t.test('no frame ever holds the output of a mask function, a key, or what gives 
     }
   }
   t.ok(holds(sessionId) === false && frames.length > 100, 'frames were looked at');
+});
+
+t.test('native functions are those of the twin: draws, values, and shares of every party', async (t) => {
+  const { keys } = await setUp(7, 2);
+  const sessionId = new Uint8Array(32).fill(3);
+  for (const mine of keys.values()) {
+    using native = nativePrss(128, mine, sessionId);
+    const twin = twinPrss(GR128, mine, sessionId);
+    for (const family of ['prss', 'przs'] as const) {
+      t.equal(native.valueBytes(family), twin.valueBytes(family));
+      t.same(native.draw(family, 5n).encode(), ring.encode(twin.draw(family, 5n)), `${family} of party ${mine.party}`);
+      t.same([...native.values(family, 5n)], [...twin.values(family, 5n)], 'values by set');
+      const value = simRandom('values').bytes(native.valueBytes(family));
+      const [ours, theirs] = [native.share(family, 3, () => value), twin.share(family, 3, () => value)];
+      t.same(ours.encode(), ring.encode(theirs), 'share of another party');
+    }
+  }
 });
