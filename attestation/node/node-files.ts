@@ -79,9 +79,12 @@ export async function readGovernanceKey({ attestation }: NodeConfig): Promise<Ke
   }
 }
 
-/** Writes one of the node's files durably and in one step. */
+let drafts = 0;
+
+/** Writes one of the node's files durably and in one step. Of two at once, one is left, whole. */
 export async function writeNodeFile(path: string, bytes: Uint8Array): Promise<void> {
-  const draft = `${path}.${process.pid}.new`;
+  drafts += 1;
+  const draft = `${path}.${process.pid}-${drafts}.new`;
   const file = await open(draft, 'w', 0o600);
   try {
     await file.writeFile(bytes);

@@ -41,7 +41,16 @@ export function systemQuorumTimers(monotonicMs: () => number): QuorumTimers {
   return {
     monotonicMs,
     at: (instantMs, callback) => {
-      const timer = setTimeout(callback, Math.max(0, instantMs - monotonicMs()));
+      // A timer counts from when its turn of the loop began, so it may end a little early: then the rest is waited for.
+      const wait = (): NodeJS.Timeout =>
+        setTimeout(
+          () => {
+            if (monotonicMs() >= instantMs) callback();
+            else timer = wait();
+          },
+          Math.max(0, Math.ceil(instantMs - monotonicMs())),
+        );
+      let timer = wait();
       return () => clearTimeout(timer);
     },
     soon: (callback) => {

@@ -54,10 +54,19 @@ t.test('files that change while there is no engine to ask are taken', async (t) 
   await writeNodeFile(trust.config.attestation.record_path, record(2));
   await files.reread();
   t.equal(files.book.versions.record, 2);
+  await files.close();
   await writeNodeFile(trust.config.attestation.record_path, Uint8Array.of(1, 2, 3));
   await files.reread();
   t.equal(files.book.versions.record, 2, 'a damaged one changes nothing');
   t.equal(lines.filter(({ event }) => event === 'governance.refused').length, 1);
+});
+
+t.test('two writers of one file at once leave one of both, whole', async (t) => {
+  const { trust, record } = await open(t);
+  const path = trust.config.attestation.record_path;
+  await Promise.all([6, 7, 8].map((version) => writeNodeFile(path, record(version))));
+  const written = present((await readGovernedFiles(trust.config)).record);
+  t.ok([6, 7, 8].includes(verifyRecord(written, trust.charter).body.version));
 });
 
 t.test('a Core without record or release set does not start', async (t) => {

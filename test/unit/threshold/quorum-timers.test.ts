@@ -11,7 +11,7 @@ t.test('calls back at an instant, unless it is taken back', async (t) => {
   cancel();
   const startMs = timers.monotonicMs();
   await new Promise<void>((resolve) => timers.at(startMs + 5, resolve));
-  t.ok(timers.monotonicMs() - startMs >= 4);
+  t.ok(timers.monotonicMs() - startMs >= 5, 'never before it');
   t.same(called, []);
 });
 
