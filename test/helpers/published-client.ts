@@ -36,9 +36,25 @@ export function decodeWithPublishedClient(
   keys: UserKeyPair,
   signer: string,
 ): ClientPlaintext[] {
+  return decodeAnswers(request, [response], keys, [signer]);
+}
+
+/**
+ * Decodes the answers of all nodes that gave one, all checks on.
+ *
+ * @param signers - Texts of the addresses of all nodes, in the parties' order.
+ * @throws Whatever the client throws when it refuses.
+ */
+export function decodeAnswers(
+  request: UserDecryption,
+  responses: readonly ClientResponse[],
+  keys: UserKeyPair,
+  signers: readonly string[],
+): ClientPlaintext[] {
   const clientAddress = formatAddress(request.clientAddress);
   const contract = formatAddress(request.domain.verifyingContract);
-  const client = tkms.new_client([tkms.new_server_id_addr(1, signer)], clientAddress, 'test');
+  const servers = signers.map((signer, index) => tkms.new_server_id_addr(index + 1, signer));
+  const client = tkms.new_client(servers, clientAddress, 'test');
   const secretKey = tkms.u8vec_to_ml_kem_pke_sk(expandedPrivateKey(keys.seed));
   const plaintexts = tkms.process_user_decryption_resp_from_js(
     client,
@@ -56,13 +72,11 @@ export function decodeWithPublishedClient(
       verifying_contract: contract,
       salt: null,
     },
-    [
-      {
-        signature: toHex(response.externalSignature),
-        payload: toHex(encodeUserDecryptionPayload(response.payload)),
-        extra_data: response.extraData ?? '',
-      },
-    ],
+    responses.map(({ payload, externalSignature, extraData = '' }) => ({
+      signature: toHex(externalSignature),
+      payload: toHex(encodeUserDecryptionPayload(payload)),
+      extra_data: extraData,
+    })),
     tkms.ml_kem_pke_get_pk(secretKey),
     secretKey,
     true,
