@@ -11,6 +11,7 @@ import { redactConfig } from './config.ts';
 import { valueAt } from './config-env.ts';
 import { LOG_LEVELS } from './log.ts';
 import { attestationSection, DEVELOPER_ATTESTATION_KEYS, meshSection } from './node-config-attestation.ts';
+import { thresholdSection } from './node-config-threshold.ts';
 import { adminSocketPath, tlsSection } from './node-config-tls.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -152,6 +153,13 @@ function developerKeys(): Rule {
   return [check, { path: ['attestation', 'developer_root_path'], message, when: () => true }];
 }
 
+/** A lie is a demonstration: no other program has the code for it, and none may be asked for it. */
+function honestUnlessDeveloper(): Rule {
+  const check = (table: unknown): boolean =>
+    valueAt(table, ['developer_mode']) === true || valueAt(table, ['threshold', 'developer_lie']) !== true;
+  return [check, { path: ['threshold', 'developer_lie'], message: 'needs developer_mode = true', when: () => true }];
+}
+
 const rateLimiter = z
   .strictObject({
     bucket_size: z
@@ -234,14 +242,12 @@ export const NodeConfig = z
     rate_limiter_conf: rateLimiter,
     store,
     telemetry,
-    threshold: unavailable(`threshold mode ${later}`),
+    threshold: thresholdSection.optional(),
     aws: unavailable(`AWS ${later}`),
     backup_vault: unavailable(`a backup vault ${later}`),
     keychain: unavailable(`a keychain ${later}`),
     enclave_bootstrap: unavailable(`the enclave image ${later}`),
-    bandwidth_benchmark: unavailable(
-      'the bandwidth test belongs to threshold mode, which is not available in this release',
-    ),
+    bandwidth_benchmark: unavailable('the limits of the bandwidth test are fixed'),
     migration: unavailable('there is no older state of the published KMS to migrate'),
     internal_config: unavailable('thread pools size themselves'),
     mock_enclave: unavailable('there is no mock enclave; use developer_mode'),
@@ -249,7 +255,8 @@ export const NodeConfig = z
   .refine(...loopbackOnly('service', 'listen_address'))
   .refine(...loopbackOnly('public_http', 'listen_address'))
   .refine(...loopbackOnly('telemetry', 'metrics_bind_address'))
-  .refine(...developerKeys());
+  .refine(...developerKeys())
+  .refine(...honestUnlessDeveloper());
 
 /** See {@link NodeConfig}. */
 export type NodeConfig = z.infer<typeof NodeConfig>;

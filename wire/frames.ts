@@ -60,6 +60,18 @@ export const ENGINE_METHOD = {
   requireApproval: 11,
   /** Empty → engine.v1.PeerTable. */
   peers: 12,
+  /** kms.v1.NewMpcContextRequest → empty. Threshold nodes only, as are those below. */
+  newContext: 13,
+  /** kms.v1.DestroyMpcContextRequest → kms.v1.DestroyMpcContextResponse. */
+  destroyContext: 14,
+  /** kms.v1.NewMpcEpochRequest → empty, once the set-up is done and stored. */
+  newEpoch: 15,
+  /** kms.v1.DestroyMpcEpochRequest → empty. */
+  destroyEpoch: 16,
+  /** engine.v1.ReachCall → engine.v1.ReachResult. */
+  reach: 17,
+  /** kms.v1.BandwidthBenchmarkRequest → kms.v1.BandwidthBenchmarkResponse. */
+  bandwidth: 18,
 } as const;
 export type EngineMethod = (typeof ENGINE_METHOD)[keyof typeof ENGINE_METHOD];
 

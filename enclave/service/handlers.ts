@@ -44,8 +44,8 @@ export interface HandlerDeps {
   readonly clock: Clock;
 }
 
-/** Returns the handlers, by method number. */
-export function engineHandlers(deps: HandlerDeps): Readonly<Record<EngineMethod, CallHandler>> {
+/** Returns the handlers, by method number; a method that this kind of node does not have has none. */
+export function engineHandlers(deps: HandlerDeps): Readonly<Partial<Record<EngineMethod, CallHandler>>> {
   const startedMs = deps.clock.monotonicMs();
   return {
     [ENGINE_METHOD.describe]: () => toBinary(EngineInfoSchema, describe(deps)),

@@ -28,7 +28,7 @@ import type { WorkBudget } from './work-budget.ts';
 
 /** What every link of an engine shares. */
 export interface LinkDeps {
-  readonly handlers: Readonly<Record<EngineMethod, CallHandler>>;
+  readonly handlers: Readonly<Partial<Record<EngineMethod, CallHandler>>>;
   readonly budget: WorkBudget;
   readonly developerMode: boolean;
   readonly clock: Clock;
@@ -139,7 +139,9 @@ export class LinkServer {
       const evidence = head.byteLength === 0 ? NO_EVIDENCE : fromBinary(CallHeadSchema, head).evidence;
       const call = new CallState(body, evidence, (kind, frame) => this.#send(kind, callId, frame));
       this.#calls.set(callId, call);
-      const result = await this.#deps.handlers[method](call);
+      const handler = this.#deps.handlers[method];
+      if (!handler) throw new KmsError('UNIMPLEMENTED', 'this kind of node has no such operation', { method });
+      const result = await handler(call);
       this.#write(FRAME_KIND.result, callId, result);
     } catch (error) {
       // Our own errors are answers; anything else is a bug and is told to the log alone.

@@ -234,6 +234,14 @@ export declare type KeyEntry = Message<"engine.v1.KeyEntry"> & {
    * @generated from field: kms.v1.KeyGenResult result = 4;
    */
   result?: KeyGenResult | undefined;
+
+  /**
+   * Where the secret comes from: "whole" or "developer" of a whole key; "distributed", "dealt", "imported" or
+   * "developer" of shares.
+   *
+   * @generated from field: string provenance = 5;
+   */
+  provenance: string;
 };
 
 /**
@@ -317,6 +325,13 @@ export declare type EngineInfo = Message<"engine.v1.EngineInfo"> & {
    * @generated from field: repeated engine.v1.CrsEntry crs = 8;
    */
   crs: CrsEntry[];
+
+  /**
+   * Absent on a centralized node.
+   *
+   * @generated from field: engine.v1.ThresholdInfo threshold = 9;
+   */
+  threshold?: ThresholdInfo | undefined;
 };
 
 /**
@@ -324,6 +339,131 @@ export declare type EngineInfo = Message<"engine.v1.EngineInfo"> & {
  * Use `create(EngineInfoSchema)` to create a new message.
  */
 export declare const EngineInfoSchema: GenMessage<EngineInfo>;
+
+/**
+ * One party as a context names it.
+ *
+ * @generated from message engine.v1.ContextNode
+ */
+export declare type ContextNode = Message<"engine.v1.ContextNode"> & {
+  /**
+   * @generated from field: uint32 party = 1;
+   */
+  party: number;
+
+  /**
+   * 20 bytes.
+   *
+   * @generated from field: bytes address = 2;
+   */
+  address: Uint8Array;
+
+  /**
+   * Where its mesh listens: "host:port".
+   *
+   * @generated from field: string endpoint = 3;
+   */
+  endpoint: string;
+};
+
+/**
+ * Describes the message engine.v1.ContextNode.
+ * Use `create(ContextNodeSchema)` to create a new message.
+ */
+export declare const ContextNodeSchema: GenMessage<ContextNode>;
+
+/**
+ * @generated from message engine.v1.ContextEntry
+ */
+export declare type ContextEntry = Message<"engine.v1.ContextEntry"> & {
+  /**
+   * @generated from field: string context_id = 1;
+   */
+  contextId: string;
+
+  /**
+   * t; there are 3t + 1 nodes.
+   *
+   * @generated from field: uint32 threshold = 2;
+   */
+  threshold: number;
+
+  /**
+   * @generated from field: repeated engine.v1.ContextNode nodes = 3;
+   */
+  nodes: ContextNode[];
+
+  /**
+   * This node's number in it; 0 if it is not part of it.
+   *
+   * @generated from field: uint32 party = 4;
+   */
+  party: number;
+};
+
+/**
+ * Describes the message engine.v1.ContextEntry.
+ * Use `create(ContextEntrySchema)` to create a new message.
+ */
+export declare const ContextEntrySchema: GenMessage<ContextEntry>;
+
+/**
+ * An epoch whose set-up is done.
+ *
+ * @generated from message engine.v1.EpochEntry
+ */
+export declare type EpochEntry = Message<"engine.v1.EpochEntry"> & {
+  /**
+   * @generated from field: string context_id = 1;
+   */
+  contextId: string;
+
+  /**
+   * @generated from field: string epoch_id = 2;
+   */
+  epochId: string;
+};
+
+/**
+ * Describes the message engine.v1.EpochEntry.
+ * Use `create(EpochEntrySchema)` to create a new message.
+ */
+export declare const EpochEntrySchema: GenMessage<EpochEntry>;
+
+/**
+ * @generated from message engine.v1.ThresholdInfo
+ */
+export declare type ThresholdInfo = Message<"engine.v1.ThresholdInfo"> & {
+  /**
+   * This node's number, by its charter.
+   *
+   * @generated from field: uint32 party = 1;
+   */
+  party: number;
+
+  /**
+   * @generated from field: repeated engine.v1.ContextEntry contexts = 2;
+   */
+  contexts: ContextEntry[];
+
+  /**
+   * @generated from field: repeated engine.v1.EpochEntry epochs = 3;
+   */
+  epochs: EpochEntry[];
+
+  /**
+   * False while the engine makes the default epoch that every party is to have before clients are served.
+   *
+   * @generated from field: bool settled = 4;
+   */
+  settled: boolean;
+};
+
+/**
+ * Describes the message engine.v1.ThresholdInfo.
+ * Use `create(ThresholdInfoSchema)` to create a new message.
+ */
+export declare const ThresholdInfoSchema: GenMessage<ThresholdInfo>;
 
 /**
  * @generated from message engine.v1.EngineStatus
@@ -381,6 +521,13 @@ export declare type EngineStatus = Message<"engine.v1.EngineStatus"> & {
    * @generated from field: uint64 certificate_expires_ms = 9;
    */
   certificateExpiresMs: bigint;
+
+  /**
+   * Absent on a centralized node.
+   *
+   * @generated from field: engine.v1.QuorumStatus quorum = 10;
+   */
+  quorum?: QuorumStatus | undefined;
 };
 
 /**
@@ -388,6 +535,101 @@ export declare type EngineStatus = Message<"engine.v1.EngineStatus"> & {
  * Use `create(EngineStatusSchema)` to create a new message.
  */
 export declare const EngineStatusSchema: GenMessage<EngineStatus>;
+
+/**
+ * What the quorums of all contexts hold and have done since the engine's start.
+ *
+ * @generated from message engine.v1.QuorumStatus
+ */
+export declare type QuorumStatus = Message<"engine.v1.QuorumStatus"> & {
+  /**
+   * Requests that wait for approval or shares.
+   *
+   * @generated from field: uint64 pending = 1;
+   */
+  pending: bigint;
+
+  /**
+   * @generated from field: uint64 remembered = 2;
+   */
+  remembered: bigint;
+
+  /**
+   * @generated from field: uint64 kept_shares_bytes = 3;
+   */
+  keptSharesBytes: bigint;
+
+  /**
+   * Entries that came for no request of this engine.
+   *
+   * @generated from field: uint64 unknown = 4;
+   */
+  unknown: bigint;
+
+  /**
+   * @generated from field: uint64 frames_sent = 5;
+   */
+  framesSent: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_sent = 6;
+   */
+  bytesSent: bigint;
+
+  /**
+   * @generated from field: uint64 dropped = 7;
+   */
+  dropped: bigint;
+
+  /**
+   * @generated from field: uint64 public_decryptions = 8;
+   */
+  publicDecryptions: bigint;
+
+  /**
+   * @generated from field: uint64 user_decryptions = 9;
+   */
+  userDecryptions: bigint;
+
+  /**
+   * @generated from field: repeated engine.v1.EpochMasks masks = 10;
+   */
+  masks: EpochMasks[];
+};
+
+/**
+ * Describes the message engine.v1.QuorumStatus.
+ * Use `create(QuorumStatusSchema)` to create a new message.
+ */
+export declare const QuorumStatusSchema: GenMessage<QuorumStatus>;
+
+/**
+ * Distinct blocks that were masked under an epoch, since the engine's start: at least so many.
+ *
+ * @generated from message engine.v1.EpochMasks
+ */
+export declare type EpochMasks = Message<"engine.v1.EpochMasks"> & {
+  /**
+   * @generated from field: string context_id = 1;
+   */
+  contextId: string;
+
+  /**
+   * @generated from field: string epoch_id = 2;
+   */
+  epochId: string;
+
+  /**
+   * @generated from field: uint64 blocks = 3;
+   */
+  blocks: bigint;
+};
+
+/**
+ * Describes the message engine.v1.EpochMasks.
+ * Use `create(EpochMasksSchema)` to create a new message.
+ */
+export declare const EpochMasksSchema: GenMessage<EpochMasks>;
 
 /**
  * @generated from message engine.v1.KeyGenCall
@@ -702,6 +944,20 @@ export declare type PeerState = Message<"engine.v1.PeerState"> & {
    * @generated from field: string reason = 9;
    */
   reason: string;
+
+  /**
+   * What this engine has seen it do wrong: local knowledge, never forwarded to other parties.
+   *
+   * @generated from field: repeated engine.v1.FaultCount faults = 10;
+   */
+  faults: FaultCount[];
+
+  /**
+   * Where it is dialled; empty if it is not.
+   *
+   * @generated from field: string endpoint = 11;
+   */
+  endpoint: string;
 };
 
 /**
@@ -709,6 +965,29 @@ export declare type PeerState = Message<"engine.v1.PeerState"> & {
  * Use `create(PeerStateSchema)` to create a new message.
  */
 export declare const PeerStateSchema: GenMessage<PeerState>;
+
+/**
+ * @generated from message engine.v1.FaultCount
+ */
+export declare type FaultCount = Message<"engine.v1.FaultCount"> & {
+  /**
+   * A name of enclave/threshold/fault-ledger.ts, such as "wrong share".
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: uint64 count = 2;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message engine.v1.FaultCount.
+ * Use `create(FaultCountSchema)` to create a new message.
+ */
+export declare const FaultCountSchema: GenMessage<FaultCount>;
 
 /**
  * @generated from message engine.v1.PeerTable
@@ -725,4 +1004,78 @@ export declare type PeerTable = Message<"engine.v1.PeerTable"> & {
  * Use `create(PeerTableSchema)` to create a new message.
  */
 export declare const PeerTableSchema: GenMessage<PeerTable>;
+
+/**
+ * @generated from message engine.v1.ReachCall
+ */
+export declare type ReachCall = Message<"engine.v1.ReachCall"> & {
+  /**
+   * Empty: the default context.
+   *
+   * @generated from field: string context_id = 1;
+   */
+  contextId: string;
+};
+
+/**
+ * Describes the message engine.v1.ReachCall.
+ * Use `create(ReachCallSchema)` to create a new message.
+ */
+export declare const ReachCallSchema: GenMessage<ReachCall>;
+
+/**
+ * How one party of a context was reached just now; this node itself is not listed.
+ *
+ * @generated from message engine.v1.PartyReach
+ */
+export declare type PartyReach = Message<"engine.v1.PartyReach"> & {
+  /**
+   * @generated from field: uint32 party = 1;
+   */
+  party: number;
+
+  /**
+   * @generated from field: string endpoint = 2;
+   */
+  endpoint: string;
+
+  /**
+   * @generated from field: bool reachable = 3;
+   */
+  reachable: boolean;
+
+  /**
+   * @generated from field: uint32 latency_ms = 4;
+   */
+  latencyMs: number;
+
+  /**
+   * Why it was not, for people.
+   *
+   * @generated from field: string error = 5;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message engine.v1.PartyReach.
+ * Use `create(PartyReachSchema)` to create a new message.
+ */
+export declare const PartyReachSchema: GenMessage<PartyReach>;
+
+/**
+ * @generated from message engine.v1.ReachResult
+ */
+export declare type ReachResult = Message<"engine.v1.ReachResult"> & {
+  /**
+   * @generated from field: repeated engine.v1.PartyReach parties = 1;
+   */
+  parties: PartyReach[];
+};
+
+/**
+ * Describes the message engine.v1.ReachResult.
+ * Use `create(ReachResultSchema)` to create a new message.
+ */
+export declare const ReachResultSchema: GenMessage<ReachResult>;
 

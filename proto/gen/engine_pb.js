@@ -12,7 +12,7 @@ import { file_kms } from "./kms_pb.js";
  * Describes the file engine.proto.
  */
 export const file_engine = /*@__PURE__*/
-  fileDesc("CgxlbmdpbmUucHJvdG8SCWVuZ2luZS52MSJHCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEgwKBHJvbGUYAyABKAkiHAoIQ2FsbEhlYWQSEAoIZXZpZGVuY2UYASABKAwilwEKCUNhbGxFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoFZmFjdHMYAyADKAsyHy5lbmdpbmUudjEuQ2FsbEVycm9yLkZhY3RzRW50cnkSDQoFcmV0cnkYBCABKAgaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj4KCFByb2dyZXNzEg0KBXBoYXNlGAEgASgJEhAKCGZyYWN0aW9uGAIgASgBEhEKCWVzdGltYXRlZBgDIAEoCCJMCgtPYmplY3RTdGFydBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSDwoHcmVwbGFjZRgEIAEoCCIbCglPYmplY3RFbmQSDgoGZGlnZXN0GAEgASgMIjkKDFB1YmxpY09iamVjdBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEg8KB2NvbnRlbnQYAyABKAwieAoIS2V5RW50cnkSDgoGa2V5X2lkGAEgASgJEhAKCGVwb2NoX2lkGAIgASgJEiQKBnBhcmFtcxgDIAEoDjIULmttcy52MS5GaGVQYXJhbWV0ZXISJAoGcmVzdWx0GAQgASgLMhQua21zLnYxLktleUdlblJlc3VsdCJSCghDcnNFbnRyeRIOCgZjcnNfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSJAoGcmVzdWx0GAMgASgLMhQua21zLnYxLkNyc0dlblJlc3VsdCL2AQoKRW5naW5lSW5mbxIPCgd2ZXJzaW9uGAEgASgJEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEhwKFGF1dGhvcml6YXRpb25fcG9saWN5GAMgASgJEg8KB2FkZHJlc3MYBCABKAwSGAoQdmVyaWZpY2F0aW9uX2tleRgFIAEoDBIxChBpZGVudGl0eV9vYmplY3RzGAYgAygLMhcuZW5naW5lLnYxLlB1YmxpY09iamVjdBIhCgRrZXlzGAcgAygLMhMuZW5naW5lLnYxLktleUVudHJ5EiAKA2NycxgIIAMoCzITLmVuZ2luZS52MS5DcnNFbnRyeSLhAQoMRW5naW5lU3RhdHVzEhEKCXVwdGltZV9tcxgBIAEoBBIWCg5yZXNpZGVudF9ieXRlcxgCIAEoBBIXCg9jYWxsc19pbl9mbGlnaHQYAyABKA0SEgoKZ2VuZXJhdGluZxgEIAEoCRIUCgxzY3JpcHRfYnl0ZXMYBSABKAQSEwoLY3B1X3VzZXJfdXMYBiABKAQSFQoNY3B1X3N5c3RlbV91cxgHIAEoBBIXCg9mYWlsZWRfcmVuZXdhbHMYCCABKA0SHgoWY2VydGlmaWNhdGVfZXhwaXJlc19tcxgJIAEoBCJICgpLZXlHZW5DYWxsEg8KB3JlcXVlc3QYASABKAwSFwoPcHJlcHJvY19yZXF1ZXN0GAIgASgMEhAKCGluc2VjdXJlGAMgASgIIi8KCkNyc0dlbkNhbGwSDwoHcmVxdWVzdBgBIAEoDBIQCghpbnNlY3VyZRgCIAEoCCIbCgpBdHRlc3RDYWxsEg0KBW5vbmNlGAEgASgMIo8BCgxBdHRlc3RSZXN1bHQSEAoIZG9jdW1lbnQYASABKAwSDwoHbmV0d29yaxgCIAEoCRIWCg5jaGFydGVyX2RpZ2VzdBgDIAEoDBINCgVwYXJ0eRgEIAEoDRIPCgdhZGRyZXNzGAUgASgMEg8KB3JlbGVhc2UYBiABKAkSEwoLaW5jYXJuYXRpb24YByABKAQiMQoQR292ZXJuYW5jZU9iamVjdBIMCgRraW5kGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiYwoNUHJvcG9zYWxTdGF0ZRIOCgZkaWdlc3QYASABKAwSDAoEa2luZBgCIAEoCRISCgpzaWduYXR1cmVzGAMgASgNEg4KBm5lZWRlZBgEIAEoDRIQCghpbl9mb3JjZRgFIAEoCCK5AQoPR292ZXJuYW5jZVN0YXRlEg8KB2NoYXJ0ZXIYASABKAwSDgoGcmVjb3JkGAIgASgMEhAKCHJlbGVhc2VzGAMgASgMEhgKEHBlbmRpbmdfcmVsZWFzZXMYBCABKAwSFwoPcGVuZGluZ19mcm9tX21zGAUgASgEEisKCXByb3Bvc2FscxgGIAMoCzIYLmVuZ2luZS52MS5Qcm9wb3NhbFN0YXRlEhMKC2luY2FybmF0aW9uGAcgASgEIiwKDEFwcHJvdmFsQ2FsbBIMCgRraW5kGAEgASgJEg4KBmRpZ2VzdBgCIAEoDCKpAQoJUGVlclN0YXRlEgwKBHJvbGUYASABKAkSDQoFcGFydHkYAiABKA0SEQoJcmVhY2hhYmxlGAMgASgIEhAKCGF0dGVzdGVkGAQgASgIEg8KB3JlbGVhc2UYBSABKAkSEgoKZXhwaXJlc19tcxgGIAEoBBIPCgdza2V3X21zGAcgASgDEhQKDGxhc3Rfc2Vlbl9tcxgIIAEoBBIOCgZyZWFzb24YCSABKAkiMAoJUGVlclRhYmxlEiMKBXBlZXJzGAEgAygLMhQuZW5naW5lLnYxLlBlZXJTdGF0ZWIGcHJvdG8z", [file_kms]);
+  fileDesc("CgxlbmdpbmUucHJvdG8SCWVuZ2luZS52MSJHCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEgwKBHJvbGUYAyABKAkiHAoIQ2FsbEhlYWQSEAoIZXZpZGVuY2UYASABKAwilwEKCUNhbGxFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoFZmFjdHMYAyADKAsyHy5lbmdpbmUudjEuQ2FsbEVycm9yLkZhY3RzRW50cnkSDQoFcmV0cnkYBCABKAgaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj4KCFByb2dyZXNzEg0KBXBoYXNlGAEgASgJEhAKCGZyYWN0aW9uGAIgASgBEhEKCWVzdGltYXRlZBgDIAEoCCJMCgtPYmplY3RTdGFydBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSDwoHcmVwbGFjZRgEIAEoCCIbCglPYmplY3RFbmQSDgoGZGlnZXN0GAEgASgMIjkKDFB1YmxpY09iamVjdBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEg8KB2NvbnRlbnQYAyABKAwijAEKCEtleUVudHJ5Eg4KBmtleV9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIkCgZwYXJhbXMYAyABKA4yFC5rbXMudjEuRmhlUGFyYW1ldGVyEiQKBnJlc3VsdBgEIAEoCzIULmttcy52MS5LZXlHZW5SZXN1bHQSEgoKcHJvdmVuYW5jZRgFIAEoCSJSCghDcnNFbnRyeRIOCgZjcnNfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSJAoGcmVzdWx0GAMgASgLMhQua21zLnYxLkNyc0dlblJlc3VsdCKjAgoKRW5naW5lSW5mbxIPCgd2ZXJzaW9uGAEgASgJEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEhwKFGF1dGhvcml6YXRpb25fcG9saWN5GAMgASgJEg8KB2FkZHJlc3MYBCABKAwSGAoQdmVyaWZpY2F0aW9uX2tleRgFIAEoDBIxChBpZGVudGl0eV9vYmplY3RzGAYgAygLMhcuZW5naW5lLnYxLlB1YmxpY09iamVjdBIhCgRrZXlzGAcgAygLMhMuZW5naW5lLnYxLktleUVudHJ5EiAKA2NycxgIIAMoCzITLmVuZ2luZS52MS5DcnNFbnRyeRIrCgl0aHJlc2hvbGQYCSABKAsyGC5lbmdpbmUudjEuVGhyZXNob2xkSW5mbyI/CgtDb250ZXh0Tm9kZRINCgVwYXJ0eRgBIAEoDRIPCgdhZGRyZXNzGAIgASgMEhAKCGVuZHBvaW50GAMgASgJImsKDENvbnRleHRFbnRyeRISCgpjb250ZXh0X2lkGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIlCgVub2RlcxgDIAMoCzIWLmVuZ2luZS52MS5Db250ZXh0Tm9kZRINCgVwYXJ0eRgEIAEoDSIyCgpFcG9jaEVudHJ5EhIKCmNvbnRleHRfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkigQEKDVRocmVzaG9sZEluZm8SDQoFcGFydHkYASABKA0SKQoIY29udGV4dHMYAiADKAsyFy5lbmdpbmUudjEuQ29udGV4dEVudHJ5EiUKBmVwb2NocxgDIAMoCzIVLmVuZ2luZS52MS5FcG9jaEVudHJ5Eg8KB3NldHRsZWQYBCABKAgiigIKDEVuZ2luZVN0YXR1cxIRCgl1cHRpbWVfbXMYASABKAQSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQSFwoPY2FsbHNfaW5fZmxpZ2h0GAMgASgNEhIKCmdlbmVyYXRpbmcYBCABKAkSFAoMc2NyaXB0X2J5dGVzGAUgASgEEhMKC2NwdV91c2VyX3VzGAYgASgEEhUKDWNwdV9zeXN0ZW1fdXMYByABKAQSFwoPZmFpbGVkX3JlbmV3YWxzGAggASgNEh4KFmNlcnRpZmljYXRlX2V4cGlyZXNfbXMYCSABKAQSJwoGcXVvcnVtGAogASgLMhcuZW5naW5lLnYxLlF1b3J1bVN0YXR1cyL1AQoMUXVvcnVtU3RhdHVzEg8KB3BlbmRpbmcYASABKAQSEgoKcmVtZW1iZXJlZBgCIAEoBBIZChFrZXB0X3NoYXJlc19ieXRlcxgDIAEoBBIPCgd1bmtub3duGAQgASgEEhMKC2ZyYW1lc19zZW50GAUgASgEEhIKCmJ5dGVzX3NlbnQYBiABKAQSDwoHZHJvcHBlZBgHIAEoBBIaChJwdWJsaWNfZGVjcnlwdGlvbnMYCCABKAQSGAoQdXNlcl9kZWNyeXB0aW9ucxgJIAEoBBIkCgVtYXNrcxgKIAMoCzIVLmVuZ2luZS52MS5FcG9jaE1hc2tzIkIKCkVwb2NoTWFza3MSEgoKY29udGV4dF9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIOCgZibG9ja3MYAyABKAQiSAoKS2V5R2VuQ2FsbBIPCgdyZXF1ZXN0GAEgASgMEhcKD3ByZXByb2NfcmVxdWVzdBgCIAEoDBIQCghpbnNlY3VyZRgDIAEoCCIvCgpDcnNHZW5DYWxsEg8KB3JlcXVlc3QYASABKAwSEAoIaW5zZWN1cmUYAiABKAgiGwoKQXR0ZXN0Q2FsbBINCgVub25jZRgBIAEoDCKPAQoMQXR0ZXN0UmVzdWx0EhAKCGRvY3VtZW50GAEgASgMEg8KB25ldHdvcmsYAiABKAkSFgoOY2hhcnRlcl9kaWdlc3QYAyABKAwSDQoFcGFydHkYBCABKA0SDwoHYWRkcmVzcxgFIAEoDBIPCgdyZWxlYXNlGAYgASgJEhMKC2luY2FybmF0aW9uGAcgASgEIjEKEEdvdmVybmFuY2VPYmplY3QSDAoEa2luZBgBIAEoCRIPCgdjb250ZW50GAIgASgMImMKDVByb3Bvc2FsU3RhdGUSDgoGZGlnZXN0GAEgASgMEgwKBGtpbmQYAiABKAkSEgoKc2lnbmF0dXJlcxgDIAEoDRIOCgZuZWVkZWQYBCABKA0SEAoIaW5fZm9yY2UYBSABKAgiuQEKD0dvdmVybmFuY2VTdGF0ZRIPCgdjaGFydGVyGAEgASgMEg4KBnJlY29yZBgCIAEoDBIQCghyZWxlYXNlcxgDIAEoDBIYChBwZW5kaW5nX3JlbGVhc2VzGAQgASgMEhcKD3BlbmRpbmdfZnJvbV9tcxgFIAEoBBIrCglwcm9wb3NhbHMYBiADKAsyGC5lbmdpbmUudjEuUHJvcG9zYWxTdGF0ZRITCgtpbmNhcm5hdGlvbhgHIAEoBCIsCgxBcHByb3ZhbENhbGwSDAoEa2luZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi4gEKCVBlZXJTdGF0ZRIMCgRyb2xlGAEgASgJEg0KBXBhcnR5GAIgASgNEhEKCXJlYWNoYWJsZRgDIAEoCBIQCghhdHRlc3RlZBgEIAEoCBIPCgdyZWxlYXNlGAUgASgJEhIKCmV4cGlyZXNfbXMYBiABKAQSDwoHc2tld19tcxgHIAEoAxIUCgxsYXN0X3NlZW5fbXMYCCABKAQSDgoGcmVhc29uGAkgASgJEiUKBmZhdWx0cxgKIAMoCzIVLmVuZ2luZS52MS5GYXVsdENvdW50EhAKCGVuZHBvaW50GAsgASgJIikKCkZhdWx0Q291bnQSDAoEa2luZBgBIAEoCRINCgVjb3VudBgCIAEoBCIwCglQZWVyVGFibGUSIwoFcGVlcnMYASADKAsyFC5lbmdpbmUudjEuUGVlclN0YXRlIh8KCVJlYWNoQ2FsbBISCgpjb250ZXh0X2lkGAEgASgJImMKClBhcnR5UmVhY2gSDQoFcGFydHkYASABKA0SEAoIZW5kcG9pbnQYAiABKAkSEQoJcmVhY2hhYmxlGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKA0SDQoFZXJyb3IYBSABKAkiNQoLUmVhY2hSZXN1bHQSJgoHcGFydGllcxgBIAMoCzIVLmVuZ2luZS52MS5QYXJ0eVJlYWNoYgZwcm90bzM", [file_kms]);
 
 /**
  * Describes the message engine.v1.Hello.
@@ -85,79 +85,149 @@ export const EngineInfoSchema = /*@__PURE__*/
   messageDesc(file_engine, 9);
 
 /**
+ * Describes the message engine.v1.ContextNode.
+ * Use `create(ContextNodeSchema)` to create a new message.
+ */
+export const ContextNodeSchema = /*@__PURE__*/
+  messageDesc(file_engine, 10);
+
+/**
+ * Describes the message engine.v1.ContextEntry.
+ * Use `create(ContextEntrySchema)` to create a new message.
+ */
+export const ContextEntrySchema = /*@__PURE__*/
+  messageDesc(file_engine, 11);
+
+/**
+ * Describes the message engine.v1.EpochEntry.
+ * Use `create(EpochEntrySchema)` to create a new message.
+ */
+export const EpochEntrySchema = /*@__PURE__*/
+  messageDesc(file_engine, 12);
+
+/**
+ * Describes the message engine.v1.ThresholdInfo.
+ * Use `create(ThresholdInfoSchema)` to create a new message.
+ */
+export const ThresholdInfoSchema = /*@__PURE__*/
+  messageDesc(file_engine, 13);
+
+/**
  * Describes the message engine.v1.EngineStatus.
  * Use `create(EngineStatusSchema)` to create a new message.
  */
 export const EngineStatusSchema = /*@__PURE__*/
-  messageDesc(file_engine, 10);
+  messageDesc(file_engine, 14);
+
+/**
+ * Describes the message engine.v1.QuorumStatus.
+ * Use `create(QuorumStatusSchema)` to create a new message.
+ */
+export const QuorumStatusSchema = /*@__PURE__*/
+  messageDesc(file_engine, 15);
+
+/**
+ * Describes the message engine.v1.EpochMasks.
+ * Use `create(EpochMasksSchema)` to create a new message.
+ */
+export const EpochMasksSchema = /*@__PURE__*/
+  messageDesc(file_engine, 16);
 
 /**
  * Describes the message engine.v1.KeyGenCall.
  * Use `create(KeyGenCallSchema)` to create a new message.
  */
 export const KeyGenCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 11);
+  messageDesc(file_engine, 17);
 
 /**
  * Describes the message engine.v1.CrsGenCall.
  * Use `create(CrsGenCallSchema)` to create a new message.
  */
 export const CrsGenCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 12);
+  messageDesc(file_engine, 18);
 
 /**
  * Describes the message engine.v1.AttestCall.
  * Use `create(AttestCallSchema)` to create a new message.
  */
 export const AttestCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 13);
+  messageDesc(file_engine, 19);
 
 /**
  * Describes the message engine.v1.AttestResult.
  * Use `create(AttestResultSchema)` to create a new message.
  */
 export const AttestResultSchema = /*@__PURE__*/
-  messageDesc(file_engine, 14);
+  messageDesc(file_engine, 20);
 
 /**
  * Describes the message engine.v1.GovernanceObject.
  * Use `create(GovernanceObjectSchema)` to create a new message.
  */
 export const GovernanceObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 15);
+  messageDesc(file_engine, 21);
 
 /**
  * Describes the message engine.v1.ProposalState.
  * Use `create(ProposalStateSchema)` to create a new message.
  */
 export const ProposalStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 16);
+  messageDesc(file_engine, 22);
 
 /**
  * Describes the message engine.v1.GovernanceState.
  * Use `create(GovernanceStateSchema)` to create a new message.
  */
 export const GovernanceStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 17);
+  messageDesc(file_engine, 23);
 
 /**
  * Describes the message engine.v1.ApprovalCall.
  * Use `create(ApprovalCallSchema)` to create a new message.
  */
 export const ApprovalCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 18);
+  messageDesc(file_engine, 24);
 
 /**
  * Describes the message engine.v1.PeerState.
  * Use `create(PeerStateSchema)` to create a new message.
  */
 export const PeerStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 19);
+  messageDesc(file_engine, 25);
+
+/**
+ * Describes the message engine.v1.FaultCount.
+ * Use `create(FaultCountSchema)` to create a new message.
+ */
+export const FaultCountSchema = /*@__PURE__*/
+  messageDesc(file_engine, 26);
 
 /**
  * Describes the message engine.v1.PeerTable.
  * Use `create(PeerTableSchema)` to create a new message.
  */
 export const PeerTableSchema = /*@__PURE__*/
-  messageDesc(file_engine, 20);
+  messageDesc(file_engine, 27);
+
+/**
+ * Describes the message engine.v1.ReachCall.
+ * Use `create(ReachCallSchema)` to create a new message.
+ */
+export const ReachCallSchema = /*@__PURE__*/
+  messageDesc(file_engine, 28);
+
+/**
+ * Describes the message engine.v1.PartyReach.
+ * Use `create(PartyReachSchema)` to create a new message.
+ */
+export const PartyReachSchema = /*@__PURE__*/
+  messageDesc(file_engine, 29);
+
+/**
+ * Describes the message engine.v1.ReachResult.
+ * Use `create(ReachResultSchema)` to create a new message.
+ */
+export const ReachResultSchema = /*@__PURE__*/
+  messageDesc(file_engine, 30);
 

@@ -89,14 +89,7 @@ t.test('developer mode needs a developer root, and nothing else may name one', a
 });
 
 t.test('published sections that belong to parts not built yet are refused by name', async (t) => {
-  for (const section of [
-    'threshold',
-    'aws',
-    'backup_vault',
-    'keychain',
-    'enclave_bootstrap',
-    'private_vault.keychain',
-  ]) {
+  for (const section of ['aws', 'backup_vault', 'keychain', 'enclave_bootstrap', 'private_vault.keychain']) {
     t.throws(
       () => parse(`[${section}]\nx = 1`),
       { message: new RegExp(`${section}: .*not available in this release`) },
@@ -107,6 +100,15 @@ t.test('published sections that belong to parts not built yet are refused by nam
     message: /S3 is not available in this release; use file/,
   });
   t.throws(() => parse('[telemetry]\ntracing_endpoint = "http://x"'), { message: /tracing is not available/ });
+});
+
+t.test('the quorum is no setting of the operator, and only developer programs lie', async (t) => {
+  t.match(parse('[threshold]\nlisten_port = 50101').threshold, { listen_address: '127.0.0.1', listen_port: 50_101 });
+  t.equal(parse('').threshold, undefined, 'centralized without the section');
+  t.throws(() => parse('[threshold]\nmy_id = 1'), { message: /the number of this party stands in its charter/ });
+  t.throws(() => parse('[threshold]\ndeveloper_lie = true'), {
+    message: /developer_lie: needs developer_mode = true/,
+  });
 });
 
 t.test('a listener that other machines reach needs allow_plaintext_clients', async (t) => {
