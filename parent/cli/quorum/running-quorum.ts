@@ -1,0 +1,72 @@
+/**
+ * What a developer quorum is asked to be and what it is once it runs: n parties, each an engine and a Core, under one
+ * supervisor and in one state folder. Nothing here is secret.
+ */
+import type { LogLevel } from '../../../common/log.ts';
+import type { NodeFile } from '../supervise/node-file.ts';
+
+/** Numbers of parties that a quorum may have: 3t + 1. */
+export const PARTY_COUNTS = [4, 7, 10, 13] as const;
+
+/** Bases of the ports; 0 = any free ones. Party i: clients +100 (i − 1), mesh +100 (i − 1), operations +100 (i − 1). */
+export interface QuorumPorts {
+  readonly clientPort: number;
+  readonly meshPort: number;
+  readonly opsPort: number;
+  /** One port for the public material of all parties. */
+  readonly publicPort: number;
+}
+
+/** What `arca dev --parties` was asked for. */
+export interface DeveloperQuorumOptions extends QuorumPorts {
+  readonly dir: string;
+  /** One of {@link PARTY_COUNTS}. */
+  readonly parties: number;
+  readonly params: NodeFile['params'];
+  readonly reset: boolean;
+  /** Takes free ports where the wanted ones are taken. */
+  readonly anyPorts: boolean;
+  readonly logLevel: LogLevel;
+  readonly treatV0ExtraDataAsEmpty: boolean;
+  /** Parties that send wrong shares: shows that the others do not mind. */
+  readonly lyingParties?: readonly number[] | undefined;
+  /** How long certificates of the attesters live; three hours unless a test wants to see renewals. */
+  readonly leafLifeMs?: number | undefined;
+  /**
+   * Where the other parties are told to find the mesh of `party`, which listens on `port` of 127.0.0.1: `host:port`. A test
+   * puts a bad network in between.
+   */
+  readonly meshEndpoint?: ((party: number, port: number) => string | Promise<string>) | undefined;
+}
+
+/** One party of a quorum that runs. */
+export interface RunningParty {
+  readonly party: number;
+  /** Its own state folder, below that of the quorum: every command takes it with `--dir`. */
+  readonly dir: string;
+  readonly node: NodeFile;
+  /** Where its mesh listens. */
+  readonly meshPort: number;
+  /** Process ids by name (`engine`, `core`), of those running now. */
+  pids(): Readonly<Record<string, number>>;
+}
+
+/** A quorum whose parties are all ready. */
+export interface RunningQuorum {
+  /** Absolute path of the state folder. */
+  readonly dir: string;
+  /** t of 3t + 1: how many parties may fail. */
+  readonly threshold: number;
+  /** Ascending by number. */
+  readonly parties: readonly RunningParty[];
+  readonly readyMs: number;
+  /** What is to be said of the end of its release; empty until two weeks before. */
+  readonly releaseWarnings: readonly string[];
+  /** Takes both processes of a party down, at once if `hard`; they stay down until {@link startParty}. */
+  stopParty(party: number, hard?: boolean): Promise<void>;
+  /** Starts a party that was taken down and returns when its Core serves again. */
+  startParty(party: number): Promise<void>;
+  /** Stops all; may be called twice. */
+  stop(): Promise<void>;
+  kill(): void;
+}
