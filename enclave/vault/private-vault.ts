@@ -1,8 +1,8 @@
 /**
  * The engine's private objects: which kinds there are, where they lie, and that each is what its name says.
  *
- * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `FhePrivateKey/<epoch>/<id>`,
- * `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
+ * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `Context/<id>`, `EpochData/<epoch>`,
+ * `FhePrivateKey/<epoch>/<id>`, `FheKeyInfo/<epoch>/<id>`, `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
  * Contents are secret. Formats: docs/formats/private-objects.md; paths: kms-service.md section 6.3.
  */
 import { isKmsError, KmsError } from '../../common/errors.ts';
@@ -11,10 +11,13 @@ import { parseRequestId, type RequestId } from '../../wire/ids.ts';
 import type { Keychain } from './keychain.ts';
 
 /** Kinds of private objects that belong to the node. */
-const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance'] as const;
+const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Context', 'EpochData'] as const;
 /** Kinds of private objects that belong to an epoch. */
-const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'DecompressionKeyInfo', 'CrsInfo'] as const;
+const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'FheKeyInfo', 'DecompressionKeyInfo', 'CrsInfo'] as const;
 const KNOWN_TYPES: ReadonlySet<string> = new Set([...NODE_TYPES, ...EPOCH_SCOPED_TYPES]);
+
+/** A kind of private object that belongs to the node. */
+export type NodeType = (typeof NODE_TYPES)[number];
 
 /** A kind of private object that belongs to an epoch. */
 export type EpochScopedType = (typeof EPOCH_SCOPED_TYPES)[number];
@@ -23,7 +26,7 @@ export type EpochScopedType = (typeof EPOCH_SCOPED_TYPES)[number];
 export type EpochScopedPath = readonly [EpochScopedType, epochId: RequestId, id: RequestId];
 
 /** Where a private object lies. */
-export type PrivatePath = readonly [(typeof NODE_TYPES)[number], RequestId] | EpochScopedPath;
+export type PrivatePath = readonly [NodeType, RequestId] | EpochScopedPath;
 
 /** Private objects over a storage back end and a keychain. */
 export class PrivateVault {
@@ -92,6 +95,20 @@ export class PrivateVault {
       }
     }
     return found;
+  }
+
+  /**
+   * Lists the ids of all objects of a kind that belongs to the node.
+   *
+   * @throws KmsError `STATE_INVALID` naming what does not belong there.
+   */
+  async listNode(type: NodeType): Promise<RequestId[]> {
+    return (await this.#storage.list([type])).map((id) => parseName(id, [type, id]));
+  }
+
+  /** Removes an object. Returns whether there was one. */
+  async delete(path: PrivatePath): Promise<boolean> {
+    return await this.#storage.delete(path);
   }
 
   /** Returns whether the vault holds an object of any kind. */
