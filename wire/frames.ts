@@ -264,7 +264,7 @@ function isKind(kind: number): kind is FrameKind {
 }
 
 function isMethod(method: number): method is EngineMethod {
-  return method >= ENGINE_METHOD.describe && method <= ENGINE_METHOD.peers;
+  return method >= ENGINE_METHOD.describe && method <= ENGINE_METHOD.bandwidth;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

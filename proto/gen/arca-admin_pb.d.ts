@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AttestCallSchema, AttestResultSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema } from "./engine_pb.js";
+import type { AttestCallSchema, AttestResultSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumStatus, ThresholdInfo } from "./engine_pb.js";
 
 /**
  * Describes the file arca-admin.proto.
@@ -37,6 +37,39 @@ export declare type ListPeersRequest = Message<"arca.v1.ListPeersRequest"> & {
  * Use `create(ListPeersRequestSchema)` to create a new message.
  */
 export declare const ListPeersRequestSchema: GenMessage<ListPeersRequest>;
+
+/**
+ * @generated from message arca.v1.GetQuorumRequest
+ */
+export declare type GetQuorumRequest = Message<"arca.v1.GetQuorumRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.GetQuorumRequest.
+ * Use `create(GetQuorumRequestSchema)` to create a new message.
+ */
+export declare const GetQuorumRequestSchema: GenMessage<GetQuorumRequest>;
+
+/**
+ * @generated from message arca.v1.QuorumState
+ */
+export declare type QuorumState = Message<"arca.v1.QuorumState"> & {
+  /**
+   * @generated from field: engine.v1.ThresholdInfo threshold = 1;
+   */
+  threshold?: ThresholdInfo | undefined;
+
+  /**
+   * @generated from field: engine.v1.QuorumStatus status = 2;
+   */
+  status?: QuorumStatus | undefined;
+};
+
+/**
+ * Describes the message arca.v1.QuorumState.
+ * Use `create(QuorumStateSchema)` to create a new message.
+ */
+export declare const QuorumStateSchema: GenMessage<QuorumState>;
 
 /**
  * @generated from service arca.v1.AdminService
@@ -81,6 +114,16 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ListPeersRequestSchema;
     output: typeof PeerTableSchema;
+  },
+  /**
+   * Contexts, epochs and counters of a threshold node; UNIMPLEMENTED on a centralized one.
+   *
+   * @generated from rpc arca.v1.AdminService.GetQuorum
+   */
+  getQuorum: {
+    methodKind: "unary";
+    input: typeof GetQuorumRequestSchema;
+    output: typeof QuorumStateSchema;
   },
 }>;
 

@@ -4,11 +4,19 @@
  * The engine decides on everything signed; the Core hands it on as it came. Nothing here is secret.
  */
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
-import { AdminService, GetGovernanceRequestSchema, ListPeersRequestSchema } from '../../../proto/gen/arca-admin_pb.js';
+import {
+  AdminService,
+  GetGovernanceRequestSchema,
+  GetQuorumRequestSchema,
+  ListPeersRequestSchema,
+  QuorumStateSchema,
+} from '../../../proto/gen/arca-admin_pb.js';
 import {
   AttestCallSchema,
   AttestResultSchema,
+  EngineStatusSchema,
   GovernanceObjectSchema,
   type GovernanceState,
   GovernanceStateSchema,
@@ -68,6 +76,14 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
       if (engine.state === 'disconnected' && own.length > 0) return peerTable(own);
       const answer = await engine.call(ENGINE_METHOD.peers, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
       return peerTable([...fromBinary(PeerTableSchema, answer).peers, ...own]);
+    },
+    async GetQuorum(body, { signal }) {
+      decodeControl(GetQuorumRequestSchema, body);
+      const answer = await engine.call(ENGINE_METHOD.status, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
+      const { threshold } = engine.info() ?? {};
+      if (!threshold) throw new KmsError('UNIMPLEMENTED', 'a centralized node is part of no quorum');
+      const { quorum } = fromBinary(EngineStatusSchema, answer);
+      return toBinary(QuorumStateSchema, create(QuorumStateSchema, { threshold, ...(quorum && { status: quorum }) }));
     },
   };
   return new Map(

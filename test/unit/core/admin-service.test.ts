@@ -99,7 +99,7 @@ t.test("fails with the engine's own word", async (t) => {
 
 t.test('refuses what is no request of the service', async (t) => {
   const { client } = await start(t);
-  for (const rpc of ['GetAttestation', 'GetGovernance', 'PutGovernance', 'ListPeers']) {
+  for (const rpc of ['GetAttestation', 'GetGovernance', 'PutGovernance', 'ListPeers', 'GetQuorum']) {
     await t.rejects(
       client.callRaw(`/arca.v1.AdminService/${rpc}`, Uint8Array.of(0xff, 0xff)),
       { name: 'GrpcError', status: 3 },

@@ -92,6 +92,13 @@ t.test('a call carries method, head and body', async (t) => {
   t.pass('1 property');
 });
 
+t.test('every method of the table is understood, and no number beyond it', async (t) => {
+  const numbers = Object.values(ENGINE_METHOD);
+  const call = (method: number): Uint8Array => Uint8Array.of(method, 0, 0, 0, 0, 0);
+  for (const method of numbers) t.equal(parseCallPayload(call(method)).method, method, `method ${method}`);
+  t.throws(() => parseCallPayload(call(Math.max(...numbers) + 1)), { code: 'REQUEST_INVALID' });
+});
+
 t.test('a call whose head does not fit, or of an unknown method, is refused', async (t) => {
   const prefix = (method: number, headBytes: number): Uint8Array => {
     const bytes = Buffer.alloc(10);
