@@ -111,10 +111,12 @@ export interface PeerNetwork {
    *
    * A meeting that has ended may be held again: every call is a meeting of its own, told apart by fresh nonces.
    *
+   * @returns SHA-256 over the nonces of all parties in their order: the same at all parties that have told the truth and
+   *   did not start again meanwhile, and of no meeting before. No more is promised: a session under it must hold alone.
    * @throws KmsError `REQUEST_INVALID` for a bad meeting, `ALREADY_EXISTS` while one of this kind and id is under way
    *   here, `ABORTED` when a party means something else, `UNAVAILABLE` naming who is missing, `CANCELLED` by the signal.
    */
-  meet(meeting: Meeting, signal: AbortSignal): Promise<void>;
+  meet(meeting: Meeting, signal: AbortSignal): Promise<Uint8Array>;
   /** Tries all given parties at once, 2 s at most, over the connections that stand. This engine is left out. */
   reach(parties: readonly number[], signal: AbortSignal): Promise<readonly PartyReach[]>;
   /**
