@@ -6,12 +6,13 @@
  * module all the same, whose documents show a measurement that nobody trusts.
  */
 import { relative } from 'node:path';
+import type { DeveloperRootKey } from '../../../attestation/developer/chain.ts';
 import { type MeasuredProgram, measurePrograms } from '../../../attestation/developer/measure-program.ts';
 import { type SoftwareDevice, softwareDevice } from '../../../attestation/developer/software-device.ts';
 import { type Clock, systemClock } from '../../../common/clock.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { packagePath } from '../framework/package-files.ts';
-import { ensureDeveloperRelease } from './developer-release.ts';
+import { ensureDeveloperRelease, type MeasuredRoles } from './developer-release.ts';
 import { openDeveloperTrust, trustPaths } from './developer-trust.ts';
 
 /** What becomes of a child's module, for the log. */
@@ -42,14 +43,35 @@ export type DeviceMaker = () => Pick<SoftwareDevice, 'serve'>;
 export async function prepareDevices(options: DevicesOptions): Promise<ReadonlyMap<string, DeviceMaker>> {
   const { config, programs, onEvent, clock = systemClock, leafLifeMs } = options;
   const paths = trustPaths(config);
+  const [trust, measured] = await Promise.all([openDeveloperTrust(paths, clock), measureFiles(programs, clock)]);
+  await ensureDeveloperRelease(paths.releases, trust, measuredRoles(measured), clock);
+  const { root, instanceId } = trust;
+  return deviceMakers({ root, instanceId, programs, measured, onEvent, clock, leafLifeMs });
+}
+
+/** Measures the programs that are about to start. */
+export function measureFiles(programs: DevicesOptions['programs'], clock: Clock): Promise<readonly MeasuredProgram[]> {
   const packageRoot = packagePath('.');
   const entries = programs.map(({ file }) => relative(packageRoot, file));
-  const [trust, measured] = await Promise.all([
-    openDeveloperTrust(paths, clock),
-    measurePrograms({ entries, nodePath: process.execPath, packageRoot, clock }),
-  ]);
-  await ensureDeveloperRelease(paths.releases, trust, new Map(measured.map(({ role, pcrs }) => [role, pcrs])), clock);
-  const { root, instanceId } = trust;
+  return measurePrograms({ entries, nodePath: process.execPath, packageRoot, clock });
+}
+
+/** Returns what a release set has to trust for these programs to be accepted. */
+export function measuredRoles(measured: readonly MeasuredProgram[]): MeasuredRoles {
+  return new Map(measured.map(({ role, pcrs }) => [role, pcrs]));
+}
+
+/** What the modules of one party's processes are made from. */
+export interface MakersOptions extends Omit<DevicesOptions, 'config'> {
+  readonly root: DeveloperRootKey;
+  readonly instanceId: string;
+  /** One for each program, in order. */
+  readonly measured: readonly MeasuredProgram[];
+}
+
+/** Returns what makes a fresh module for each program, by its name. */
+export function deviceMakers(options: MakersOptions): ReadonlyMap<string, DeviceMaker> {
+  const { root, instanceId, programs, measured, onEvent, clock = systemClock, leafLifeMs } = options;
   const maker = (name: string, program: MeasuredProgram): DeviceMaker => {
     const onChanged = (files: readonly string[]): void => onEvent({ event: 'attestation.files-changed', name, files });
     const onFault = (error: unknown): void => {

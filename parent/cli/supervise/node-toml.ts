@@ -19,6 +19,19 @@ export interface DeveloperSettings {
   readonly opsPort: number;
   readonly logLevel: LogLevel;
   readonly treatV0ExtraDataAsEmpty: boolean;
+  /** Absent for a node that is all there is of its network. */
+  readonly party?: PartySettings | undefined;
+}
+
+/** What makes a node one party of a quorum. */
+export interface PartySettings {
+  /** 1-based number. */
+  readonly number: number;
+  readonly meshPort: number;
+  /** Sends wrong shares. */
+  readonly lies: boolean;
+  /** Folder of root and governance key, which all parties have in common. */
+  readonly trustFolder: string;
 }
 
 const HEADER = `# Written by 'arca dev' at each start: edits are lost.
@@ -29,8 +42,10 @@ const HEADER = `# Written by 'arca dev' at each start: edits are lost.
 
 /** Returns the TOML text of a developer node's configuration. */
 export function developerConfig(settings: DeveloperSettings): string {
-  const { dir } = settings;
-  const governance = (name: string): string => join(dir, STATE_FILES.governance, name);
+  const { dir, party } = settings;
+  const ownFolder = join(dir, STATE_FILES.governance);
+  const trustFolder = party?.trustFolder ?? ownFolder;
+  const suffix = party === undefined ? '' : `-p${party.number}`;
   const config = {
     developer_mode: true,
     service: {
@@ -43,17 +58,20 @@ export function developerConfig(settings: DeveloperSettings): string {
       treat_v0_extra_data_as_empty: settings.treatV0ExtraDataAsEmpty,
     },
     attestation: {
-      charter_path: governance('charter.cbor'),
-      record_path: governance('record.cbor'),
-      releases_path: governance('releases.cbor'),
-      developer_root_path: governance(DEVELOPER_ROOT_FILES.certificate),
-      developer_governance_key_path: governance('governance-key.pem'),
+      charter_path: join(ownFolder, 'charter.cbor'),
+      record_path: join(ownFolder, 'record.cbor'),
+      releases_path: join(ownFolder, 'releases.cbor'),
+      developer_root_path: join(trustFolder, DEVELOPER_ROOT_FILES.certificate),
+      developer_governance_key_path: join(trustFolder, 'governance-key.pem'),
     },
-    public_vault: { storage: { file: { path: join(dir, STATE_FILES.publicVault), prefix: 'PUB' } } },
-    private_vault: { storage: { file: { path: join(dir, STATE_FILES.privateVault), prefix: 'PRIV' } } },
+    public_vault: { storage: { file: { path: join(dir, STATE_FILES.publicVault), prefix: `PUB${suffix}` } } },
+    private_vault: { storage: { file: { path: join(dir, STATE_FILES.privateVault), prefix: `PRIV${suffix}` } } },
     public_http: { listen_address: '127.0.0.1', listen_port: settings.publicPort, bucket: 'kms' },
     state: { path: join(dir, STATE_FILES.core) },
     telemetry: { metrics_bind_address: `127.0.0.1:${settings.opsPort}`, log_level: settings.logLevel },
+    ...(party === undefined
+      ? {}
+      : { threshold: { listen_address: '127.0.0.1', listen_port: party.meshPort, developer_lie: party.lies } }),
   };
   return `${HEADER}${stringify(config)}\n`;
 }

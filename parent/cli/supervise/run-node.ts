@@ -2,27 +2,25 @@
  * A whole node under one supervisor: state folder, lock, ports, configuration, engine and core.
  */
 import { dirname, resolve } from 'node:path';
-import { decodeSignedReleaseSet, expiryBanner, releaseWarnings } from '../../../attestation/governance/index.ts';
 import { systemClock } from '../../../common/clock.ts';
 import type { LogLevel } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
-import { packageVersion } from '../../../common/package-version.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { modulePath } from '../framework/package-files.ts';
-import { formatMs } from '../framework/progress.ts';
-import { type ChildProgram, parseLogLine } from './child.ts';
+import type { ChildProgram } from './child.ts';
+import { describeNode, warningsOf } from './describe-node.ts';
 import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
-import { readIfThere } from './developer-trust.ts';
-import { acquireFolderLock, type FolderLock } from './folder-lock.ts';
-import { EngineFacts, type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
+import type { FolderLock } from './folder-lock.ts';
+import { type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
 import { openNodeLog } from './node-log.ts';
+import { nodePrograms, withDevices } from './node-programs.ts';
 import { writeDeveloperConfig } from './node-toml.ts';
 import { choosePorts } from './ports.ts';
+import { describeDeviceEvent, reporter } from './reporter.ts';
 import { prepareSocketPath } from './socket-path.ts';
-import { createStateFolder, requireUsableStateFolder, resetStateFolder, writeFormat } from './state-folder.ts';
-import { describeExit, describeLogLine, type Supervisor, type SupervisorEvent, supervise } from './supervisor.ts';
+import { type Supervisor, supervise } from './supervisor.ts';
+import { takeStateFolder } from './take-state-folder.ts';
 
 /** The FHE parameter sets that keys are made for. */
 export type Params = NodeFile['params'];
@@ -65,7 +63,7 @@ export interface RunningNode {
 export async function startDeveloperNode(options: DeveloperNodeOptions, output: Output): Promise<RunningNode> {
   const startedAt = systemClock.monotonicMs();
   const dir = resolve(options.dir);
-  const lock = await takeStateFolder(dir, options.reset, output);
+  const lock = await takeStateFolder(dir, { reset: options.reset, parties: 1 }, output);
   try {
     const anyPort = { address: '127.0.0.1', fallback: options.anyPorts };
     const [clientPort = 0, publicPort = 0, opsPort = 0] = await choosePorts([
@@ -90,29 +88,9 @@ export async function startConfiguredNode(file: string, params: Params, output: 
   const config = resolve(file);
   const parsed = loadNodeConfig(config, process.env);
   const dir = dirname(parsed.state.path);
-  const lock = await takeStateFolder(dir, false, output);
+  const lock = await takeStateFolder(dir, { reset: false, parties: 1 }, output);
   try {
     return await startProcesses({ dir, file: config, config: parsed, params, lock, startedAt }, output);
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
-}
-
-async function takeStateFolder(dir: string, reset: boolean, output: Output): Promise<FolderLock> {
-  await requireUsableStateFolder(dir);
-  await createStateFolder(dir);
-  const lock = acquireFolderLock(dir);
-  try {
-    // Looked at again under the lock: another process may have made or cleared it meanwhile.
-    const found = await requireUsableStateFolder(dir);
-    if (found.kind !== 'ours') await writeFormat(dir);
-    else if (reset) {
-      await resetStateFolder(dir);
-      output.note(`cleared ${dir}`);
-    }
-    await removeNodeFile(dir);
-    return lock;
   } catch (error) {
     lock.release();
     throw error;
@@ -167,7 +145,7 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   let node: NodeFile;
   try {
     await Promise.race([supervisor.ready, edited.promise]);
-    node = nodeFile(options, engineFacts);
+    node = describeNode(options, engineFacts);
     await writeNodeFile(dir, node);
   } catch (error) {
     await supervisor.stop();
@@ -196,85 +174,12 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   };
 }
 
-/** What is to be said of the release that runs, by the set in the node's files. */
-async function warningsOf({ attestation }: NodeConfig, { release }: NodeFile): Promise<readonly string[]> {
-  const bytes = await readIfThere(attestation.releases_path);
-  if (!bytes) return [];
-  const { body } = decodeSignedReleaseSet(bytes);
-  const nowMs = systemClock.nowMs();
-  return expiryBanner((['engine', 'core'] as const).flatMap((role) => releaseWarnings(body, nowMs, { release, role })));
-}
-
 /** Engine and core; in developer mode with the modules that attest them. */
 async function preparePrograms(
   { file, config, leafLifeMs }: ProcessOptions,
   onEvent: (event: DeviceEvent) => void,
 ): Promise<readonly ChildProgram[]> {
-  const main = config.developer_mode ? 'main-dev' : 'main';
-  const args = ['--config', file];
-  const programs: readonly ChildProgram[] = [
-    { name: 'engine', file: modulePath(`enclave/${main}`), args, readyEvent: 'engine.ready' },
-    { name: 'core', file: modulePath(`parent/core/${main}`), args, readyEvent: 'core.ready' },
-  ];
+  const programs = nodePrograms(config.developer_mode, file);
   if (!config.developer_mode) return programs;
-  const devices = await prepareDevices({ config, programs, onEvent, leafLifeMs });
-  return programs.map((program) => {
-    const device = devices.get(program.name);
-    return device ? { ...program, device } : program;
-  });
-}
-
-function describeDeviceEvent(event: DeviceEvent): string {
-  if (event.event === 'attestation.device-failed') return `the attester of the ${event.name} failed: ${event.why}`;
-  const files = event.files.slice(0, 5).join(', ') + (event.files.length > 5 ? ', …' : '');
-  return `changed since the ${event.name} was measured: ${files}; its peers will refuse it, restart the node`;
-}
-
-/** Returns what tells a person of events; what a child says twice in a row is told once. */
-function reporter(output: Output): (event: SupervisorEvent) => void {
-  const last = new Map<string, string>();
-  return (event) => {
-    switch (event.kind) {
-      case 'crashed':
-        output.warn(
-          `the ${event.name} ended (${describeExit(event.exit)}); started again in ${formatMs(event.retryInMs)}`,
-        );
-        return;
-      case 'ready':
-        output.note(`the ${event.name} is ready again after ${formatMs(event.ms)}`);
-        return;
-      case 'line': {
-        const facts = parseLogLine(event.line);
-        const level = facts?.level;
-        if (facts !== undefined && level !== 'warn' && level !== 'error' && level !== 'fatal') return;
-        const text = describeLogLine(event.line);
-        if (last.get(event.name) !== text) output.warn(`${event.name}: ${text}`);
-        last.set(event.name, text);
-      }
-    }
-  };
-}
-
-function nodeFile({ config, file, params }: ProcessOptions, engineFacts: unknown): NodeFile {
-  const { service, public_http: publicHttp, telemetry } = config;
-  const { prefix } = config.public_vault.storage.file;
-  return {
-    pid: process.pid,
-    clientUrl: `${service.tls ? 'https' : 'http'}://${hostPort(service.listen_address, service.listen_port)}`,
-    publicUrl: `http://${hostPort(publicHttp.listen_address, publicHttp.listen_port)}/${publicHttp.bucket}/${prefix}`,
-    opsUrl: `http://${telemetry.metrics_bind_address}`,
-    params,
-    engineSocket: config.engine.socket_path,
-    ...(service.admin_socket_path === undefined ? {} : { adminSocket: service.admin_socket_path }),
-    configFile: file,
-    startedAt: new Date(systemClock.nowMs()).toISOString(),
-    version: packageVersion(),
-    ...EngineFacts.parse(engineFacts),
-  };
-}
-
-/** A wildcard address is no address to call: the node's own machine answers on loopback. */
-function hostPort(address: string, port: number): string {
-  const host = address === '0.0.0.0' ? '127.0.0.1' : address === '::' ? '::1' : address;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return withDevices(programs, await prepareDevices({ config, programs, onEvent, leafLifeMs }));
 }

@@ -28,8 +28,11 @@ export const STATE_FILES = {
   users: 'users',
   cache: 'cache',
   journal: 'keys.json',
+  quorum: 'quorum.json',
 } as const;
 
+/** Folders of a quorum's parties. */
+const PARTY_FOLDER = /^party-[1-9]\d{0,2}$/;
 const FORMAT_TEMP = `${STATE_FILES.format}.new`;
 /** May stand in a folder whose creation was cut short before anything of value was in it. */
 const CREATION_LEFTOVERS: ReadonlySet<string> = new Set([FORMAT_TEMP, STATE_FILES.lock, `${STATE_FILES.lock}-journal`]);
@@ -148,7 +151,19 @@ export async function resetStateFolder(dir: string): Promise<void> {
   const names = Object.values<string>(STATE_FILES).filter((name) => !kept.has(name));
   const databases = [STATE_FILES.core, STATE_FILES.publicDigests];
   const sqlite = databases.flatMap((name) => ['-wal', '-shm', '-journal'].map((suffix) => `${name}${suffix}`));
-  for (const name of [...names, ...sqlite, `${STATE_FILES.log}.1`]) {
+  const parties = (await readdir(dir)).filter((name) => PARTY_FOLDER.test(name));
+  for (const name of [...names, ...sqlite, `${STATE_FILES.log}.1`, ...parties]) {
     await rm(join(dir, name), { recursive: true, force: true });
   }
+}
+
+/** Returns the state folder of one party within that of its quorum. */
+export function partyFolder(dir: string, party: number): string {
+  return join(dir, `party-${party}`);
+}
+
+/** Returns whether the state of a single node stands in a folder: its vaults, or what they are attested under. */
+export async function holdsNode(dir: string): Promise<boolean> {
+  const names = await readdir(dir);
+  return [STATE_FILES.privateVault, STATE_FILES.publicVault, STATE_FILES.core].some((name) => names.includes(name));
 }

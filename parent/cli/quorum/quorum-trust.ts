@@ -1,0 +1,230 @@
+/**
+ * What the parties of a developer quorum are attested under: one root, one governance key and one release key in the
+ * folder of the quorum, and in each party's own folder its charter and the one record that names them all.
+ *
+ * SECRET in so far as who reads them can pass for this network: the keys. They stay in this process and its files.
+ */
+import { createHash, type KeyObject } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type DeveloperRoot, openDeveloperRoot } from '../../../attestation/developer/developer-root.ts';
+import {
+  type Charter,
+  charterFor,
+  decodeCharter,
+  encodeCharter,
+  encodeSigned,
+  type GovernedRecord,
+  makeCharter,
+  makeRecord,
+  type RecordParty,
+  rawPublicKey,
+  type Signed,
+  signRecord,
+  verifyRecord,
+} from '../../../attestation/governance/index.ts';
+import { equalBytes, toHex } from '../../../common/bytes.ts';
+import type { Clock } from '../../../common/clock.ts';
+import { systemRandom } from '../../../common/random.ts';
+import { DEFAULT_CONTEXT_ID, idBytes } from '../../../wire/ids.ts';
+import { failure, hasCode } from '../framework/failure.ts';
+import { readIfThere, readOf, writeWhole } from '../supervise/developer-trust.ts';
+import { openSigningKey } from '../supervise/signing-key-file.ts';
+import { partyFolder, STATE_FILES } from '../supervise/state-folder.ts';
+
+/** See the file comment. */
+export interface QuorumTrust {
+  readonly root: DeveloperRoot;
+  /** Charter of party 1: the others differ in the number alone. */
+  readonly charter: Charter;
+  readonly record: Signed<GovernedRecord>;
+  readonly governanceKey: KeyObject;
+  readonly releaseKey: KeyObject;
+}
+
+/** Where the mesh of a party is found by the others. */
+export interface PartyEndpoint {
+  readonly party: number;
+  readonly endpoint: string;
+}
+
+const NETWORK_BYTES = 8;
+const CURE = 'restore the files that belong together from a copy, or start over with --reset';
+
+/** Returns the folder of what all parties have in common. */
+export function trustFolder(dir: string): string {
+  return join(dir, STATE_FILES.governance);
+}
+
+/** Returns a file of governance within a party's own folder. */
+export function governanceFile(dir: string, party: number, name: 'charter' | 'record' | 'releases'): string {
+  return join(partyFolder(dir, party), STATE_FILES.governance, `${name}.cbor`);
+}
+
+/** Stands in module ids as the instance that engine and Core of a party share; the same at every start. */
+export function instanceIdOf(charter: Charter, party: number): string {
+  const digest = createHash('sha256').update(`${charter.network}/${party}`).digest('hex');
+  return `i-${digest.slice(0, 17)}`;
+}
+
+/**
+ * Opens what is there and makes what is missing; the record gets a new version if the parties are found elsewhere than it
+ * says.
+ *
+ * @param endpoints - One for each party, ascending.
+ * @throws {@link KmsError} `STATE_INVALID` if the parts do not belong together.
+ */
+export async function openQuorumTrust(
+  dir: string,
+  endpoints: readonly PartyEndpoint[],
+  clock: Clock,
+): Promise<QuorumTrust> {
+  const folder = trustFolder(dir);
+  const root = await openDeveloperRoot(folder, { clock });
+  const governanceKey = await openSigningKey(join(folder, 'governance-key.pem'));
+  const releaseKey = await openSigningKey(join(folder, 'release-key.pem'));
+  const numbers = endpoints.map(({ party }) => party);
+  const charter = await openCharters(dir, numbers, governanceKey, root.certificate);
+  const known = await readNewestRecord(dir, numbers, charter);
+  const version = (await isFirstStart(dir, numbers)) ? 1 : Math.floor(clock.nowMs() / 1000);
+  const body = known?.body ?? firstRecord(charter, version, numbers, releaseKey);
+  const parties = withEndpoints(body, endpoints);
+  const current =
+    parties === undefined && known !== undefined
+      ? known
+      : approve({ ...body, version: body.version + (known === undefined ? 0 : 1), parties: parties ?? body.parties });
+  await writeRecord(dir, current);
+  return { root, charter, record: current, governanceKey, releaseKey };
+
+  function approve(record: GovernedRecord): Signed<GovernedRecord> {
+    return signRecord(makeRecord(record), governanceKey);
+  }
+}
+
+/**
+ * Puts the next version of the record, which names an address for every party, into all folders.
+ *
+ * @returns What the parties then read.
+ */
+export async function enrolParties(
+  dir: string,
+  { record, governanceKey }: Pick<QuorumTrust, 'record' | 'governanceKey'>,
+  addresses: ReadonlyMap<number, Uint8Array>,
+): Promise<Signed<GovernedRecord>> {
+  const { body } = record;
+  const parties = body.parties.map((entry): RecordParty => {
+    const address = addresses.get(entry.party) ?? entry.address;
+    return address === undefined ? entry : { ...entry, address };
+  });
+  const next = signRecord(makeRecord({ ...body, version: body.version + 1, parties }), governanceKey);
+  await writeRecord(dir, next);
+  return next;
+}
+
+/** Reads the newest record of all parties' folders; undefined before the first start. */
+export async function readNewestRecord(
+  dir: string,
+  parties: readonly number[],
+  charter: Charter,
+): Promise<Signed<GovernedRecord> | undefined> {
+  let newest: Signed<GovernedRecord> | undefined;
+  for (const party of parties) {
+    const path = governanceFile(dir, party, 'record');
+    const bytes = await readIfThere(path);
+    if (bytes === undefined) continue;
+    const record = await readOf(path, () => verifyRecord(bytes, charter));
+    if (newest === undefined || record.body.version > newest.body.version) newest = record;
+  }
+  if (newest === undefined) return undefined;
+  const named = newest.body.parties.map(({ party }) => party);
+  if (named.join() === parties.join()) return newest;
+  throw failure('STATE_INVALID', `the governed record names the parties ${named.join(', ')}`, CURE);
+}
+
+async function openCharters(
+  dir: string,
+  parties: readonly number[],
+  governanceKey: KeyObject,
+  rootCertificate: Uint8Array,
+): Promise<Charter> {
+  const anchor = createHash('sha256').update(rootCertificate).digest();
+  const own = rawPublicKey(governanceKey);
+  const found = await Promise.all(parties.map((party) => readIfThere(governanceFile(dir, party, 'charter'))));
+  const at = found.findIndex((bytes) => bytes !== undefined);
+  const first = found[at];
+  const base =
+    first === undefined
+      ? makeCharter({
+          network: `dev:${toHex(systemRandom(NETWORK_BYTES))}`,
+          party: 1,
+          governance: { keys: [own], threshold: 1 },
+          anchor,
+        })
+      : await readOf(governanceFile(dir, parties[at] ?? 1, 'charter'), () => decodeCharter(first));
+  if (!equalBytes(base.anchor, anchor) || !base.governance.keys.some((key) => equalBytes(key, own))) {
+    const what = 'the charters name another root or governance key than those in';
+    throw failure('STATE_INVALID', `${what} ${trustFolder(dir)}`, CURE);
+  }
+  for (const [index, party] of parties.entries()) {
+    const wanted = encodeCharter(charterFor(base, party));
+    const bytes = found[index];
+    const path = governanceFile(dir, party, 'charter');
+    if (bytes === undefined) await writeWhole(path, wanted);
+    else if (!equalBytes(bytes, wanted)) {
+      throw failure('STATE_INVALID', `${path} is not the charter of party ${party} of this network`, CURE);
+    }
+  }
+  return charterFor(base, 1);
+}
+
+function firstRecord(
+  { network }: Charter,
+  version: number,
+  parties: readonly number[],
+  releaseKey: KeyObject,
+): GovernedRecord {
+  return {
+    version,
+    network,
+    releaseKeys: [rawPublicKey(releaseKey)],
+    parties: parties.map((party) => ({ party })),
+    context: idBytes(DEFAULT_CONTEXT_ID),
+    authorizationPolicy: 'operator-trusted',
+  };
+}
+
+/**
+ * An engine remembers the records that it has seen and takes none that is older: where all files are lost, the seconds
+ * since 1970 are beyond all versions that were counted one by one.
+ */
+async function isFirstStart(dir: string, parties: readonly number[]): Promise<boolean> {
+  for (const party of parties) {
+    try {
+      if ((await readdir(join(partyFolder(dir, party), STATE_FILES.privateVault))).length > 0) return false;
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    }
+  }
+  return true;
+}
+
+/** Returns the record's parties with these endpoints, undefined if they are there already. */
+function withEndpoints(
+  { parties }: GovernedRecord,
+  endpoints: readonly PartyEndpoint[],
+): readonly RecordParty[] | undefined {
+  const changed = parties.map((entry): RecordParty => {
+    const endpoint = endpoints.find(({ party }) => party === entry.party)?.endpoint;
+    return endpoint === undefined ? entry : { ...entry, endpoint };
+  });
+  return changed.every(({ endpoint }, at) => endpoint === parties[at]?.endpoint) ? undefined : changed;
+}
+
+async function writeRecord(dir: string, record: Signed<GovernedRecord>): Promise<void> {
+  const bytes = encodeSigned(record);
+  for (const { party } of record.body.parties) {
+    const path = governanceFile(dir, party, 'record');
+    const there = await readIfThere(path);
+    if (there === undefined || !equalBytes(there, bytes)) await writeWhole(path, bytes);
+  }
+}
