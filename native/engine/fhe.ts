@@ -68,7 +68,7 @@ interface FheBinding {
   ): Promise<RawKeySet>;
   decodeFheKey(bytes: Uint8Array): RawKey;
   generateDecompressionKey(from: RawKey, to: RawKey): Promise<RawBytes>;
-  generateCrs(params: string, maxNumBits: number): Promise<RawBytes>;
+  generateCrs(params: string, maxNumBits: number, seed?: Uint8Array): Promise<RawBytes>;
   publicDecrypt(key: RawKey, items: readonly CiphertextItem[]): Promise<Uint8Array[]>;
   publicDecryptSync(key: RawKey, items: readonly CiphertextItem[]): Uint8Array[];
   userDecrypt(
@@ -222,14 +222,20 @@ const CRS_SLOT_BITS = 4;
 /**
  * Makes a CRS for proofs over at least `maxNumBits` encrypted bits.
  *
+ * @param options - `seed`, 32 bytes, determines the CRS, byte for byte in every process, and its trapdoor: developer mode
+ * only, and wiped by the caller. Without it the trapdoor is known to nobody.
  * @returns The CRS and what it can really do: its slots are whole, so 1 bit asked for gives 4.
  */
 export async function generateCrs(options: {
   readonly params: ParamsName;
   readonly maxNumBits: number;
+  readonly seed?: Uint8Array;
 }): Promise<{ readonly bytes: NativeBytes; readonly maxNumBits: number }> {
-  const { params, maxNumBits } = options;
-  const bytes = new NativeBytes(await attemptAsync(() => lib.generateCrs(params, maxNumBits)));
+  const { params, maxNumBits, seed } = options;
+  const made = await attemptAsync(() =>
+    seed ? lib.generateCrs(params, maxNumBits, seed) : lib.generateCrs(params, maxNumBits),
+  );
+  const bytes = new NativeBytes(made);
   return { bytes, maxNumBits: Math.ceil(maxNumBits / CRS_SLOT_BITS) * CRS_SLOT_BITS };
 }
 

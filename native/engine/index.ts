@@ -32,11 +32,13 @@ export {
   MaskKeys,
   type OpenedDecryption,
   openDecryption,
+  openZeros,
   type PartialInput,
   partialDecrypt,
   type SquashKeys,
   setsOf,
   userShares,
+  zeroShares,
 } from './mpc.ts';
 export { NativeBytes } from './native-bytes.ts';
 export { type KeyPurpose, NodeKey } from './node-key.ts';

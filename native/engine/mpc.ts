@@ -37,6 +37,8 @@ interface MpcBinding {
     items: readonly CiphertextItem[],
     recipient: Recipient,
   ): Promise<Uint8Array[]>;
+  zeroShares(input: RawInput): Promise<Uint8Array>;
+  openZeros(n: number, t: number, parties: readonly number[], contributions: readonly Uint8Array[]): number[] | null;
   openDecryption(
     n: number,
     t: number,
@@ -53,6 +55,8 @@ const lib = native<MpcBinding>([
   'loadSquashKeys',
   'partialDecrypt',
   'userShares',
+  'zeroShares',
+  'openZeros',
   'openDecryption',
 ]);
 
@@ -191,6 +195,30 @@ export function userShares(input: PartialInput & Recipient & { readonly nodeKey:
   const { items, nodeKey, encKey, clientAddress, link } = input;
   const recipient = { encKey, clientAddress, link };
   return attemptAsync(() => lib.userShares(rawInput(input), rawNodeKey(nodeKey), items, recipient));
+}
+
+/**
+ * Makes this party's masked shares of the encryptions of zero that came with its key shares: one for each key that
+ * squashed ciphertexts are under, unpacked, 64 bytes each. Opened once after a key set is loaded or an epoch made, they
+ * show what no packed opening can: that all parties share bits, and mask with the same keys. Always the same bytes.
+ */
+export function zeroShares(input: Omit<PartialInput, 'items' | 'squash'>): Promise<Uint8Array> {
+  return attemptAsync(() => lib.zeroShares(rawInput({ ...input, items: [] })));
+}
+
+/**
+ * Opens what the parties' {@link zeroShares} gave.
+ *
+ * @returns Parties that sent something else than their share, in order; undefined while more contributions are needed.
+ * @throws {@link KmsError} `ABORTED` ("inconsistent epoch") unless all of it is zero, masked.
+ */
+export function openZeros(options: {
+  readonly n: number;
+  readonly t: number;
+  readonly contributions: ReadonlyMap<number, Uint8Array>;
+}): readonly number[] | undefined {
+  const { n, t, contributions } = options;
+  return attempt(() => lib.openZeros(n, t, [...contributions.keys()], [...contributions.values()])) ?? undefined;
 }
 
 /** What {@link openDecryption} gives. */

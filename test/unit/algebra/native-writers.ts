@@ -37,6 +37,7 @@ export function writeKeyShares(o: {
     byteString(new Uint8Array(32)),
     byteString(new Uint8Array()),
     ...KEY_SIZES.flatMap((size, kind) => [u64(size), o.bytesOf(kind, 64 * size)]),
+    words([0n, 0n]), // encryptions of zero, which nothing here opens
   );
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use napi::Env;
 use napi::bindgen_prelude::{AsyncTask, Uint8Array, Uint8ArraySlice};
 use napi_derive::napi;
+use zeroize::Zeroizing;
 
+use super::bind_decrypt::fixed;
 use super::generate::{self, Layout, Objects};
 use super::key::FheSecretKey;
 use super::params::Params;
@@ -126,9 +128,16 @@ pub fn generate_decompression_key(from: &FheKeyHandle, to: &FheKeyHandle) -> nap
     Ok(spawn("key generation", move || Ok(NativeBytes::from_vec(generate::decompression_key(&from, &to)?))))
 }
 
-/// Makes a CRS for proofs over at most `max_num_bits` bits.
+/// Makes a CRS for proofs over at most `max_num_bits` bits; with a seed of 32 bytes, the one that it determines.
 #[napi]
-pub fn generate_crs(params: String, max_num_bits: u32) -> napi::Result<AsyncTask<Job<NativeBytes>>> {
+pub fn generate_crs(
+    params: String,
+    max_num_bits: u32,
+    seed: Option<Uint8Array>,
+) -> napi::Result<AsyncTask<Job<NativeBytes>>> {
     let params = Params::parse(&params)?;
-    Ok(spawn("CRS generation", move || Ok(NativeBytes::from_vec(generate::crs(params, max_num_bits)?))))
+    let seed = seed.map(|bytes| fixed::<32>(&bytes, "the seed")).transpose()?.map(Zeroizing::new);
+    Ok(spawn("CRS generation", move || {
+        Ok(NativeBytes::from_vec(generate::crs(params, max_num_bits, seed.as_deref())?))
+    }))
 }

@@ -6,13 +6,13 @@
 use std::sync::Mutex;
 
 use tfhe::core_crypto::commons::math::random::RandomGenerator;
-use tfhe::core_crypto::prelude::DefaultRandomGenerator;
+use tfhe::core_crypto::prelude::{DefaultRandomGenerator, LweCiphertextCount};
 use tfhe::integer::compression_keys::DecompressionKey;
 use tfhe::named::Named;
 use tfhe::prelude::Tagged;
 use tfhe::shortint::client_key::atomic_pattern::AtomicPatternClientKey;
 use tfhe::xof_key_set::CompressedXofKeySet;
-use tfhe::zk::CompactPkeCrs;
+use tfhe::zk::{CompactPkeCrs, ZkMSBZeroPaddingBitCount};
 use tfhe::{CompactPublicKey, SerializationConfig, Tag, Versionize, XofSeed};
 use zeroize::Zeroize;
 
@@ -203,13 +203,34 @@ pub fn decompression_key(from: &FheSecretKey, to: &FheSecretKey) -> Result<Vec<u
 }
 
 /// Makes a CRS for proofs over at most `max_bits` encrypted bits. The trapdoor never leaves this call.
-pub fn crs(params: Params, max_bits: u32) -> Result<Vec<u8>> {
+///
+/// With a seed, which whoever knows the trapdoor knows, it is determined by it, byte for byte.
+pub fn crs(params: Params, max_bits: u32, seed: Option<&[u8; 32]>) -> Result<Vec<u8>> {
     if max_bits == 0 {
         return Err(EngineError::request("a CRS is for at least one bit"));
     }
     alone(|| {
-        let crs = CompactPkeCrs::from_config(params.config(), max_bits as usize)
-            .map_err(|_| EngineError::request("no CRS can be made for so many bits"))?;
-        serialize(&crs)
+        let made = match seed {
+            None => CompactPkeCrs::from_config(params.config(), max_bits as usize),
+            Some(seed) => crs_from_seed(params, max_bits, seed),
+        };
+        serialize(&made.map_err(|_| EngineError::request("no CRS can be made for so many bits"))?)
     })
+}
+
+/// `CompactPkeCrs::from_config` with randomness of our own. The parameters are those of the crate's own function.
+fn crs_from_seed(params: Params, max_bits: u32, seed: &[u8; 32]) -> tfhe::Result<CompactPkeCrs> {
+    let public_key = params.config().public_key_encryption_parameters()?;
+    let block_values = public_key.message_modulus.0 * public_key.carry_modulus.0;
+    let slots = (max_bits as usize).div_ceil(block_values.ilog2() as usize);
+    let mut random = RandomGenerator::<DefaultRandomGenerator>::new(XofSeed::new(seed.to_vec(), *b"ARCA_CRS"));
+    CompactPkeCrs::new(
+        public_key.encryption_lwe_dimension,
+        LweCiphertextCount(slots),
+        public_key.encryption_noise_distribution,
+        public_key.ciphertext_modulus,
+        2 * block_values,
+        ZkMSBZeroPaddingBitCount(1),
+        &mut random,
+    )
 }

@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::bind_keys::{NativeKeyShares, NativeMaskKeys, NativeSquashKeys};
 use super::key_shares::KeyShares;
-use super::masked::Names;
+use super::masked::{self, Names};
 use super::masks::MaskKeys;
-use super::opening::open_blocks;
+use super::opening::{self, open_blocks};
 use super::partial::partial_decrypt as partial_of;
 use super::ring::DEGREE;
 use super::squash::SquashKeys;
@@ -24,6 +24,7 @@ use crate::errors::{Result, guarded};
 use crate::fhe::bind_decrypt::{CiphertextItem, Recipient, Seal, copy_out, fixed};
 use crate::fhe::decrypt::recompose;
 use crate::fhe::types::{FheType, Format};
+use crate::task::{BytesJob, spawn_bytes};
 
 /// What one party decrypts with, and the names that its masks are bound to.
 #[napi(object, object_to_js = false)]
@@ -113,6 +114,25 @@ pub fn user_shares(
 ) -> napi::Result<AsyncTask<PartialDecryption>> {
     let seal = guarded("partial decryption", || Seal::new(node_key, &recipient))?;
     Ok(AsyncTask::new(PartialDecryption::new(&input, items, Some(seal))?))
+}
+
+/// This party's masked shares of the encryptions of zero of a key set, to be opened once an epoch.
+#[napi]
+pub fn zero_shares(input: PartialInput) -> napi::Result<AsyncTask<BytesJob>> {
+    let job = PartialDecryption::new(&input, Vec::new(), None)?;
+    Ok(spawn_bytes("an opening of zero", move || {
+        let words = masked::zero_shares(&job.shares, &job.masks, &job.names)?;
+        Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+    }))
+}
+
+/// Opens encryptions of zero; gives the parties that lied, or null while more contributions are needed.
+#[napi]
+pub fn open_zeros(n: u32, t: u32, parties: Vec<u32>, contributions: Vec<Uint8Array>) -> napi::Result<Option<Vec<u32>>> {
+    let parties = check_roles(&parties)?;
+    let pairs: Vec<(u8, &[u8])> = parties.into_iter().zip(contributions.iter().map(|bytes| bytes.as_ref())).collect();
+    let liars = guarded("an opening of zero", || opening::open_zeros(n as usize, t as usize, &pairs))?;
+    Ok(liars.map(|liars| liars.into_iter().map(u32::from).collect()))
 }
 
 /// An opened decryption.

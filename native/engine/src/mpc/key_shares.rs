@@ -89,15 +89,26 @@ pub struct KeyShares {
     pub metadata: Vec<u8>,
     /// Elements of GR(2^128, 4), by kind. A kind that the key set lacks is empty.
     keys: [Words<u128>; KINDS],
+    /// Bodies of the encryptions of zero under the keys of [`ZERO_KINDS`], the same at all parties.
+    zeros: [u128; ZERO_KINDS.len()],
     squash: OnceLock<ShareKey>,
     squash_compression: OnceLock<ShareKey>,
 }
+
+/// Keys under which squashed ciphertexts are, for each of which a key set has an encryption of zero.
+pub const ZERO_KINDS: [KeyKind; 2] = [KeyKind::Squash, KeyKind::SquashCompression];
 
 /// Bits of the secret keys, by kind.
 pub type KeyBits = [Words<u128>; KINDS];
 
 impl KeyShares {
-    fn new(sharing: Sharing, party: u8, metadata: Vec<u8>, keys: [Words<u128>; KINDS]) -> Result<Self> {
+    fn new(
+        sharing: Sharing,
+        party: u8,
+        metadata: Vec<u8>,
+        keys: [Words<u128>; KINDS],
+        zeros: [u128; ZERO_KINDS.len()],
+    ) -> Result<Self> {
         let shape = sharing.params.shape();
         let sizes = [
             (KeyKind::Glwe, shape.big),
@@ -112,7 +123,8 @@ impl KeyShares {
         if party == 0 || party as usize > sharing.n {
             return Err(EngineError::key(format!("party {party} is not one of {}", sharing.n)));
         }
-        Ok(Self { sharing, party, metadata, keys, squash: OnceLock::new(), squash_compression: OnceLock::new() })
+        let [squash, squash_compression] = Default::default();
+        Ok(Self { sharing, party, metadata, keys, zeros, squash, squash_compression })
     }
 
     /// Shares of all parties of secret keys that are known whole.
@@ -126,10 +138,11 @@ impl KeyShares {
                 part.push(share);
             }
         }
+        let zeros = ZERO_KINDS.map(|kind| zero_body(&sharing.id, kind, &bits[kind as usize], prg));
         let all = parts.into_iter().zip(1u8..);
         all.map(|(keys, party)| {
             let keys = keys.try_into().map_err(|_| EngineError::internal("a sharing has too few keys"))?;
-            Self::new(sharing.clone(), party, Vec::new(), keys)
+            Self::new(sharing.clone(), party, Vec::new(), keys, zeros)
         })
         .collect()
     }
@@ -158,6 +171,14 @@ impl KeyShares {
         })
     }
 
+    /// The encryption of zero under a key: masks before the body, as bytes.
+    pub fn zero_sample(&self, kind: KeyKind) -> Vec<u8> {
+        let mut sample = zero_mask(&self.sharing.id, kind, self.dimension(kind));
+        let body = ZERO_KINDS.iter().zip(self.zeros).find(|(of, _)| **of == kind).map_or(0, |(_, body)| body);
+        sample.extend_from_slice(&body.to_le_bytes());
+        sample
+    }
+
     /// Writes the stored form. The result holds the shares.
     pub fn encode(&self, metadata: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
         if metadata.len() > MAX_METADATA_SIZE {
@@ -165,7 +186,8 @@ impl KeyShares {
         }
         let Sharing { params, n, t, id, provenance, tag } = &self.sharing;
         let keys: usize = self.keys.iter().map(|key| 8 + key.len() * 16).sum();
-        let size = HEADER.len() + 8 + NAME.len() + 6 * 4 + 32 + 16 + tag.len() + metadata.len() + keys;
+        let size =
+            HEADER.len() + 8 + NAME.len() + 6 * 4 + 32 + 16 + tag.len() + metadata.len() + keys + self.zeros.len() * 16;
         let mut out = Zeroizing::new(Vec::with_capacity(size));
         out.extend_from_slice(HEADER);
         put_bytes(&mut out, NAME.as_bytes());
@@ -179,6 +201,7 @@ impl KeyShares {
             out.extend_from_slice(&((key.len() / DEGREE) as u64).to_le_bytes());
             key.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
         }
+        self.zeros.iter().for_each(|body| out.extend_from_slice(&body.to_le_bytes()));
         Ok(out)
     }
 
@@ -188,9 +211,42 @@ impl KeyShares {
     }
 }
 
+/// The masks of the encryption of zero under a key of a sharing, from its name alone.
+fn zero_mask(sharing_id: &[u8; 32], kind: KeyKind, dimension: usize) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"arca-zero-1").update(sharing_id).update(&[kind as u8]);
+    let mut mask = Vec::with_capacity((dimension + 1) * 16);
+    mask.resize(dimension * 16, 0);
+    hasher.finalize_xof().fill(&mut mask);
+    mask
+}
+
+/// ⟨a, s⟩ + e with |e| ≤ 2^69, as large as the noise of a squashed ciphertext may be.
+fn zero_body(sharing_id: &[u8; 32], kind: KeyKind, bits: &[u128], prg: &mut Prg) -> u128 {
+    let noise = (prg.word::<u128>() >> 58).wrapping_sub(1 << 69);
+    let mask = zero_mask(sharing_id, kind, bits.len());
+    let terms = mask.chunks_exact(16).zip(bits);
+    terms.fold(noise, |sum, (word, bit)| sum.wrapping_add(u128::load(word).wrapping_mul(*bit)))
+}
+
 fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
     out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+impl KeyShares {
+    /// As if these shares had come with the encryptions of zero of other ones.
+    pub fn take_zeros_of(&mut self, other: &Self) {
+        self.zeros = other.zeros;
+    }
+
+    /// Adds X^`coefficient` to every element of the share of a key.
+    pub fn add_to_all(&mut self, kind: KeyKind, coefficient: usize) {
+        self.keys[kind as usize]
+            .chunks_exact_mut(DEGREE)
+            .for_each(|element| element[coefficient] = element[coefficient].wrapping_add(1));
+    }
 }
 
 fn read(bytes: &[u8]) -> Result<KeyShares> {
@@ -213,7 +269,11 @@ fn read(bytes: &[u8]) -> Result<KeyShares> {
         key.reserve_exact(count * DEGREE);
         key.extend(words.chunks_exact(16).map(u128::load));
     }
+    let mut zeros = [0; ZERO_KINDS.len()];
+    for body in &mut zeros {
+        *body = u128::from_le_bytes(reader.array()?);
+    }
     reader.finish()?;
     let party = u8::try_from(party).map_err(|_| EngineError::key("a party's number is at most 15"))?;
-    KeyShares::new(Sharing { params, n, t, id, provenance, tag }, party, metadata, keys)
+    KeyShares::new(Sharing { params, n, t, id, provenance, tag }, party, metadata, keys, zeros)
 }

@@ -1,10 +1,10 @@
 //! Partial decryption of parsed samples: product, mask and packing in one place (threshold-protocols §3.2, §3.5).
 //!
 //! The only caller of the mask PRF. The digest is taken here, from the buffers that the products read, so no mask is
-//! ever made for anything but the numbers it hides, and no group leaves with fewer than four masks.
+//! ever made for anything but the numbers it hides, and no group of a ciphertext leaves with fewer than four masks.
 
 use super::fast;
-use super::key_shares::{KeyKind, KeyShares};
+use super::key_shares::{KeyKind, KeyShares, ZERO_KINDS};
 use super::masks::MaskKeys;
 use super::ring::{DEGREE, Word, add, at, times_x};
 use super::shamir::Words;
@@ -87,6 +87,38 @@ fn add_expanded(blocks: &mut [u128], key: &ShareKey, samples: &[&[u8]]) {
     }
 }
 
+/// The format's number in the digest of encryptions of zero that open unpacked: none of a ciphertext.
+const ZERO_FORMAT: u8 = 0xff;
+
+/// This party's masked shares of the encryptions of zero that came with its key shares, one element each, unpacked: what
+/// opens has coefficients 1 to 3, which a packed opening cannot show (threshold-protocols §3.5 (d)).
+///
+/// The one place where a block leaves without company: its samples are fixed by the sharing, so there is one a key and
+/// epoch, and nobody can choose it.
+pub fn zero_shares(shares: &KeyShares, masks: &MaskKeys, names: &Names) -> Result<Words<u128>> {
+    require_same_sharing(shares, masks)?;
+    let mut out = Zeroizing::new(Vec::with_capacity(ZERO_KINDS.len() * DEGREE));
+    for kind in ZERO_KINDS {
+        let sample = shares.zero_sample(kind);
+        let (samples, key) = match kind {
+            KeyKind::Squash => (Samples::Expanded(vec![&sample]), shares.squash()),
+            _ => (Samples::Unpacked(vec![&sample]), shares.squash_compression()),
+        };
+        let mut block = masks.shares(&samples.digest(shares, names, ZERO_FORMAT), 1);
+        add_expanded(&mut block, key, &[&sample]);
+        out.extend_from_slice(&block);
+    }
+    Ok(out)
+}
+
+fn require_same_sharing(shares: &KeyShares, masks: &MaskKeys) -> Result<()> {
+    let sharing = &shares.sharing;
+    if (masks.n, masks.t, masks.party) != (sharing.n, sharing.t, shares.party) {
+        return Err(EngineError::request("the mask keys and the key shares are of different parties or thresholds"));
+    }
+    Ok(())
+}
+
 /// This party's masked share of a ciphertext: ⌈blocks / 4⌉ elements Σ p_{4e+j}·X^j.
 ///
 /// `format` is the number of the ciphertext's format as the request has it.
@@ -97,10 +129,7 @@ pub fn partial(
     format: u8,
     samples: &Samples,
 ) -> Result<Words<u128>> {
-    let sharing = &shares.sharing;
-    if (masks.n, masks.t, masks.party) != (sharing.n, sharing.t, shares.party) {
-        return Err(EngineError::request("the mask keys and the key shares are of different parties or thresholds"));
-    }
+    require_same_sharing(shares, masks)?;
     let count = samples.count();
     let mut blocks = masks.shares(&samples.digest(shares, names, format), count.next_multiple_of(DEGREE));
     match samples {

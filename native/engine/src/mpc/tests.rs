@@ -1,9 +1,9 @@
 //! Partial decryption and opening together, on samples made here: every party's work, at test size.
 
 use super::key_shares::{KINDS, KeyBits, KeyKind, KeyShares, ShareProvenance, Sharing};
-use super::masked::{Names, Samples, partial};
+use super::masked::{Names, Samples, partial, zero_shares};
 use super::masks::{MaskKeys, sets_of};
-use super::opening::open_blocks;
+use super::opening::{open_blocks, open_zeros};
 use super::prg::Prg;
 use crate::errors::Code;
 use crate::fhe::params::Params;
@@ -141,6 +141,41 @@ fn names_an_inconsistent_epoch_and_refuses_foreign_mask_keys() {
         .collect();
     let list: Vec<(u8, &[u8])> = (1..).zip(parts.iter().map(|part| part.as_slice())).collect();
     assert_eq!(open_blocks(4, 1, 4, &list).err().unwrap().code, Code::Aborted);
+}
+
+#[test]
+fn encryptions_of_zero_open_to_zero_and_tell_other_keys_and_masks() {
+    let mut prg = Prg::from_seed(&[12; 32]);
+    let bits = bits(&mut prg);
+    for (n, t) in [(4, 1), (7, 2), (13, 4)] {
+        let (shares, masks) = deal(n, t, &bits, 3);
+        let of = |shares: &[KeyShares], masks: &[MaskKeys]| -> Vec<Vec<u8>> {
+            shares.iter().zip(masks).map(|(share, keys)| bytes(&zero_shares(share, keys, &NAMES).unwrap())).collect()
+        };
+        let check = |parts: &[Vec<u8>]| {
+            let list: Vec<(u8, &[u8])> = (1..).zip(parts.iter().map(|part| part.as_slice())).collect();
+            open_zeros(n, t, &list)
+        };
+        let mut parts = of(&shares, &masks);
+        assert_eq!(parts[0].len(), 2 * 64);
+        assert!(check(&parts[..2 * t]).unwrap().is_none(), "2t are too few");
+        assert!(check(&parts[..2 * t + 1]).unwrap().unwrap().is_empty());
+        parts[1][70] ^= 4;
+        assert_eq!(check(&parts).unwrap().unwrap(), [2], "a liar");
+
+        // Every party's share of another key set: it decodes, to no zero.
+        let mut other = bits.clone();
+        other[KeyKind::Squash as usize].iter_mut().for_each(|bit| *bit ^= 1);
+        let (mut wrong, _) = deal(n, t, &other, 3);
+        for (wrong, right) in wrong.iter_mut().zip(&shares) {
+            wrong.take_zeros_of(right);
+        }
+        assert_eq!(check(&of(&wrong, &masks)).err().unwrap().code, Code::Aborted, "another key");
+        // A key of elements that are no scalars: coefficients 1 to 3 are not zero.
+        let (mut skew, _) = deal(n, t, &bits, 3);
+        skew.iter_mut().for_each(|share| share.add_to_all(KeyKind::SquashCompression, 2));
+        assert_eq!(check(&of(&skew, &masks)).err().unwrap().code, Code::Aborted, "no bits");
+    }
 }
 
 #[test]
