@@ -10,10 +10,10 @@ import { systemClock } from '../../../common/clock.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { parseAddress } from '../../../wire/addresses.ts';
 import { attestationJson, factsJson, readAttestationFile } from '../attest/attestation-file.ts';
-import { attestationUrl, fetchAttestation, fetchClientLeaf } from '../attest/fetch-attestation.ts';
+import { attestationUrl, attestationUrlOf, fetchAttestation, fetchClientLeaf } from '../attest/fetch-attestation.ts';
 import { type Judgement, judgeAttestation, judgeClientLeaf } from '../attest/judge.ts';
 import { openTrust, type Trust, type TrustOptions } from '../attest/trust.ts';
-import { locateNode, type NodeSelection } from '../client/session.ts';
+import type { NodeSelection } from '../client/session.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 
@@ -29,9 +29,8 @@ export async function runDocument(
   options: NodeSelection & { readonly nonce?: string | undefined; readonly out?: string | undefined },
   output: Output,
 ): Promise<void> {
-  const { publicUrl } = await locateNode(options);
   const nonce = nonceOf(options.nonce);
-  const { document, facts } = await fetchAttestation(attestationUrl(publicUrl), nonce);
+  const { document, facts } = await fetchAttestation(await attestationUrlOf(options), nonce);
   const value = attestationJson({ document, nonce, facts });
   const text = JSON.stringify(value, null, 2);
   if (options.out === undefined) {
@@ -117,7 +116,7 @@ export async function runExplain(
 
 /** `arca attest pcrs`. */
 export async function runPcrs(file: string | undefined, selection: NodeSelection, output: Output): Promise<void> {
-  const source = file ?? attestationUrl((await locateNode(selection)).publicUrl);
+  const source = file ?? (await attestationUrlOf(selection));
   const { document } =
     file === undefined ? await fetchAttestation(source, nonceOf(undefined)) : await readAttestationFile(file);
   const trust = await openTrust({});

@@ -3,6 +3,7 @@
  */
 import { systemClock } from '../../../common/clock.ts';
 import type { LogLevel } from '../../../common/log.ts';
+import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { banner, nodeWarnings } from '../supervise/banner.ts';
 import { type Params, type RunningNode, startConfiguredNode, startDeveloperNode } from '../supervise/run-node.ts';
@@ -12,12 +13,21 @@ export interface DevOptions {
   readonly dir: string;
   readonly params: Params;
   readonly reset?: true | undefined;
-  readonly port: number;
+  /** First of its ports if there are several; the usual one if absent. */
+  readonly port?: number | undefined;
   readonly publicPort: number;
   readonly opsPort: number;
   readonly logLevel: LogLevel;
   readonly v0ExtraDataAsEmpty?: true | undefined;
+  /** How many parties: 1 is a node of its own. */
+  readonly parties?: number | undefined;
+  readonly meshPort?: number | undefined;
+  readonly killParty?: readonly number[] | undefined;
+  readonly lieParty?: readonly number[] | undefined;
 }
+
+/** Where a single node has its clients unless another port is asked for. */
+const CLIENT_PORT = 50_051;
 
 /** Starts the node of `arca dev`; `anyPorts` takes free ports where the wanted ones are taken. */
 export function startDevNode(options: DevOptions, anyPorts: boolean, output: Output): Promise<RunningNode> {
@@ -26,7 +36,7 @@ export function startDevNode(options: DevOptions, anyPorts: boolean, output: Out
       dir: options.dir,
       params: options.params,
       reset: options.reset === true,
-      clientPort: options.port,
+      clientPort: options.port ?? CLIENT_PORT,
       publicPort: options.publicPort,
       opsPort: options.opsPort,
       anyPorts,
@@ -39,6 +49,19 @@ export function startDevNode(options: DevOptions, anyPorts: boolean, output: Out
 
 /** `arca dev`. */
 export async function runDev(options: DevOptions, output: Output): Promise<void> {
+  const { parties = 1 } = options;
+  if (parties > 1) {
+    await (await import('./dev-quorum.ts')).runDevQuorum({ ...options, parties }, output);
+    return;
+  }
+  const pointless = [
+    options.killParty && '--kill-party',
+    options.lieParty && '--lie-party',
+    options.meshPort && '--mesh-port',
+  ];
+  const named = pointless.filter((option) => typeof option === 'string');
+  if (named.length > 0)
+    throw usageFailure(`${named.join(', ')}: a single node has no other parties`, 'add --parties 4');
   await serve(await startDevNode(options, false, output), output);
 }
 
@@ -76,7 +99,7 @@ function announce(running: RunningNode, output: Output): void {
 const SAME_SIGNAL_MS = 1000;
 
 /** Resolves when a signal has stopped the node. Another one, later, kills it. */
-export function stopOnSignal(running: RunningNode, output: Output): Promise<void> {
+export function stopOnSignal(running: Pick<RunningNode, 'stop' | 'kill'>, output: Output): Promise<void> {
   return new Promise((resolve, reject) => {
     let firstAtMs: number | undefined;
     const stop = (signal: NodeJS.Signals) => {

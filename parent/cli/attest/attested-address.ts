@@ -7,8 +7,8 @@ import { systemClock } from '../../../common/clock.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { formatAddress } from '../../../wire/addresses.ts';
-import { locateNode, type NodeSelection } from '../client/session.ts';
-import { attestationUrl, fetchAttestation } from './fetch-attestation.ts';
+import type { NodeSelection } from '../client/session.ts';
+import { attestationUrlOf, fetchAttestation } from './fetch-attestation.ts';
 import { judgeAttestation } from './judge.ts';
 import { openTrust, type Trust } from './trust.ts';
 
@@ -50,8 +50,7 @@ export async function attestedAddress(options: AttestedOptions): Promise<Atteste
   }
   const nonce = systemRandom(ATTEST_NONCE_BYTES.max / 2);
   try {
-    const { publicUrl } = await locateNode(options);
-    const attestation = await fetchAttestation(attestationUrl(publicUrl), nonce);
+    const attestation = await fetchAttestation(await attestationUrlOf(options), nonce);
     const time = { kind: 'live', nowMs: systemClock.nowMs(), maxAgeMs: MAX_AGE_MS } as const;
     const { ok, facts, faults, explanation } = await judgeAttestation(attestation, trust, { time, nonce });
     if (!ok || facts === undefined) return { state: 'fails', reason: faults.join('; ') };

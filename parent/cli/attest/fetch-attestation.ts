@@ -6,10 +6,12 @@ import { connect } from 'node:tls';
 import { type ClientLeaf, readClientLeaf } from '../../../attestation/client-leaf.ts';
 import { toHex } from '../../../common/bytes.ts';
 import { isKmsError } from '../../../common/errors.ts';
+import { locateNode, type NodeSelection } from '../client/session.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import { type Attestation, parseAttestation } from './attestation-file.ts';
 
 const TIMEOUT_MS = 20_000;
+const PAGE = '/attestation';
 const MAX_ANSWER_BYTES = 128 * 1024;
 /** What to do about an answer other than 200. */
 const CURES: Readonly<
@@ -32,13 +34,22 @@ export function attestationUrl(target: string): string {
   if (URL.canParse(text)) {
     const url = new URL(text);
     const web = url.protocol === 'http:' || url.protocol === 'https:';
-    if (web && url.hostname !== '' && (target.includes('://') || /:\d+$/.test(target)))
-      return `${url.origin}/attestation`;
+    if (web && url.hostname !== '' && (target.includes('://') || /:\d+$/.test(target))) {
+      // The relay of a developer quorum asks for a party beside the nonce.
+      const party = url.pathname === PAGE ? url.searchParams.get('party') : null;
+      return `${url.origin}${PAGE}${party === null ? '' : `?party=${encodeURIComponent(party)}`}`;
+    }
   }
   throw usageFailure(
     `'${target}' is neither a file nor an address`,
     'give a file, or HOST:PORT of the public material of a node, such as 127.0.0.1:9000',
   );
+}
+
+/** Returns the address of the page of the selected node. */
+export async function attestationUrlOf(selection: NodeSelection): Promise<string> {
+  const { publicUrl, local } = await locateNode(selection);
+  return local?.attestationUrl ?? attestationUrl(publicUrl);
 }
 
 /**
@@ -49,7 +60,8 @@ export function attestationUrl(target: string): string {
  *   `REQUEST_INVALID` if the answer is none.
  */
 export async function fetchAttestation(url: string, nonce: Uint8Array): Promise<Attestation> {
-  const address = `${url}?nonce=${toHex(nonce)}`;
+  const address = new URL(url);
+  address.searchParams.set('nonce', toHex(nonce));
   let status: number;
   let text: string;
   try {

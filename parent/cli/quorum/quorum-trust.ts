@@ -12,6 +12,7 @@ import {
   type Charter,
   charterFor,
   decodeCharter,
+  decodeSignedRecord,
   encodeCharter,
   encodeSigned,
   type GovernedRecord,
@@ -25,6 +26,8 @@ import {
 } from '../../../attestation/governance/index.ts';
 import { equalBytes, toHex } from '../../../common/bytes.ts';
 import type { Clock } from '../../../common/clock.ts';
+import { isKmsError } from '../../../common/errors.ts';
+import { parseHostPort } from '../../../common/node-config.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { DEFAULT_CONTEXT_ID, idBytes } from '../../../wire/ids.ts';
 import { failure, hasCode } from '../framework/failure.ts';
@@ -122,7 +125,7 @@ export async function enrolParties(
 }
 
 /** Reads the newest record of all parties' folders; undefined before the first start. */
-export async function readNewestRecord(
+async function readNewestRecord(
   dir: string,
   parties: readonly number[],
   charter: Charter,
@@ -139,6 +142,28 @@ export async function readNewestRecord(
   const named = newest.body.parties.map(({ party }) => party);
   if (named.join() === parties.join()) return newest;
   throw failure('STATE_INVALID', `the governed record names the parties ${named.join(', ')}`, CURE);
+}
+
+/**
+ * Returns where the meshes listened at the last start, as far as that can be told: a hint, which nothing but the choice of
+ * a port depends on.
+ */
+export async function readMeshPorts(dir: string, parties: readonly number[]): Promise<ReadonlyMap<number, number>> {
+  const ports = new Map<number, number>();
+  for (const party of parties) {
+    const bytes = await readIfThere(governanceFile(dir, party, 'record'));
+    if (bytes === undefined) continue;
+    try {
+      for (const { party: number, endpoint = '' } of decodeSignedRecord(bytes).body.parties) {
+        const port = parseHostPort(endpoint)?.port;
+        if (port !== undefined) ports.set(number, port);
+      }
+      return ports;
+    } catch (error) {
+      if (!isKmsError(error)) throw error; // it is judged, and named, where the record is opened
+    }
+  }
+  return ports;
 }
 
 async function openCharters(

@@ -12,6 +12,8 @@ const NodeFileSchema = z.strictObject({
   pid: z.int().positive(),
   clientUrl: z.url(),
   publicUrl: z.url(),
+  /** Where its attestation is fetched, where that is not beside the public material. */
+  attestationUrl: z.url().optional(),
   opsUrl: z.url(),
   params: z.enum(['test', 'default']),
   engineSocket: z.string(),
@@ -30,6 +32,8 @@ const NodeFileSchema = z.strictObject({
   network: z.string(),
   /** Release that engine and core were attested as. */
   release: z.string(),
+  /** Its number in a quorum. */
+  party: z.int().positive().optional(),
 });
 
 /** What the engine says of itself when it is ready. */

@@ -1,0 +1,236 @@
+/**
+ * A developer quorum under one supervisor: n parties, each an engine and a Core in a folder of its own, which trust each
+ * other's attestation and hold shares of keys that nobody has.
+ */
+import { resolve } from 'node:path';
+import type { MeasuredProgram } from '../../../attestation/developer/measure-program.ts';
+import { systemClock } from '../../../common/clock.ts';
+import { loadNodeConfig } from '../config/check-config.ts';
+import { failure, usageFailure } from '../framework/failure.ts';
+import type { Output } from '../framework/output.ts';
+import { warningsOf } from '../supervise/describe-node.ts';
+import { measuredRoles, measureFiles } from '../supervise/developer-devices.ts';
+import { acquireFolderLock, type FolderLock } from '../supervise/folder-lock.ts';
+import { type NodeFile, removeNodeFile } from '../supervise/node-file.ts';
+import { nodePrograms } from '../supervise/node-programs.ts';
+import { writeDeveloperConfig } from '../supervise/node-toml.ts';
+import { prepareSocketPath } from '../supervise/socket-path.ts';
+import { createStateFolder, partyFolder, requireUsableStateFolder, writeFormat } from '../supervise/state-folder.ts';
+import { takeStateFolder } from '../supervise/take-state-folder.ts';
+import { watchEnrolment } from './enrolment.ts';
+import { startPublicRelay } from './public-relay.ts';
+import { chooseQuorumPorts, type PartyPorts } from './quorum-ports.ts';
+import { ensureQuorumRelease } from './quorum-release.ts';
+import {
+  instanceIdOf,
+  openQuorumTrust,
+  type PartyEndpoint,
+  type QuorumTrust,
+  readMeshPorts,
+  trustFolder,
+} from './quorum-trust.ts';
+import { openParty, type PartyProcesses } from './run-party.ts';
+import { type DeveloperQuorumOptions, PARTY_COUNTS, type RunningParty, type RunningQuorum } from './running-quorum.ts';
+
+const HOST = '127.0.0.1';
+/** Engine and Core of a party, which share the machine with those of all others. */
+const START_LIMIT_MS = 120_000;
+
+/** A party with all that belongs to it. */
+interface OpenParty {
+  readonly ports: PartyPorts;
+  readonly dir: string;
+  readonly processes: PartyProcesses;
+}
+
+/**
+ * Starts a developer quorum and returns when all parties are ready: the default context and epoch are there, and every
+ * Core serves clients.
+ *
+ * @throws {@link KmsError} with exit code 2 for numbers that do not fit; `STATE_INVALID` (folder), `PRECONDITION_FAILED` (in
+ *   use, port taken), `UNAVAILABLE` (a process died), `DEADLINE_EXCEEDED`.
+ */
+export async function startDeveloperQuorum(options: DeveloperQuorumOptions, output: Output): Promise<RunningQuorum> {
+  const startedAt = systemClock.monotonicMs();
+  requireNumbers(options);
+  const dir = resolve(options.dir);
+  /** What is undone, last first, when the start fails or the quorum stops. */
+  const held = new AsyncDisposableStack();
+  try {
+    const lock = await takeStateFolder(dir, options, output);
+    held.defer(() => lock.release());
+    const { parties, broken } = await openParties(options, dir, held, output);
+    const started = Promise.all(parties.map(({ processes }) => processes.start()));
+    const nodes = await Promise.race([started, broken]);
+    return await describeQuorum({ dir, parties, nodes, held, startedAt });
+  } catch (error) {
+    await held.disposeAsync();
+    throw error;
+  }
+}
+
+/** Prepares everything but the processes. `broken` rejects when a start that is under way cannot succeed. */
+async function openParties(
+  options: DeveloperQuorumOptions,
+  dir: string,
+  held: AsyncDisposableStack,
+  output: Output,
+): Promise<{ readonly parties: readonly OpenParty[]; readonly broken: Promise<never> }> {
+  const numbers = Array.from({ length: options.parties }, (_, index) => index + 1);
+  const locks = new Map<number, FolderLock>();
+  for (const party of numbers) {
+    const lock = await takePartyFolder(partyFolder(dir, party));
+    held.defer(() => lock.release());
+    locks.set(party, lock);
+  }
+  const { publicPort, parties: ports } = await chooseQuorumPorts({
+    ...options,
+    lastMeshPorts: await readMeshPorts(dir, numbers),
+  });
+  const { trust, measured } = await prepareTrust(options, dir, ports);
+  const targets = new Map(ports.map((party) => [party.party, party.publicPort]));
+  const relay = await startPublicRelay({ port: publicPort, targets });
+  held.defer(() => relay.close());
+  const enrolment = watchEnrolment(dir, trust);
+  const edited = Promise.withResolvers<never>();
+  const parties: OpenParty[] = [];
+  held.defer(() => closeAll(parties));
+  for (const party of ports) {
+    const lock = locks.get(party.party);
+    if (lock === undefined) continue;
+    const node = await configureParty(options, dir, party);
+    const processes = await openParty(
+      {
+        ...node,
+        ...options,
+        party: party.party,
+        lock,
+        addresses: {
+          party: party.party,
+          publicUrl: `http://${HOST}:${relay.port}/kms/PUB-p${party.party}`,
+          attestationUrl: `http://${HOST}:${relay.port}/attestation?party=${party.party}`,
+        },
+        root: trust.root,
+        instanceId: instanceIdOf(trust.charter, party.party),
+        measured,
+        startLimitMs: START_LIMIT_MS,
+        onFacts: (facts) => enrolment.onFacts(party.party, facts),
+        onEdited: (text) => edited.reject(failure('ABORTED', text, 'start it again')),
+      },
+      output,
+    );
+    parties.push({ ports: party, dir: node.dir, processes });
+  }
+  const broken = Promise.race([edited.promise, enrolment.failed]);
+  broken.catch(() => {}); // the start looks at it; later nobody has to
+  return { parties, broken };
+}
+
+/** Charters, record, release set: written into all folders before anything starts. */
+async function prepareTrust(
+  options: DeveloperQuorumOptions,
+  dir: string,
+  ports: readonly PartyPorts[],
+): Promise<{ readonly trust: QuorumTrust; readonly measured: readonly MeasuredProgram[] }> {
+  const endpoints: PartyEndpoint[] = [];
+  for (const { party, meshPort } of ports) {
+    const endpoint = (await options.meshEndpoint?.(party, meshPort)) ?? `${HOST}:${meshPort}`;
+    endpoints.push({ party, endpoint });
+  }
+  const [trust, measured] = await Promise.all([
+    openQuorumTrust(dir, endpoints, systemClock),
+    measureFiles(nodePrograms(true, ''), systemClock),
+  ]);
+  const numbers = endpoints.map(({ party }) => party);
+  await ensureQuorumRelease(dir, numbers, trust, measuredRoles(measured), systemClock);
+  return { trust, measured };
+}
+
+async function configureParty(options: DeveloperQuorumOptions, dir: string, ports: PartyPorts) {
+  const own = partyFolder(dir, ports.party);
+  const lies = options.lyingParties?.includes(ports.party) === true;
+  const party = { number: ports.party, meshPort: ports.meshPort, lies, trustFolder: trustFolder(dir) };
+  const { clientPort, publicPort, opsPort } = ports;
+  const socketPath = await prepareSocketPath(own);
+  const settings = { ...options, dir: own, socketPath, clientPort, publicPort, opsPort, party };
+  const file = await writeDeveloperConfig(settings);
+  return { dir: own, file, config: loadNodeConfig(file, process.env) };
+}
+
+async function takePartyFolder(dir: string): Promise<FolderLock> {
+  const found = await requireUsableStateFolder(dir);
+  await createStateFolder(dir);
+  const lock = acquireFolderLock(dir);
+  try {
+    if (found.kind !== 'ours') await writeFormat(dir);
+    await removeNodeFile(dir);
+    return lock;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+interface Started {
+  readonly dir: string;
+  readonly parties: readonly OpenParty[];
+  readonly nodes: readonly NodeFile[];
+  readonly held: AsyncDisposableStack;
+  readonly startedAt: number;
+}
+
+async function describeQuorum({ dir, parties, nodes, held, startedAt }: Started): Promise<RunningQuorum> {
+  const running = parties.map(({ ports, dir: own, processes }, at): RunningParty => {
+    const node = nodes[at];
+    if (node === undefined) throw failure('INTERNAL', `party ${ports.party} started without a word`, 'start it again');
+    return { party: ports.party, dir: own, node, meshPort: ports.meshPort, pids: processes.pids };
+  });
+  const [first] = running;
+  const file = first?.node.configFile;
+  const releaseWarnings =
+    first === undefined || file === undefined ? [] : await warningsOf(loadNodeConfig(file, process.env), first.node);
+  const processesOf = (party: number): PartyProcesses => {
+    const found = parties.find(({ ports }) => ports.party === party);
+    if (found !== undefined) return found.processes;
+    throw failure('REQUEST_INVALID', `there is no party ${party}`, `name one of 1 to ${parties.length}`);
+  };
+  let stopping: Promise<void> | undefined;
+  return {
+    dir,
+    threshold: (parties.length - 1) / 3,
+    parties: running,
+    readyMs: systemClock.monotonicMs() - startedAt,
+    releaseWarnings,
+    stopParty: (party, hard = false) => processesOf(party).stop(hard),
+    startParty: async (party) => void (await processesOf(party).start()),
+    stop: () => {
+      stopping ??= held.disposeAsync();
+      return stopping;
+    },
+    kill: () => {
+      for (const { processes } of parties) processes.kill();
+    },
+  };
+}
+
+/** All at once: a quorum stops as quickly as one party does. */
+async function closeAll(parties: readonly OpenParty[]): Promise<void> {
+  await Promise.all(
+    parties.map(async ({ processes }) => {
+      await processes.stop(false);
+      await processes.close();
+    }),
+  );
+}
+
+/** Wrong numbers are wrong usage, all of them named at once. */
+function requireNumbers({ parties, lyingParties = [] }: DeveloperQuorumOptions): void {
+  if (!PARTY_COUNTS.some((count) => count === parties)) {
+    const cure = `give one of ${PARTY_COUNTS.join(', ')} with --parties`;
+    throw usageFailure(`a quorum cannot have ${parties} parties: there must be 3t + 1`, cure);
+  }
+  const strangers = lyingParties.filter((party) => !Number.isInteger(party) || party < 1 || party > parties);
+  if (strangers.length > 0) {
+    throw usageFailure(`there is no party ${strangers.join(', ')} of ${parties}`, `name parties of 1 to ${parties}`);
+  }
+}
