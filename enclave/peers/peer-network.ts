@@ -13,6 +13,7 @@ import type { GovernanceMemory } from '../governance/governance-memory.ts';
 import type { EngineMesh } from '../mesh/engine-mesh.ts';
 import type { FaultLedger } from '../threshold/fault-ledger.ts';
 import type { QuorumLinks } from '../threshold/quorum-links.ts';
+import { Network } from './network.ts';
 
 /** What a network is made of. */
 export interface PeerNetworkOptions {
@@ -131,8 +132,12 @@ export interface PeerNetwork {
 }
 
 /**
- * Listens for the engines of higher party numbers' counterparts and dials those of higher ones, from now on.
+ * Listens for engines of lower party numbers and dials those of higher ones, from now on.
  *
  * @throws KmsError what the transport's `listen` throws.
  */
-export declare function openPeerNetwork(options: PeerNetworkOptions): Promise<PeerNetwork>;
+export async function openPeerNetwork(options: PeerNetworkOptions): Promise<PeerNetwork> {
+  const network = new Network(options);
+  await network.listen();
+  return network;
+}

@@ -54,8 +54,18 @@ export class MeshQuorumLinks implements QuorumLinks {
     return true;
   }
 
+  /** Parties that a session stands to. */
+  reachable(): readonly number[] {
+    return [...this.#current.keys()];
+  }
+
   async send(to: number, frame: Uint8Array): Promise<void> {
-    await this.#current.get(to)?.send(ROUND, frame);
+    try {
+      await this.#current.get(to)?.send(ROUND, frame);
+    } catch (error) {
+      // The connection has ended, or the peer takes no more, or not as much at a time: the frame is lost.
+      if (!isKmsError(error)) throw error;
+    }
   }
 
   drop(party: number, reason: string): void {
