@@ -7,7 +7,8 @@ import { systemErrorCode } from '../../common/errors.ts';
 import type { JudgedPeer, JudgedProof } from './judge.ts';
 import { judgeAgain } from './judge.ts';
 import type { MeshLeaf } from './leaf.ts';
-import type { JudgedConnection, MeshEndpoint, MeshPeer } from './mesh-context.ts';
+import type { JudgedConnection, MeshConnection, MeshEndpoint, MeshPeer } from './mesh-context.ts';
+import { RENEWED } from './renewal-due.ts';
 
 /** What the handshake has found out. */
 export interface Verified {
@@ -25,8 +26,11 @@ export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint
   const own = { context: self.context, incarnation: self.incarnation };
   const closeAtMs = Math.min(leaf.notAfterMs, shown.notAfterMs);
   let reason: string | undefined;
-  const close = (why: string): void => {
+  const explain = (why: string): void => {
     reason ??= why;
+  };
+  const close = (why: string): void => {
+    explain(why);
     socket.destroy();
   };
   // The last listener stays: whoever uses the stream may come and go, an error without one would end the process.
@@ -37,11 +41,12 @@ export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint
   });
   const closed = new Promise<string>((resolve) => {
     const settle = (): void => {
-      reason ??= 'the peer closed it';
+      reason ??= isRenewed(connection, endpoint) ? RENEWED : 'the peer closed it';
       log.info({ event: 'mesh.closed', role: shown.role, party: shown.party, reason });
       resolve(reason);
     };
-    if (socket.closed) settle();
+    // Not at once: what it looks at is not made yet.
+    if (socket.closed) queueMicrotask(settle);
     else socket.once('close', settle);
   });
   const rejudge = (): void => {
@@ -61,10 +66,24 @@ export function openConnection({ socket, peer, proof, leaf }: Verified, endpoint
     closeAtMs,
     closed,
     close,
+    explain,
     rejudge,
   };
   endpoint.adopt(connection);
   return connection;
+}
+
+/** How far the two ends' clocks may differ about when a connection is due. */
+const SKEW_MS = 60_000;
+
+/** Whether the peer, who closes it without a word, has opened a newer connection for the same and it was time for that. */
+function isRenewed(ended: MeshConnection, endpoint: MeshEndpoint): boolean {
+  if (endpoint.clock.nowMs() < ended.renewAtMs - SKEW_MS) return false;
+  const { peer, service } = ended;
+  const same = endpoint
+    .connections()
+    .filter((other) => other.service === service && other.peer.role === peer.role && other.peer.party === peer.party);
+  return same.includes(ended) && same.at(-1) !== ended;
 }
 
 /** Returns when two thirds of a validity have gone. */

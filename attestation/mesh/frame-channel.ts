@@ -20,6 +20,7 @@ import type { InFlow, OutFlow } from './frame-flows.ts';
 import { type FrameLimits, withDefaults } from './frame-limits.ts';
 import { FrameReceiver } from './frame-receiver.ts';
 import { FrameSender } from './frame-sender.ts';
+import { RENEWED } from './renewal-due.ts';
 
 /** Settings of a channel. */
 export interface FrameChannelOptions {
@@ -97,7 +98,7 @@ export class FrameChannel {
     this.#sender.control(helloFrame({ maxPayloadBytes, firstCreditBytes, maxFlows }));
     stream.on('error', () => this.close('the connection failed'));
     stream.on('close', () => this.#end('the connection ended'));
-    stream.on('end', () => this.close(this.#peerRetired ? 'retired' : 'the peer closed the connection'));
+    stream.on('end', () => this.close(this.#peerRetired ? RENEWED : 'the peer closed the connection'));
     stream.on('data', (chunk: Uint8Array) => this.#receive(chunk));
   }
 

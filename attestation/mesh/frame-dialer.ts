@@ -12,6 +12,8 @@ import { type Renewable, RenewingLink, type RenewingOptions } from './renewing.t
 export interface FrameDialerOptions extends Omit<RenewingOptions<Renewable>, 'open'> {
   readonly dial: MeshDialer;
   readonly link: FrameLink;
+  /** Told of each connection that the peer serves: sessions can be opened on it. */
+  readonly onServed?: () => void;
 }
 
 /**
@@ -20,12 +22,13 @@ export interface FrameDialerOptions extends Omit<RenewingOptions<Renewable>, 'op
  * A session lives on the connection that was newest when it began. Certificates last hours, the last third of which is
  * left to sessions of the old connection; one that takes longer fails with `UNAVAILABLE` when the connection ends.
  */
-export function dialFrames({ dial, link, ...options }: FrameDialerOptions): RenewingLink<Renewable> {
+export function dialFrames({ dial, link, onServed, ...options }: FrameDialerOptions): RenewingLink<Renewable> {
   const open = async (signal: AbortSignal): Promise<Renewable> => {
     const connection = await dial(signal);
     const channel = link.attach(connection.stream);
-    void channel.closed.then((reason) => connection.close(reason));
+    void channel.closed.then((reason) => connection.explain(reason));
     await channel.ready;
+    onServed?.();
     const { renewAtMs, closeAtMs, closed } = connection;
     // The link retires a channel by itself once its successor is served, and closes it after its last session.
     return { renewAtMs, closeAtMs, closed, close: (reason) => channel.close(reason), retire: () => undefined };

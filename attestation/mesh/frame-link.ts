@@ -12,6 +12,7 @@ import { FrameChannel, type FrameCounters } from './frame-channel.ts';
 import type { InFlow } from './frame-flows.ts';
 import type { FrameLimits } from './frame-limits.ts';
 import { type FrameSession, LinkSession } from './frame-session.ts';
+import { RENEWED } from './renewal-due.ts';
 
 /** Settings of a link. */
 export interface FrameLinkOptions {
@@ -38,6 +39,8 @@ export interface FrameLinkStats extends FrameCounters {
 type Totals = { -readonly [K in Exclude<keyof FrameCounters, 'bufferedBytes' | 'flows'>]: number };
 
 const SWEEP_MS = 1_000;
+/** Connections of one peer, each with its own bounds: the newest, and those before it that drain or are dead. */
+const MOST_CHANNELS = 4;
 /** Ids of sessions that were given up, kept until the peer opens them. */
 const GIVEN_UP = 1024;
 
@@ -73,6 +76,8 @@ export class FrameLink {
       onFlow: (flow) => this.#arrived(flow),
     });
     this.#channels.add(channel);
+    const [oldest] = this.#channels;
+    if (this.#channels.size > MOST_CHANNELS) oldest?.close('too many newer connections');
     void channel.ready.then(
       () => {
         const before = this.#current;
@@ -81,7 +86,7 @@ export class FrameLink {
       },
       () => undefined, // it ended first, which `closed` tells
     );
-    void channel.drained.then(() => channel.close('replaced'));
+    void channel.drained.then(() => channel.close(RENEWED));
     void channel.closed.then(() => this.#detach(channel));
     return channel;
   }
@@ -132,6 +137,7 @@ export class FrameLink {
   close(reason: string): void {
     for (const channel of this.#channels) channel.close(reason);
     clearInterval(this.#sweeper);
+    this.#sweeper = undefined;
   }
 
   /**

@@ -44,8 +44,9 @@ export interface MeshListener {
 }
 
 const CLIENT_HELLO_WITHIN_MS = 5_000;
-/** How often a crowd at the door is worth a line. */
+/** How often a crowd at the door is worth a line, and how many strangers are one: a single knock is counted only. */
 const REPORT_EVERY_MS = 10_000;
+const CROWD = 10;
 
 /**
  * Listens for verified connections.
@@ -66,6 +67,7 @@ class Listener {
   readonly #connections = new Set<MeshConnection>();
   readonly #counts = { accepted: 0, unspoken: 0, refused: 0, verified: 0 };
   #reportedAtMs = Number.NEGATIVE_INFINITY;
+  #reported = 0;
 
   constructor(options: MeshListenerOptions) {
     this.#options = options;
@@ -150,8 +152,9 @@ class Listener {
   #report(): void {
     const { endpoint, transport } = this.#options;
     const nowMs = endpoint.clock.monotonicMs();
-    if (nowMs - this.#reportedAtMs < REPORT_EVERY_MS) return;
+    if (nowMs - this.#reportedAtMs < REPORT_EVERY_MS || this.#counts.unspoken - this.#reported < CROWD) return;
     this.#reportedAtMs = nowMs;
+    this.#reported = this.#counts.unspoken;
     endpoint.log.warn({ event: 'mesh.strangers', transport: transport.name, ...this.#counts, ...this.#budget.stats() });
   }
 }

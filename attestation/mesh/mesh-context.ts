@@ -169,6 +169,8 @@ export interface MeshConnection {
   /** Resolves with the reason once the connection is closed. */
   readonly closed: Promise<string>;
   close(reason: string): void;
+  /** Says why it is about to end, for the log: whoever uses the stream ends it, once what was written has left. */
+  explain(reason: string): void;
 }
 
 /** A connection as its endpoint sees it. */

@@ -1,5 +1,8 @@
 /** When a connection should be replaced, also one that was opened late in its certificates' life. */
 
+/** Why a connection ends whose successor is open: both ends say so. */
+export const RENEWED = 'renewed';
+
 /** Longest wait before it is tried again to get a connection with a whole life before it. */
 const LOOK_AGAIN_MS = 60_000;
 /** Shortest wait: a handshake must be worth it. */

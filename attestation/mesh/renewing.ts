@@ -5,7 +5,7 @@
 import type { Clock } from '../../common/clock.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
-import { renewalDueMs } from './renewal-due.ts';
+import { RENEWED, renewalDueMs } from './renewal-due.ts';
 
 /** What can be kept renewed. */
 export interface Renewable {
@@ -243,7 +243,7 @@ export class RenewingLink<T extends Renewable> {
     if (!held.retired || held.users > 0 || !this.#draining.delete(held)) return;
     const { connection } = held;
     if (connection.retire) connection.retire();
-    else connection.close('replaced');
+    else connection.close(RENEWED);
     this.#tell();
   }
 

@@ -76,7 +76,7 @@ t.test('a connection is replaced when it is due; calls on the old one end there'
   t.equal(await link.use((connection) => connection === opened[1]), true, 'new calls go to the new one');
   call.resolve('done');
   t.equal(await slow, 'done');
-  t.equal(opened[0]?.reason, 'replaced');
+  t.equal(opened[0]?.reason, 'renewed');
   t.equal(link.status().draining, 0);
 });
 
@@ -124,7 +124,7 @@ t.test('while a renewal fails, the old connection serves, until it ends', async 
   t.match(link.status(), { connected: true, reason: 'the attester is slow' }, 'connected, and alarmed');
   t.equal(await link.use((connection) => connection === first), true);
   await until(link, ({ opened }) => opened === 2);
-  t.equal(first.reason, 'replaced');
+  t.equal(first.reason, 'renewed');
 });
 
 t.test('a connection that ends is opened again; a peer that hangs up at once is not called in a loop', async (t) => {
