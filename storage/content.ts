@@ -1,7 +1,19 @@
 /**
  * Walking and comparing object content chunk by chunk, so that no object is ever held whole.
  */
+import { createHash } from 'node:crypto';
 import { KmsError } from '../common/errors.ts';
+import type { ObjectTag } from './storage.ts';
+
+/** Returns the tag of a state for back ends whose store gives none: the digest of its content. */
+export function contentTag(content: Uint8Array): ObjectTag {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/** @throws {@link KmsError} `CANCELLED` if the signal has fired. */
+export function refuseAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new KmsError('CANCELLED', 'the write was cancelled', {}, signal.reason);
+}
 
 /** Returns the source as a stream; bytes become a stream of one chunk. */
 export function toStream(source: Uint8Array | AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {

@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { chmod, link, lstat, mkdir, open, readdir, realpath, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isKmsError, KmsError, systemErrorCode } from '../common/errors.ts';
 
 /** An open file or folder. */
@@ -47,6 +48,8 @@ export const READ_FLAGS: number = constants.O_RDONLY | constants.O_NOFOLLOW;
 /** Flags for making a file that is not there yet. */
 export const CREATE_FLAGS: number = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
+const READ_CHUNK_BYTES = 256 * 1024;
+
 /** Runs a call and returns undefined where the file, or a folder on the way to it, does not exist. */
 export async function unlessAbsent<T>(call: Promise<T>): Promise<T | undefined> {
   try {
@@ -65,6 +68,49 @@ export async function syncFolder(fs: FileOps, folder: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** Fills the buffer from a position of the file. */
+export async function readFully(handle: OpenFile, into: Uint8Array, position: number): Promise<void> {
+  for (let at = 0; at < into.byteLength; ) {
+    const { bytesRead } = await handle.read(into, at, into.byteLength - at, position + at);
+    if (bytesRead === 0) throw new KmsError('STATE_INVALID', 'the object ends early: it was cut after it was stored');
+    at += bytesRead;
+  }
+}
+
+/** Reads a part of an open file, chunk by chunk. */
+export async function* readRange(handle: OpenFile, start: number, end: number): AsyncGenerator<Uint8Array> {
+  for (let at = start; at < end; at += READ_CHUNK_BYTES) {
+    const chunk = new Uint8Array(Math.min(READ_CHUNK_BYTES, end - at));
+    await readFully(handle, chunk, at);
+    yield chunk;
+  }
+}
+
+/** Lists the plain files and the folders with files in them that lie in a folder. */
+export async function listNames(fs: FileOps, folder: string): Promise<string[]> {
+  const entries = (await unlessAbsent(fs.readdir(folder))) ?? [];
+  const names: string[] = [];
+  for (const name of entries.filter((entry) => !entry.startsWith('.')).sort()) {
+    const path = join(folder, name);
+    const found = await unlessAbsent(fs.lstat(path));
+    const holdsObjects = found?.isDirectory() && (await listNames(fs, path)).length > 0;
+    if (found?.isFile() || holdsObjects) names.push(name);
+  }
+  return names;
+}
+
+/** Makes a folder if there is none and makes its name durable. Its parent must exist. */
+export async function makeFolder(fs: FileOps, folder: string, mode: number): Promise<void> {
+  try {
+    await fs.mkdir(folder, mode);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    if ((await fs.lstat(folder)).isDirectory()) return;
+    throw new KmsError('STATE_INVALID', 'a plain folder should lie there, not a link or anything else');
+  }
+  await syncFolder(fs, join(folder, '..'));
 }
 
 /**

@@ -9,21 +9,35 @@ import { join } from 'node:path';
 import { toHex } from '../common/bytes.ts';
 import { KmsError, systemErrorCode } from '../common/errors.ts';
 import { type RandomSource, systemRandom } from '../common/random.ts';
-import { abortable, sameContent, toStream } from './content.ts';
+import { abortable, contentTag, sameContent, toStream } from './content.ts';
 import {
   CREATE_FLAGS,
   type FileOps,
+  listNames,
+  makeFolder,
   nodeFileOps,
   type OpenFile,
   READ_FLAGS,
+  readFully,
+  readRange,
   storageError,
   syncFolder,
   unlessAbsent,
 } from './file-ops.ts';
-import { checkFolder, checkPath, type ObjectPath, resolveRange, type Storage } from './storage.ts';
+import {
+  checkFolder,
+  checkPath,
+  movedOn,
+  notFound,
+  type ObjectPath,
+  type ObjectTag,
+  otherContent,
+  resolveRange,
+  type Storage,
+} from './storage.ts';
+import { Turns } from './turns.ts';
 
 const TEMP_FOLDER = '.tmp';
-const READ_CHUNK_BYTES = 256 * 1024;
 
 /** Settings of {@link openFileStorage}. */
 export interface FileStorageOptions {
@@ -68,10 +82,13 @@ export async function openFileStorage(options: FileStorageOptions, deps: FileSto
 }
 
 class FileStorage implements Storage {
+  /** The check and the rename of a swap are two calls: no other process may come between them. */
+  readonly fenced = false;
   readonly #vault: string;
   readonly #folderMode: number;
   readonly #fs: FileOps;
   readonly #random: RandomSource;
+  readonly #turns = new Turns();
 
   constructor(vault: string, folderMode: number, fs: FileOps, random: RandomSource) {
     this.#vault = vault;
@@ -85,16 +102,28 @@ class FileStorage implements Storage {
       const stream = abortable(toStream(source), options.signal);
       const there = options.replace ? undefined : await this.#find(path);
       if (there !== undefined) return await this.#compare(path, stream);
-      const temp = join(this.#vault, TEMP_FOLDER, toHex(this.#random(16)));
-      try {
-        await this.#write(temp, stream);
-        return await this.#publish(temp, path, options.replace ?? false);
-      } catch (error) {
-        // The first failure is the one to report; what cannot be removed now goes at the next start.
-        await this.#fs.unlink(temp).catch(() => undefined);
-        throw error;
-      }
+      return await this.#withTemp(stream, (temp) =>
+        options.replace ? this.#inTurn(path, () => this.#replace(temp, path)) : this.#create(temp, path),
+      );
     });
+  }
+
+  async getTagged(path: ObjectPath): ReturnType<Storage['getTagged']> {
+    const content = await this.get(path);
+    return { content, tag: contentTag(content) };
+  }
+
+  swap(...[path, content, expected, { signal } = {}]: Parameters<Storage['swap']>): Promise<ObjectTag> {
+    const swapped = async (): Promise<ObjectTag> => {
+      const there = (await this.#find(path)) === undefined ? undefined : (await this.getTagged(path)).tag;
+      if (there !== expected) throw movedOn(path);
+      await this.#withTemp(abortable(toStream(content), signal), async (temp) => {
+        if (expected !== undefined) await this.#replace(temp, path);
+        else if (!(await this.#link(temp, path))) throw movedOn(path);
+      });
+      return contentTag(content);
+    };
+    return this.#guard(path, () => this.#inTurn(path, swapped));
   }
 
   get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>> {
@@ -129,15 +158,17 @@ class FileStorage implements Storage {
   }
 
   list(folder: ObjectPath): Promise<string[]> {
-    return this.#guard(folder, () => this.#names(checkFolder(folder)));
+    return this.#guard(folder, () => listNames(this.#fs, this.#folderName(checkFolder(folder))));
   }
 
   delete(path: ObjectPath): Promise<boolean> {
     return this.#guard(path, async () => {
-      if ((await this.#find(path)) === undefined) return false;
-      await this.#fs.unlink(this.#fileName(path));
-      await syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
-      return true;
+      return await this.#inTurn(path, async () => {
+        if ((await this.#find(path)) === undefined) return false;
+        await this.#fs.unlink(this.#fileName(path));
+        await this.#syncFolderOf(path);
+        return true;
+      });
     });
   }
 
@@ -182,11 +213,7 @@ class FileStorage implements Storage {
     try {
       const { size } = await handle.stat();
       if (size !== sizeBytes) throw new KmsError('ABORTED', 'the object was replaced while it was read');
-      for (let at = start; at < end; at += READ_CHUNK_BYTES) {
-        const chunk = new Uint8Array(Math.min(READ_CHUNK_BYTES, end - at));
-        await readFully(handle, chunk, at);
-        yield chunk;
-      }
+      yield* readRange(handle, start, end);
     } finally {
       await handle.close();
     }
@@ -195,10 +222,10 @@ class FileStorage implements Storage {
   async #compare(path: ObjectPath, stream: AsyncIterable<Uint8Array>): Promise<'already'> {
     const { sizeBytes } = await this.open(path);
     if (!(await sameContent(this.#read(path, sizeBytes, 0, sizeBytes), stream))) {
-      throw new KmsError('ALREADY_EXISTS', 'an object of other content is already there', { type: path[0] ?? '' });
+      throw otherContent(path);
     }
     // The one who stored it may have died before its name was durable.
-    await syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
+    await this.#syncFolderOf(path);
     return 'already';
   }
 
@@ -216,82 +243,71 @@ class FileStorage implements Storage {
     }
   }
 
-  /** Gives the finished temporary file its name. Loses against another writer of the same name, never overwrites. */
-  async #publish(temp: string, path: ObjectPath, replace: boolean): Promise<'stored' | 'already'> {
-    const name = this.#fileName(path);
+  /** What takes the place of an object takes turns, so that a swap sees every state that it replaces. */
+  #inTurn<T>(path: ObjectPath, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(checkPath(path).join('/'), work);
+  }
+
+  /** Writes a temporary file, which `publish` gives its name; whatever happens, none is left. */
+  async #withTemp<T>(stream: AsyncIterable<Uint8Array>, publish: (temp: string) => Promise<T>): Promise<T> {
+    const temp = join(this.#vault, TEMP_FOLDER, toHex(this.#random(16)));
+    try {
+      await this.#write(temp, stream);
+      return await publish(temp);
+    } catch (error) {
+      // The first failure is the one to report; what cannot be removed now goes at the next start.
+      await this.#fs.unlink(temp).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #makeFolders(path: ObjectPath): Promise<void> {
     for (let depth = 1; depth < path.length; depth++) {
       await makeFolder(this.#fs, this.#folderName(path.slice(0, depth)), this.#folderMode);
     }
-    if (replace) {
-      await this.#find(path);
-      await this.#fs.rename(temp, name);
-    } else {
-      const taken = await this.#fs.link(temp, name).then(
-        () => false,
-        (error: unknown) => {
-          if (systemErrorCode(error) === 'EEXIST') return true;
-          throw error;
-        },
-      );
-      if (taken) {
-        const result = await this.#compare(path, this.#readTemp(temp));
-        await this.#fs.unlink(temp);
-        return result;
-      }
-      await this.#fs.unlink(temp);
-    }
-    await syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
+  }
+
+  #syncFolderOf(path: ObjectPath): Promise<void> {
+    return syncFolder(this.#fs, this.#folderName(path.slice(0, -1)));
+  }
+
+  async #replace(temp: string, path: ObjectPath): Promise<'stored'> {
+    await this.#makeFolders(path);
+    await this.#find(path);
+    await this.#fs.rename(temp, this.#fileName(path));
+    await this.#syncFolderOf(path);
     return 'stored';
+  }
+
+  async #create(temp: string, path: ObjectPath): Promise<'stored' | 'already'> {
+    if (await this.#link(temp, path)) return 'stored';
+    const result = await this.#compare(path, this.#readTemp(temp));
+    await this.#fs.unlink(temp);
+    return result;
+  }
+
+  /** Gives the finished temporary file its name, unless that is taken: a link cannot overwrite. */
+  async #link(temp: string, path: ObjectPath): Promise<boolean> {
+    await this.#makeFolders(path);
+    try {
+      await this.#fs.link(temp, this.#fileName(path));
+    } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST') return false;
+      throw error;
+    }
+    await this.#fs.unlink(temp);
+    await this.#syncFolderOf(path);
+    return true;
   }
 
   async *#readTemp(temp: string): AsyncGenerator<Uint8Array> {
     const handle = await this.#fs.open(temp, READ_FLAGS);
     try {
-      const { size } = await handle.stat();
-      for (let at = 0; at < size; at += READ_CHUNK_BYTES) {
-        const chunk = new Uint8Array(Math.min(READ_CHUNK_BYTES, size - at));
-        await readFully(handle, chunk, at);
-        yield chunk;
-      }
+      yield* readRange(handle, 0, (await handle.stat()).size);
     } finally {
       await handle.close();
     }
   }
-
-  async #names(folder: ObjectPath): Promise<string[]> {
-    const entries = (await unlessAbsent(this.#fs.readdir(this.#folderName(folder)))) ?? [];
-    const names: string[] = [];
-    for (const name of entries.filter((entry) => !entry.startsWith('.')).sort()) {
-      const found = await unlessAbsent(this.#fs.lstat(join(this.#folderName(folder), name)));
-      const holdsObjects = found?.isDirectory() && (await this.#names([...folder, name])).length > 0;
-      if (found?.isFile() || holdsObjects) names.push(name);
-    }
-    return names;
-  }
-}
-
-async function readFully(handle: OpenFile, into: Uint8Array, position: number): Promise<void> {
-  for (let at = 0; at < into.byteLength; ) {
-    const { bytesRead } = await handle.read(into, at, into.byteLength - at, position + at);
-    if (bytesRead === 0) throw new KmsError('STATE_INVALID', 'the object ends early: it was cut after it was stored');
-    at += bytesRead;
-  }
-}
-
-/** Makes a folder if there is none and makes its name durable. Its parent must exist. */
-async function makeFolder(fs: FileOps, folder: string, mode: number): Promise<void> {
-  try {
-    await fs.mkdir(folder, mode);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
-    if ((await fs.lstat(folder)).isDirectory()) return;
-    throw new KmsError('STATE_INVALID', 'a plain folder should lie there, not a link or anything else');
-  }
-  await syncFolder(fs, join(folder, '..'));
-}
-
-function notFound(path: ObjectPath): KmsError {
-  return new KmsError('NOT_FOUND', 'no such object', { type: path[0] ?? '' });
 }
 
 function notPlain(path: ObjectPath, wanted: 'file' | 'folder'): KmsError {

@@ -3,8 +3,17 @@
  */
 import { concatBytes, equalBytes } from '../common/bytes.ts';
 import { KmsError } from '../common/errors.ts';
-import { abortable, toStream } from './content.ts';
-import { checkFolder, checkPath, type ObjectPath, resolveRange, type Storage } from './storage.ts';
+import { abortable, contentTag, refuseAborted, toStream } from './content.ts';
+import {
+  checkFolder,
+  checkPath,
+  movedOn,
+  notFound,
+  type ObjectPath,
+  otherContent,
+  resolveRange,
+  type Storage,
+} from './storage.ts';
 
 /** Returns an empty storage that lives as long as it is referenced. */
 export function openMemoryStorage(): Storage {
@@ -12,11 +21,12 @@ export function openMemoryStorage(): Storage {
 
   const find = (path: ObjectPath): Uint8Array => {
     const found = objects.get(keyOf(path));
-    if (!found) throw new KmsError('NOT_FOUND', 'no such object', { type: path[0] ?? '' });
+    if (!found) throw notFound(path);
     return found;
   };
 
   return {
+    fenced: false,
     async put(path, source, { replace = false, signal } = {}) {
       const key = keyOf(path);
       refuseFolderClash(objects, path);
@@ -25,12 +35,25 @@ export function openMemoryStorage(): Storage {
       const content = concatBytes(...chunks);
       const there = objects.get(key);
       if (!replace && there && equalBytes(there, content)) return 'already';
-      if (!replace && there) throw new KmsError('ALREADY_EXISTS', 'an object of other content is already there');
+      if (!replace && there) throw otherContent(path);
       objects.set(key, content);
       return 'stored';
     },
     async get(path) {
       return new Uint8Array(find(path));
+    },
+    async getTagged(path) {
+      const content = new Uint8Array(find(path));
+      return { content, tag: contentTag(content) };
+    },
+    async swap(path, content, expected, { signal } = {}) {
+      const key = keyOf(path);
+      refuseFolderClash(objects, path);
+      refuseAborted(signal);
+      const there = objects.get(key);
+      if ((there && contentTag(there)) !== expected) throw movedOn(path);
+      objects.set(key, content.slice());
+      return contentTag(content);
     },
     async open(path, range) {
       const content = find(path);

@@ -23,6 +23,19 @@ export interface OpenedObject {
   readonly stream: AsyncIterable<Uint8Array>;
 }
 
+/**
+ * Names one state of an object. Opaque: only ever compared for equality. Two states of equal content may bear the same
+ * tag, so content that is swapped carries a counter and its writer, and never repeats.
+ */
+export type ObjectTag = string;
+
+/** A whole object and the state that it was read in. */
+export interface TaggedObject {
+  /** In an ArrayBuffer of its own, which the caller may wipe. */
+  readonly content: Uint8Array<ArrayBuffer>;
+  readonly tag: ObjectTag;
+}
+
 /** Settings of one write. */
 export interface PutOptions {
   /** Take the place of an object with other content, at one instant. Off: other content is never overwritten. */
@@ -36,6 +49,11 @@ export interface PutOptions {
  * not at all.
  */
 export interface Storage {
+  /**
+   * Whether writers in different processes, on different machines, cannot overwrite each other unnoticed. A production
+   * vault needs it; without it only the writers of this one process are kept apart.
+   */
+  readonly fenced: boolean;
   /**
    * Writes an object. A stream is not held in memory.
    *
@@ -55,6 +73,26 @@ export interface Storage {
    */
   get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>>;
   /**
+   * As {@link get}, with the tag of what was read.
+   *
+   * @throws {@link KmsError} `NOT_FOUND`.
+   */
+  getTagged(path: ObjectPath): Promise<TaggedObject>;
+  /**
+   * Replaces an object only if it is still in the state that the caller last saw: compare-and-swap, for the head of a
+   * chain that two servers may want to move. Of many that expect the same state at most one succeeds.
+   *
+   * @param expected - Tag of the state to replace; undefined: there is no such object yet.
+   * @returns The tag of the new state.
+   * @throws {@link KmsError} `ABORTED` if it is in any other state: read it again, somebody else moved it.
+   */
+  swap(
+    path: ObjectPath,
+    content: Uint8Array,
+    expected: ObjectTag | undefined,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<ObjectTag>;
+  /**
    * Opens an object for streaming.
    *
    * @throws {@link KmsError} `NOT_FOUND`; `REQUEST_INVALID` for a range outside of the object.
@@ -68,6 +106,22 @@ export interface Storage {
   list(folder: ObjectPath): Promise<string[]>;
   /** Removes an object. Returns whether there was one. */
   delete(path: ObjectPath): Promise<boolean>;
+}
+
+/** The failure of {@link Storage.swap} where somebody else was first. */
+export function movedOn(path: ObjectPath, cause?: unknown): KmsError {
+  const message = 'the object is not in the state that this write expects: somebody else wrote it';
+  return new KmsError('ABORTED', message, { type: path[0] ?? '' }, cause);
+}
+
+/** The failure of every read of what is not there. */
+export function notFound(path: ObjectPath, cause?: unknown): KmsError {
+  return new KmsError('NOT_FOUND', 'no such object', { type: path[0] ?? '' }, cause);
+}
+
+/** The failure of a first write where other content is already. */
+export function otherContent(path: ObjectPath): KmsError {
+  return new KmsError('ALREADY_EXISTS', 'an object of other content is already there', { type: path[0] ?? '' });
 }
 
 /** Names of folders, objects and prefixes: no separators, no leading dot, so nothing climbs and nothing hides. */

@@ -91,9 +91,12 @@ t.test('a full private vault fails the generation and leaves nothing half-writte
   await stop();
   const full = new KmsError('STORAGE_FULL', 'no space left on the device');
   const failing: Storage = {
+    fenced: storage.fenced,
     // A start counts itself and keeps what it knows of governance; of keys nothing gets in any more.
     put: (path, ...rest) => (path[0] === 'FhePrivateKey' ? Promise.reject(full) : storage.put(path, ...rest)),
     get: (path) => storage.get(path),
+    getTagged: (path) => storage.getTagged(path),
+    swap: (...args) => storage.swap(...args),
     open: (path, range) => storage.open(path, range),
     has: (path) => storage.has(path),
     size: (path) => storage.size(path),

@@ -85,6 +85,51 @@ export function contractTests(t: Test, open: (t: Test) => Promise<Storage>): voi
     }
   });
 
+  t.test('a head moves only from the state that its writer saw', async (t) => {
+    const storage = await open(t);
+    await t.rejects(storage.swap(PATH, bytes('x'), 'no such state'), { code: 'ABORTED' }, 'nothing is there yet');
+    t.equal(await storage.has(PATH), false);
+    const first = await storage.swap(PATH, bytes('one'), undefined);
+    await t.rejects(storage.swap(PATH, bytes('uno'), undefined), { code: 'ABORTED' }, 'it is there by now');
+    const read = await storage.getTagged(PATH);
+    t.same(read, { content: bytes('one'), tag: first }, 'a reader sees the tag that the writer was given');
+    t.equal(read.content.buffer.byteLength, 3, 'in a buffer of its own');
+    const second = await storage.swap(PATH, bytes('two'), first);
+    t.not(second, first);
+    await t.rejects(storage.swap(PATH, bytes('three'), first), { code: 'ABORTED' }, 'an old state is no state');
+    t.same(await storage.get(PATH), bytes('two'));
+    await storage.put(PATH, bytes('by force'), { replace: true });
+    await t.rejects(storage.swap(PATH, bytes('three'), second), { code: 'ABORTED' }, 'a plain write counts too');
+    await storage.delete(PATH);
+    await t.rejects(storage.swap(PATH, bytes('three'), second), { code: 'ABORTED' }, 'and so does a deletion');
+    await t.rejects(storage.getTagged(PATH), { code: 'NOT_FOUND' });
+    const signal = AbortSignal.abort();
+    await t.rejects(storage.swap(PATH, bytes('x'), undefined, { signal }), { code: 'CANCELLED' });
+    t.equal(await storage.has(PATH), false);
+  });
+
+  t.test('of many that move a head at once exactly one succeeds, every time', async (t) => {
+    const storage = await open(t);
+    let tag: string | undefined;
+    for (let round = 0; round < 3; round++) {
+      const expected = tag;
+      const results = await Promise.all(
+        Array.from({ length: 6 }, (_, i) =>
+          storage.swap(PATH, bytes(`round ${round} writer ${i}`), expected).then(
+            (tag) => ({ writer: i, tag }),
+            (error: unknown) => error,
+          ),
+        ),
+      );
+      const winners = results.filter((result) => !(result instanceof Error)) as { writer: number; tag: string }[];
+      t.equal(winners.length, 1, `round ${round}`);
+      for (const error of results.filter((result) => result instanceof Error)) t.match(error, { code: 'ABORTED' });
+      tag = winners[0]?.tag;
+      const now = await storage.getTagged(PATH);
+      t.same(now, { content: bytes(`round ${round} writer ${winners[0]?.writer}`), tag });
+    }
+  });
+
   t.test('an object that is not there is told apart from every failure', async (t) => {
     const storage = await open(t);
     await t.rejects(storage.get(PATH), { code: 'NOT_FOUND' });
@@ -173,6 +218,7 @@ export function contractTests(t: Test, open: (t: Test) => Promise<Storage>): voi
       for (const path of [[segment], ['PublicKey', segment], [segment, 'aa']]) {
         const why = JSON.stringify(path).slice(0, 60);
         await t.rejects(storage.put(path, bytes('x')), { code: 'REQUEST_INVALID' }, `put ${why}`);
+        await t.rejects(storage.swap(path, bytes('x'), undefined), { code: 'REQUEST_INVALID' }, `swap ${why}`);
         await t.rejects(storage.get(path), { code: 'REQUEST_INVALID' }, `get ${why}`);
         await t.rejects(storage.open(path), { code: 'REQUEST_INVALID' }, `open ${why}`);
         await t.rejects(storage.has(path), { code: 'REQUEST_INVALID' }, `has ${why}`);
@@ -191,6 +237,8 @@ export function contractTests(t: Test, open: (t: Test) => Promise<Storage>): voi
     await storage.put(['A', 'x'], bytes('1'));
     await t.rejects(storage.put(['A'], bytes('1')), { code: 'STATE_INVALID' });
     await t.rejects(storage.put(['A', 'x', 'y'], bytes('1')), { code: 'STATE_INVALID' });
+    await t.rejects(storage.swap(['A'], bytes('1'), undefined), { code: 'STATE_INVALID' });
+    await t.rejects(storage.swap(['A', 'x', 'y'], bytes('1'), undefined), { code: 'STATE_INVALID' });
     t.same(await storage.get(['A', 'x']), bytes('1'));
   });
 

@@ -5,6 +5,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { contentTag } from '../../../storage/content.ts';
 import { type FileOps, nodeFileOps, type OpenFile } from '../../../storage/file-ops.ts';
 import { openFileStorage } from '../../../storage/file-storage.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
@@ -43,36 +44,41 @@ function mortal(deadline: number): { fs: FileOps; steps: () => number } {
 const NEW = bytes('the new content');
 const OLD = bytes('the old content');
 
-for (const replace of [false, true]) {
-  t.test(
-    `a crash at any step of a ${replace ? 'replacing' : 'first'} write leaves old or new, never half`,
-    async (t) => {
-      let outcomes = '';
-      for (let deadline = 0; ; deadline++) {
-        const root = tempDir(t);
-        const options = { root, prefix: 'PRIV', folderMode: 0o700 };
-        if (replace) await (await openFileStorage(options)).put(PATH, OLD);
-        const dying = mortal(deadline);
-        const result = await openFileStorage(options, dying)
-          .then((storage) => storage.put(PATH, chunks(NEW.subarray(0, 5), NEW.subarray(5)), { replace }))
-          .catch(() => 'died');
+for (const [kind, replace] of [
+  ['first', false],
+  ['replacing', true],
+  ['swapping', true],
+] as const) {
+  t.test(`a crash at any step of a ${kind} write leaves old or new, never half`, async (t) => {
+    let outcomes = '';
+    for (let deadline = 0; ; deadline++) {
+      const root = tempDir(t);
+      const options = { root, prefix: 'PRIV', folderMode: 0o700 };
+      if (replace) await (await openFileStorage(options)).put(PATH, OLD);
+      const dying = mortal(deadline);
+      const result = await openFileStorage(options, dying)
+        .then((storage) =>
+          kind === 'swapping'
+            ? storage.swap(PATH, NEW, contentTag(OLD))
+            : storage.put(PATH, chunks(NEW.subarray(0, 5), NEW.subarray(5)), { replace }),
+        )
+        .catch(() => 'died');
 
-        const after = await openFileStorage(options);
-        t.same(readdirSync(join(root, 'PRIV/.tmp')), [], `step ${deadline}: nothing half written is left`);
-        const found = (await after.has(PATH)) ? await after.get(PATH) : undefined;
-        const state = found === undefined ? 'none' : Buffer.from(found).equals(NEW) ? 'new' : 'old';
-        if (found && state === 'old') t.same(found, OLD, `step ${deadline}: the old content is whole`);
-        if (result !== 'died') t.equal(state, 'new', 'a write that returned has happened');
-        outcomes += `${state} `;
-        t.match(
-          await after.put(PATH, NEW, { replace }),
-          /stored|already/,
-          `step ${deadline}: the write can be done again`,
-        );
-        t.same(await after.get(PATH), NEW);
-        if (result !== 'died') break;
-      }
-      t.match(outcomes, replace ? /^(old )+(new )+$/ : /^(none )+(new )+$/, 'one step makes the difference');
-    },
-  );
+      const after = await openFileStorage(options);
+      t.same(readdirSync(join(root, 'PRIV/.tmp')), [], `step ${deadline}: nothing half written is left`);
+      const found = (await after.has(PATH)) ? await after.get(PATH) : undefined;
+      const state = found === undefined ? 'none' : Buffer.from(found).equals(NEW) ? 'new' : 'old';
+      if (found && state === 'old') t.same(found, OLD, `step ${deadline}: the old content is whole`);
+      if (result !== 'died') t.equal(state, 'new', 'a write that returned has happened');
+      outcomes += `${state} `;
+      t.match(
+        await after.put(PATH, NEW, { replace }),
+        /stored|already/,
+        `step ${deadline}: the write can be done again`,
+      );
+      t.same(await after.get(PATH), NEW);
+      if (result !== 'died') break;
+    }
+    t.match(outcomes, replace ? /^(old )+(new )+$/ : /^(none )+(new )+$/, 'one step makes the difference');
+  });
 }
