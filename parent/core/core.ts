@@ -2,7 +2,8 @@
  * Composes a Core: request store, public vault, engine client, the gRPC service and its two HTTP neighbours.
  *
  * It listens at once, so that clients and probes get an answer, and serves when the engine has been heard and what
- * the last run left has been taken up. Holds no secret. Spec: kms-service 1.7.
+ * the last run left has been taken up. The port for clients of a threshold node opens then, and not before. Holds no
+ * secret. Spec: kms-service 1.7.
  */
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
@@ -14,8 +15,8 @@ import { keccak256 } from '../../native/engine/public.ts';
 import { openFileTlsSource, type TlsSource } from '../grpc/tls-source.ts';
 import { attestWith } from './admin/attest.ts';
 import { openAttestedTlsSource } from './admin/attested-certificate.ts';
-import { openPublicVault, type PublicVault } from './boot/public-vault.ts';
-import type { EngineClient } from './engine-client/engine-client.ts';
+import { becomeReady } from './boot/become-ready.ts';
+import { openPublicVault } from './boot/public-vault.ts';
 import { openEngineClient } from './engine-client/reconnecting-client.ts';
 import { joinHealth } from './health.ts';
 import { attestationPage } from './http/attestation.ts';
@@ -26,8 +27,10 @@ import { openRateLimiter } from './limits/rate-limiter.ts';
 import type { CoreMesh } from './mesh/core-mesh.ts';
 import { openCoreMetrics } from './metrics/open-core-metrics.ts';
 import { registerProcessMetrics } from './metrics/process-metrics.ts';
+import { registerQuorumMetrics } from './metrics/quorum-metrics.ts';
 import { openGenerations } from './objects/open-generations.ts';
-import { type Core, type CoreDeps, startCore } from './server.ts';
+import { followQuorum } from './quorum/follow-quorum.ts';
+import { startCore } from './server.ts';
 import { RequestStore } from './store/request-store.ts';
 
 /** What a Core is made of. */
@@ -45,6 +48,7 @@ export interface CoreOptions {
 
 /** A Core that listens. */
 export interface RunningCore {
+  /** Where clients reach it, of a threshold node once it is ready. */
   readonly clientUrl: string;
   readonly publicUrl: string;
   readonly opsUrl: string;
@@ -84,10 +88,10 @@ async function open(
   opened: (() => Promise<void> | void)[],
   closeAll: () => Promise<void>,
 ): Promise<RunningCore> {
-  const { service, store: capacity, public_http: publicHttp } = config;
+  const { service, store: capacity, public_http: publicHttp, threshold } = config;
   opened.push(() => mesh.close());
   const registry = createRegistry(parseMetricsLabels(metricsLabels));
-  const metrics = openCoreMetrics(registry);
+  const metrics = openCoreMetrics(registry, threshold && mesh.party !== undefined ? String(mesh.party) : undefined);
   const version = packageVersion();
   registerProcessMetrics(registry, version);
   mesh.registerMetrics(registry);
@@ -105,44 +109,53 @@ async function open(
   const engine = openEngineClient({ dial: mesh.dial, developerMode, log, clock });
   opened.push(() => engine.close());
   opened.push(mesh.follow(engine));
+  const quorum = threshold ? followQuorum(engine, log) : undefined;
+  opened.push(() => quorum?.close());
+  if (quorum) registerQuorumMetrics(registry, { engine, clock });
   const tls = await openClientTls(config, mesh, clock, log);
   opened.push(() => tls?.close());
   const limiter = openRateLimiter(config.rate_limiter_conf);
 
   const listen = { host: service.listen_address, port: service.listen_port, setting: 'service.listen_port' };
-  const core = await startNaming(listen, {
-    engine,
-    generations: openGenerations({ engine, ...vault, log }),
-    store,
-    limiter,
-    metrics,
-    log,
-    clock,
-    keccak: keccak256,
-    insecure: developerMode,
-    engineTimeoutMs: service.timeout_secs * 1000,
-    storageInfo: `file storage, prefix ${config.public_vault.storage.file.prefix}`,
-    health: joinHealth(
-      () => vault.objects.faults(),
-      () => mesh.reasons(),
-    ),
+  const parts = joinHealth(
+    () => vault.objects.faults(),
+    () => mesh.reasons(),
+    () => quorum?.reasons() ?? [],
+  );
+  const core = await naming(
     listen,
-    tls,
-    allow: service.tls?.allow,
-    adminSocketPath: service.admin_socket_path,
-    admin: { corePeers: () => mesh.peers(), onGovernance: (state) => mesh.takeGovernance(state) },
-    limits: {
-      maxMessageBytes: service.grpc_max_message_size,
-      callTimeoutMs: (service.timeout_secs + EXTRA_CALL_SECS) * 1000,
-    },
-  });
+    startCore({
+      engine,
+      generations: openGenerations({ engine, ...vault, log }),
+      store,
+      limiter,
+      metrics,
+      log,
+      clock,
+      keccak: keccak256,
+      insecure: developerMode,
+      threshold: threshold !== undefined,
+      engineTimeoutMs: service.timeout_secs * 1000,
+      storageInfo: `file storage, prefix ${config.public_vault.storage.file.prefix}`,
+      health: parts,
+      listen,
+      tls,
+      allow: service.tls?.allow,
+      adminSocketPath: service.admin_socket_path,
+      admin: { corePeers: () => mesh.peers(), onGovernance: (state) => mesh.takeGovernance(state) },
+      limits: {
+        maxMessageBytes: service.grpc_max_message_size,
+        callTimeoutMs: (service.timeout_secs + EXTRA_CALL_SECS) * 1000,
+      },
+    }),
+  );
   opened.push(() => core.close(0));
   const health = joinHealth(
     () => core.reasons(),
-    () => vault.objects.faults(),
-    () => mesh.reasons(),
+    () => parts.reasons(),
   );
-  await mesh.serveConnectors((stream, peer) => core.inject(stream, peer));
+  const serveConnectors = (): Promise<void> => mesh.serveConnectors((stream, peer) => core.inject(stream, peer));
+  if (!quorum) await serveConnectors();
   const { prefix } = config.public_vault.storage.file;
   const materialServer = await servePublicMaterial(
     { host: publicHttp.listen_address, port: publicHttp.listen_port, setting: 'public_http.listen_port' },
@@ -154,14 +167,20 @@ async function open(
     },
   );
   opened.push(() => materialServer.close(0));
-  const opsServer = await openOps(config, { registry, health, version });
+  const opsServer = await openOps(config, { registry, health, version, party: threshold && mesh.party });
   opened.push(() => opsServer.close(0));
+  const openToAll = async (): Promise<void> => {
+    await naming(listen, core.listen());
+    await serveConnectors();
+  };
 
   return {
-    clientUrl: urlOf(core.address, tls ? 'https' : 'http'),
+    get clientUrl() {
+      return urlOf(core.address, tls ? 'https' : 'http');
+    },
     publicUrl: `${materialServer.url}/${publicHttp.bucket}/${prefix}`,
     opsUrl: opsServer.url,
-    ready: becomeReady({ core, engine, vault, log }),
+    ready: becomeReady({ core, engine, vault, quorum, openToAll, log }),
     reasons: () => health.reasons(),
     close: async (graceMs) => {
       await Promise.all([core.close(graceMs), materialServer.close(graceMs)]);
@@ -189,36 +208,13 @@ async function openClientTls(
   return await openFileTlsSource({ certPath, keyPath, clientCaPath }, { clock, log });
 }
 
-/** Starts the gRPC server; an address that cannot be had is named with its setting. */
-async function startNaming(at: ListenAt, deps: CoreDeps): Promise<Core> {
+/** Waits for what listens; an address that cannot be had is named with its setting. */
+async function naming<T>(at: ListenAt, listening: Promise<T>): Promise<T> {
   try {
-    return await startCore(deps);
+    return await listening;
   } catch (error) {
     throw isKmsError(error, 'STATE_INVALID') && error.facts.port === at.port ? listenError(error.cause, at) : error;
   }
-}
-
-interface BootParts {
-  readonly core: Core;
-  readonly engine: EngineClient;
-  readonly vault: PublicVault;
-  readonly log: Logger;
-}
-
-/** Follows the engine from now on; resolves when it has been followed once and the last run is taken up. */
-async function becomeReady({ core, engine, vault, log }: BootParts): Promise<void> {
-  let followed = Promise.resolve();
-  const follow = async (): Promise<void> => {
-    const info = engine.info();
-    if (info) await vault.follow(info);
-  };
-  engine.onState((state) => {
-    if (state !== 'connected') return;
-    followed = followed.then(follow).catch((err: unknown) => log.error({ event: 'public.follow_failed', err }));
-  });
-  await engine.whenConnected();
-  await followed;
-  await core.recover();
 }
 
 function openOps(config: NodeConfig, deps: Omit<Parameters<typeof serveOps>[1], 'config'>): Promise<RunningHttpServer> {

@@ -28,13 +28,24 @@ export const startCoreService =
     const attestation = { ...(await readNodeFiles(config, anchor)), attester: attester(), anchor };
     const mesh = await openCoreMesh({ config, attestation, clock: systemClock, log });
     const core = await runCore({ config, developerMode, log, mesh, metricsLabels: process.env.KMS_METRICS_LABELS });
-    const { clientUrl, publicUrl, opsUrl } = core;
-    log.info({ event: 'core.listening', clientUrl, publicUrl, opsUrl });
+    const { publicUrl, opsUrl } = core;
+    // The port for clients of a threshold node is not open yet.
+    log.info({
+      event: 'core.listening',
+      ...(config.threshold ? {} : { clientUrl: core.clientUrl }),
+      publicUrl,
+      opsUrl,
+    });
     return {
       ready: async () => {
         await core.ready;
         const reasons = core.reasons();
-        return { clientUrl, publicUrl, opsUrl, ...(reasons.length === 0 ? {} : { unhealthy: reasons }) };
+        return {
+          clientUrl: core.clientUrl,
+          publicUrl,
+          opsUrl,
+          ...(reasons.length === 0 ? {} : { unhealthy: reasons }),
+        };
       },
       close: (graceMs) => core.close(graceMs),
     };

@@ -6,6 +6,7 @@
 import type { Duplex } from 'node:stream';
 import type { Listening } from '../../attestation/mesh/transport.ts';
 import { unixTransport } from '../../attestation/mesh/transport-unix.ts';
+import { KmsError } from '../../common/errors.ts';
 import { Health as HealthService } from '../../proto/gen/health_pb.js';
 import { ADMIN_SOCKET } from '../grpc/caller.ts';
 import { type GrpcLimits, type GrpcMethods, openGrpcServer } from '../grpc/server.ts';
@@ -38,7 +39,15 @@ export interface CoreDeps extends Omit<RpcDeps, 'stopping' | 'waits'> {
 
 /** A Core that listens. */
 export interface Core {
+  /** Where clients reach it; as configured while it does not listen. */
   readonly address: { readonly host: string; readonly port: number };
+  /**
+   * Opens the port for clients, unless it is open: that of a centralized node is from the start, so that clients and
+   * probes get an answer; that of a threshold node opens once all parties can serve.
+   *
+   * @throws {@link KmsError} `STATE_INVALID` naming the port if it is taken.
+   */
+  listen(): Promise<void>;
   /** Serves a stream whose other end the mesh has verified. */
   inject(stream: Duplex, peer: { readonly role: string; readonly party: number }): void;
   /**
@@ -56,7 +65,7 @@ export interface Core {
 }
 
 /**
- * Starts to listen.
+ * Starts a Core: on its admin socket, and on the port for clients unless it is a threshold node's.
  *
  * @throws {@link KmsError} `STATE_INVALID` naming the port if it is taken.
  */
@@ -88,7 +97,17 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
     onFault: (error, path) => log.error({ event: 'grpc.fault', path, err: error }),
     onRefused: refusalLog(log, deps.clock),
   });
-  const address = await server.listen(listen.host, listen.port, deps.tls);
+  let address = listen;
+  let listening: Promise<void> | undefined;
+  const open = async (): Promise<void> => {
+    if (draining.signal.aborted) throw new KmsError('CANCELLED', 'the node is stopping');
+    address = await server.listen(listen.host, listen.port, deps.tls);
+  };
+  const listenOnce = (): Promise<void> => {
+    listening ??= open();
+    return listening;
+  };
+  if (!deps.threshold) await listenOnce();
   let adminSocket: Listening | undefined;
   try {
     if (deps.adminSocketPath !== undefined) {
@@ -101,7 +120,10 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
   }
 
   return {
-    address,
+    get address() {
+      return address;
+    },
+    listen: listenOnce,
     inject: (stream, { role, party }) => server.inject(stream, { kind: 'mesh', role, party }),
     async recover() {
       await service.recover();
@@ -114,6 +136,7 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
     async close(graceMs = 5000) {
       draining.abort();
       await adminSocket?.close();
+      await listening?.catch(() => undefined); // whoever asked for it hears of it
       await server.close(graceMs);
       stopping.abort();
     },

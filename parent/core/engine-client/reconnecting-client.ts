@@ -10,6 +10,7 @@ import { KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import { type EngineInfo, EngineInfoSchema } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD, type EngineMethod } from '../../../wire/frames.ts';
+import { pause } from '../pause.ts';
 import type { EngineCallOptions, EngineClient } from './engine-client.ts';
 import { LinkConnection } from './link-connection.ts';
 import { type EngineLinks, renewUntilEnd } from './renewal.ts';
@@ -153,7 +154,7 @@ class ReconnectingClient implements EngineClient {
         if (error instanceof KmsError && error.code.startsWith('ATTESTATION_')) pace = refusedRetryMs;
       }
       waitMs = Math.min(Math.max(waitMs * 2, pace.first), pace.longest);
-      await delay(waitMs, signal);
+      await pause(waitMs, signal);
     }
   }
 
@@ -236,17 +237,4 @@ class ReconnectingClient implements EngineClient {
   #tell(state: 'connected' | 'disconnected'): void {
     for (const listener of [...this.#listeners]) listener(state);
   }
-}
-
-function delay(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (signal.aborted) return Promise.resolve();
-  const timer = setTimeout(done, ms);
-  signal.addEventListener('abort', done, { once: true });
-  function done(): void {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', done);
-    resolve();
-  }
-  return promise;
 }

@@ -11,6 +11,8 @@ export interface OpsDeps {
   readonly registry: MetricsRegistry;
   readonly health: Health;
   readonly version: string;
+  /** Number of a party of a quorum; a centralized node is none. */
+  readonly party?: number | undefined;
   /** The effective config, redacted. */
   readonly config: unknown;
 }
@@ -22,8 +24,9 @@ const PAGES: Readonly<Record<string, Page>> = {
   '/live': (response) => sendText(response, 200, 'text/plain', 'alive'),
   '/health': (response, deps) => sendHealth(response, deps, 'ok'),
   '/ready': (response, deps) => sendHealth(response, deps, 'ready'),
-  '/version': (response, { version }) => sendText(response, 200, 'text/plain', version),
-  '/config': (response, { config }) => sendText(response, 200, 'application/json', JSON.stringify(config, null, 2)),
+  '/version': (response, { version, party }) =>
+    sendText(response, 200, 'text/plain', party === undefined ? version : `${version}\nthreshold, party ${party}\n`),
+  '/config': (response, deps) => sendText(response, 200, 'application/json', JSON.stringify(shown(deps), null, 2)),
 };
 
 /** Starts the operator's server. */
@@ -44,4 +47,9 @@ function sendHealth(response: ServerResponse, { health }: OpsDeps, well: string)
   const reasons = health.reasons();
   if (reasons.length === 0) sendText(response, 200, 'text/plain', well);
   else sendText(response, 503, 'text/plain', `${reasons.join('\n')}\n`);
+}
+
+/** The configuration and, of a party of a quorum, what no setting says: its number stands in its charter. */
+function shown({ config, party }: OpsDeps): unknown {
+  return party === undefined || typeof config !== 'object' ? config : { ...config, node: { type: 'threshold', party } };
 }

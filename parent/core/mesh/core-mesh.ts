@@ -37,6 +37,8 @@ export interface CoreMesh {
   readonly dial: EngineDialer;
   /** The endpoint, for attested certificates; a test without a mesh has none. */
   readonly endpoint?: MeshEndpoint | undefined;
+  /** This node's number, by its charter; a test without a mesh has none. */
+  readonly party?: number | undefined;
   /** Registers the metrics of the mesh. */
   registerMetrics(registry: MetricsRegistry): void;
   /** Keeps up with what the engine knows of governance; returns how to stop that. */
@@ -124,6 +126,7 @@ function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreM
   return {
     dial: meshEngineDialer({ dial, endpoint, party: charter.party, peers: table }),
     endpoint,
+    party: charter.party,
     follow: (engine) =>
       followGovernance({ engine, take: files.take, askAttester: attester.ask, reread: files.reread, log }),
     takeGovernance: files.take,

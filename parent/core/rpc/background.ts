@@ -3,14 +3,17 @@
  *
  * What was acknowledged is done, whatever happens to the engine meanwhile; what was not fails with the engine.
  */
-import { isKmsError } from '../../../common/errors.ts';
+import { isKmsError, type KmsError } from '../../../common/errors.ts';
 import type { EngineMethod } from '../../../wire/frames.ts';
 import type { Permit } from '../limits/rate-limiter.ts';
+import { pause } from '../pause.ts';
 import type { Outcome, RequestEntry } from '../store/request-store.ts';
 import type { RpcDeps } from './deps.ts';
 
 /** A request that stopped the engine this often is the reason why it stops. */
 const MAX_ATTEMPTS = 3;
+/** An engine that says at once that a quorum is missing is asked no more often than this. */
+const QUORUM_PACE_MS = 1_000;
 
 /** One piece of repeatable work. */
 export interface Work {
@@ -73,20 +76,32 @@ export function openBackground(deps: RpcDeps): Background {
 }
 
 async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Promise<Outcome> {
-  const { engine, engineTimeoutMs: timeoutMs, stopping } = deps;
+  const { engine, engineTimeoutMs: timeoutMs, stopping, clock } = deps;
   for (let attempts = 1; ; ) {
+    const startedMs = clock.monotonicMs();
     try {
       return { state: 'done', response: await engine.call(method, body, { signal, timeoutMs }) };
     } catch (error) {
       if (stopping.aborted) throw error;
       const transient = isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED');
       if (transient && !entry.acknowledged) throw error;
+      if (transient && waitsForQuorum(error)) {
+        // The engine waited a minute for the others. It ends this itself, with a failure that is final.
+        const restMs = QUORUM_PACE_MS - (clock.monotonicMs() - startedMs);
+        if (restMs > 0) await pause(restMs, stopping);
+        continue;
+      }
       if (!transient || attempts >= MAX_ATTEMPTS) return failure(deps, error, entry);
       // Waiting for an engine that is away is free; each time it takes the request and goes away counts.
       if (engine.state === 'connected' || error.facts.reason === 'engine stopped') attempts++;
       await engine.whenConnected(stopping);
     }
   }
+}
+
+/** Whether the engine only says that too few parties have been asked yet: nothing is wrong with the request. */
+function waitsForQuorum({ facts }: KmsError): boolean {
+  return facts.waiting === 'quorum';
 }
 
 /** Describes a failure for the store; what is not one of ours is logged and says nothing about itself. */

@@ -13,6 +13,7 @@ import { engineAway } from './decryptions.ts';
 import { runGeneration } from './generation-runner.ts';
 import type { GenerationDeps } from './key-generation.ts';
 import { EMPTY, noteId, type Rpc } from './method.ts';
+import { requireGeneration } from './quorum-generation.ts';
 import { decodeId, requireRequest, resultOf } from './results.ts';
 
 /** `CrsGen` or `InsecureCrsGen`. */
@@ -25,6 +26,7 @@ export function crsGenRpc(deps: GenerationDeps, insecure: boolean): Rpc {
       const message = decodeControl(CrsGenRequestSchema, body);
       noteId(call, message.requestId);
       const { requestId: id, contextId, epochId } = parseCrsGen(message, deps.keccak);
+      requireGeneration(deps, insecure);
       if (store.find('crsgen', id)) throw new KmsError('ALREADY_EXISTS', 'this id is known', { id });
       if (engine.info() === undefined) throw engineAway(engine.reason);
       topology.require(contextId, epochId);

@@ -22,6 +22,8 @@ export interface RpcDeps {
   readonly keccak: Keccak256;
   /** Whether the RPCs of the insecure set exist. */
   readonly insecure: boolean;
+  /** Whether the engine holds one party's shares; it holds whole keys otherwise. */
+  readonly threshold: boolean;
   /** Longest that the engine may work on one decryption. */
   readonly engineTimeoutMs: number;
   /** How storage is described to operators, such as `file storage, prefix PUB`. */
@@ -38,9 +40,11 @@ export interface Waits {
   readonly resultMs: number;
   /** The start of a preprocessing, for its record: clients of a centralized node use it without asking first. */
   readonly recordMs: number;
+  /** `GetKeyGenPreprocResult` of a threshold node, for its result: preprocessing is work there. */
+  readonly preprocessingMs: number;
   /** An abort, for the engine's word on it. */
   readonly abortMs: number;
 }
 
 /** The waits of the published service. */
-export const DEFAULT_WAITS: Waits = { resultMs: 60_000, recordMs: 2000, abortMs: 5000 };
+export const DEFAULT_WAITS: Waits = { resultMs: 60_000, recordMs: 2000, preprocessingMs: 300_000, abortMs: 5000 };

@@ -9,8 +9,9 @@ import {
   HealthCheckResponse_ServingStatus as Serving,
 } from '../../../proto/gen/health_pb.js';
 import { CoreServiceEndpoint } from '../../../proto/gen/kms-service_pb.js';
-import type { GrpcCall, GrpcMethod } from '../../grpc/server.ts';
+import type { GrpcMethod } from '../../grpc/server.ts';
 import type { Health } from '../health.ts';
+import { pause } from '../pause.ts';
 import { decodeControl } from './decode.ts';
 import { statusOf } from './failures.ts';
 
@@ -45,7 +46,7 @@ export function healthWatch(health: Health, stopping: AbortSignal): GrpcMethod {
         if (status !== told) yield encode(status);
         told = status;
         if (stopping.aborted) return;
-        await pause(call, stopping);
+        await pause(WATCH_MS, AbortSignal.any([call.signal, stopping]));
       }
     },
   };
@@ -65,24 +66,4 @@ function decodeRequest(body: Uint8Array): { readonly service: string } {
   } catch (error) {
     throw statusOf(error, undefined, 'health_check');
   }
-}
-
-/** Waits for the next look, or for the end of the call or the node. */
-function pause(call: GrpcCall, stopping: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const signal = AbortSignal.any([call.signal, stopping]);
-    const timer = setTimeout(resolve, WATCH_MS);
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer);
-        resolve();
-      },
-      { once: true },
-    );
-    if (signal.aborted) {
-      clearTimeout(timer);
-      resolve();
-    }
-  });
 }

@@ -16,6 +16,7 @@ import type { RpcDeps } from './deps.ts';
 import { runGeneration } from './generation-runner.ts';
 import type { KeyMaterial } from './key-material.ts';
 import { EMPTY, noteId, type Rpc } from './method.ts';
+import { requireGeneration, requireSameForm } from './quorum-generation.ts';
 import { decodeId, requireRequest, resultOf } from './results.ts';
 import type { RunningJobs } from './running-jobs.ts';
 import type { Topology } from './topology.ts';
@@ -38,6 +39,8 @@ export function keyGenRpc(deps: GenerationDeps, insecure: boolean): Rpc {
       noteId(call, message.requestId);
       const request = parseKeyGen(message, deps.keccak);
       const { requestId: id, contextId, epochId, preprocId } = request;
+      requireSameForm(deps, store.find('preproc', preprocId), insecure);
+      requireGeneration(deps, insecure);
       requireNew(deps, request);
       const preproc = requirePreprocessing(deps, preprocId);
       requireKeysOf(deps.material, request);

@@ -106,7 +106,8 @@ export function epochsUnimplementedRpc(operation: 'get_mpc_epoch_result' | 'dest
   };
 }
 
-interface Place {
+/** A context or an epoch, as a row of the store. */
+export interface Place {
   readonly kind: Extract<RequestKind, 'context' | 'epoch'>;
   readonly id: string;
   readonly contextId: string;
@@ -121,7 +122,7 @@ async function record({ store, log }: RpcDeps, place: Place, body: Uint8Array): 
 }
 
 /** Retires a context or an epoch; one that exists by default has no row yet, and gets one that says so. */
-async function retire(deps: RpcDeps, place: Place): Promise<void> {
+export async function retire(deps: RpcDeps, place: Place): Promise<void> {
   const { store, log } = deps;
   if (!store.find(place.kind, place.id)) await record(deps, place, EMPTY);
   const entry = store.find(place.kind, place.id);

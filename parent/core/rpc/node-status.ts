@@ -22,7 +22,8 @@ export interface NodeStatusDeps extends RpcDeps {
 }
 
 /** `GetKeyMaterialAvailability`. Preprocessings are listed by threshold nodes alone. */
-export function keyMaterialAvailabilityRpc({ engine, material, storageInfo }: NodeStatusDeps): Rpc {
+export function keyMaterialAvailabilityRpc(deps: NodeStatusDeps): Rpc {
+  const { engine, material, storageInfo, threshold } = deps;
   return {
     operation: 'key_material_availability',
     async handle(body) {
@@ -31,11 +32,20 @@ export function keyMaterialAvailabilityRpc({ engine, material, storageInfo }: No
       const response = create(KeyMaterialAvailabilityResponseSchema, {
         fheKeyIds: material.keyIds(),
         crsIds: material.crsIds(),
+        preprocessingIds: threshold ? preprocessingIds(deps) : [],
         storageInfo,
       });
       return toBinary(KeyMaterialAvailabilityResponseSchema, response);
     },
   };
+}
+
+/** Ids of preprocessings that a key generation may still use up, sorted. */
+export function preprocessingIds({ store }: Pick<RpcDeps, 'store'>): string[] {
+  return [...store.entries('preproc')]
+    .filter(({ state, consumedBy }) => state === 'done' && consumedBy === undefined)
+    .map(({ id }) => id)
+    .sort();
 }
 
 /** `GetHealthStatus`: a centralized node has no peers. Answers while the engine is away, too. */

@@ -1,7 +1,8 @@
 /**
  * `KeyGenPreproc`, its partial and insecure forms, and their results.
  *
- * A centralized node computes nothing: the engine signs the id. The request is kept until a key generation uses it up.
+ * A centralized node computes nothing: the engine signs the id, and so does a threshold node's for the insecure form.
+ * The request is kept until a key generation uses it up.
  * Spec: kms-service 1.6.
  */
 import { hash } from 'node:crypto';
@@ -19,6 +20,7 @@ import { decodeControl } from './decode.ts';
 import { engineAway } from './decryptions.ts';
 import type { RpcDeps } from './deps.ts';
 import { EMPTY, noteId, type Rpc, type RpcCall } from './method.ts';
+import { requireGeneration } from './quorum-generation.ts';
 import { decodeId, requireRequest, resultOf, settledWithin } from './results.ts';
 import type { RunningJobs } from './running-jobs.ts';
 import type { Topology } from './topology.ts';
@@ -60,7 +62,7 @@ export function partialPreprocessingRpc(deps: PreprocessingDeps): Rpc {
 }
 
 /** `GetKeyGenPreprocResult` or its insecure form. */
-export function preprocessingResultRpc({ store }: RpcDeps, insecure: boolean): Rpc {
+export function preprocessingResultRpc({ store, threshold, waits }: RpcDeps, insecure: boolean): Rpc {
   return {
     operation: insecure ? 'insecure_keygen_preproc_result' : 'keygen_preproc_result',
     async handle(body, call) {
@@ -68,7 +70,7 @@ export function preprocessingResultRpc({ store }: RpcDeps, insecure: boolean): R
       if (entry.insecure !== insecure) {
         throw new KmsError('PRECONDITION_FAILED', `this preprocessing is ${entry.insecure ? 'insecure' : 'secure'}`);
       }
-      return await resultOf(store, entry, 0, call.signal);
+      return await resultOf(store, entry, threshold ? waits.preprocessingMs : 0, call.signal);
     },
   };
 }
@@ -81,7 +83,8 @@ interface Start {
 }
 
 async function start(deps: PreprocessingDeps, { request, body, insecure }: Start, call: RpcCall): Promise<Uint8Array> {
-  const { store, engine, topology, background, jobs, waits } = deps;
+  const { store, engine, topology, background, jobs, waits, threshold } = deps;
+  requireGeneration(deps, insecure);
   const { requestId: id, contextId, epochId } = request;
   if (store.find('preproc', id)) throw new KmsError('ALREADY_EXISTS', 'this id is known', { id });
   topology.require(contextId, epochId);
@@ -96,6 +99,6 @@ async function start(deps: PreprocessingDeps, { request, body, insecure }: Start
   // Its outcome is stored, and what it throws means that the node stops.
   work.catch(() => undefined);
   await stored;
-  await settledWithin(work, waits.recordMs, call.signal);
+  if (!threshold) await settledWithin(work, waits.recordMs, call.signal);
   return EMPTY;
 }

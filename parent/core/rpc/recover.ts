@@ -7,9 +7,9 @@
 import { ENGINE_METHOD, type EngineMethod } from '../../../wire/frames.ts';
 import type { RequestEntry, RequestKind } from '../store/request-store.ts';
 import { ABORTED, type Background } from './background.ts';
-import type { RpcDeps } from './deps.ts';
 import { settleInterrupted } from './generation-runner.ts';
 import { EMPTY } from './method.ts';
+import { type QuorumMpcDeps, settleInterruptedEpoch } from './quorum-epochs.ts';
 
 const NO_PERMIT = { release: () => undefined };
 
@@ -19,8 +19,11 @@ const REPEATABLE: readonly (readonly [RequestKind, EngineMethod])[] = [
   ['preproc', ENGINE_METHOD.keyGenPreproc],
 ];
 
-/** Bodies read from the disk at a time. */
+/** Requests that run at a time. Those of a quorum may wait minutes for other parties: they must not keep others waiting. */
 const AT_ONCE = 64;
+const AT_ONCE_IN_QUORUM = 512;
+/** Bytes of bodies read from the disk at a time; one more may be larger than that. */
+const MAX_HELD_BYTES = 128 * 1024 * 1024;
 
 /**
  * Notes what the last run left, before any request of this one, and returns what takes it up.
@@ -31,7 +34,7 @@ const AT_ONCE = 64;
  * @returns Needs the engine, and waits for it. Resolves when interrupted generations are settled and all else has begun
  * again; rejects when the node stops.
  */
-export function prepareRecovery(deps: RpcDeps & { readonly background: Background }): () => Promise<void> {
+export function prepareRecovery(deps: RecoveryDeps): () => Promise<void> {
   const running = (kind: RequestKind): RequestEntry[] =>
     [...deps.store.entries(kind)].filter(({ state, acknowledged }) => state === 'running' && acknowledged);
   const interrupted: Interrupted = {
@@ -42,21 +45,24 @@ export function prepareRecovery(deps: RpcDeps & { readonly background: Backgroun
   return () => recover(deps, interrupted);
 }
 
+/** What taking up the last run needs beside the common things. */
+export interface RecoveryDeps extends QuorumMpcDeps {
+  readonly background: Background;
+}
+
 interface Interrupted {
   readonly generations: readonly RequestEntry[];
   readonly repeated: readonly { readonly entry: RequestEntry; readonly method: EngineMethod }[];
-  /** Requests that were done but for their record. */
+  /** Contexts and epochs: done but for their record on a centralized node. */
   readonly recorded: readonly RequestEntry[];
 }
 
-async function recover(
-  deps: RpcDeps & { readonly background: Background },
-  { generations, repeated, recorded }: Interrupted,
-): Promise<void> {
-  const { store, engine, stopping, log } = deps;
-  for (const entry of recorded) await store.settle(entry, { state: 'done', response: EMPTY });
+async function recover(deps: RecoveryDeps, { generations, repeated, recorded }: Interrupted): Promise<void> {
+  const { store, engine, stopping, log, threshold } = deps;
+  if (!threshold) for (const entry of recorded) await store.settle(entry, { state: 'done', response: EMPTY });
   log.info({ event: 'core.recovering', generations: generations.length, repeated: repeated.length });
   await engine.whenConnected(stopping);
+  if (threshold) for (const entry of recorded) await settleInterruptedEpoch(deps, entry);
   for (const entry of generations) await settleInterrupted(deps, entry);
 
   // The node serves meanwhile: whoever asks for one of these waits for it.
@@ -68,22 +74,33 @@ async function recover(
   );
 }
 
-async function repeatAll(
-  deps: RpcDeps & { readonly background: Background },
-  repeated: Interrupted['repeated'],
-): Promise<void> {
-  const next = repeated.values();
-  const worker = async (): Promise<void> => {
-    for (const { entry, method } of next) await runAgain(deps, entry, method);
+async function repeatAll(deps: RecoveryDeps, repeated: Interrupted['repeated']): Promise<void> {
+  const { background, threshold } = deps;
+  const atOnce = threshold ? AT_ONCE_IN_QUORUM : AT_ONCE;
+  const failed: unknown[] = [];
+  let running = 0;
+  let freed = Promise.withResolvers<void>();
+  const run = async (entry: RequestEntry, method: EngineMethod): Promise<void> => {
+    running++;
+    try {
+      await runAgain(deps, entry, method);
+    } catch (error) {
+      failed.push(error);
+    }
+    running--;
+    freed.resolve();
+    freed = Promise.withResolvers();
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  for (const { entry, method } of repeated) {
+    while (running > 0 && (running >= atOnce || background.heldBytes > MAX_HELD_BYTES)) await freed.promise;
+    if (failed.length > 0) break; // the node stops: the rest is for the next start
+    void run(entry, method); // never rejects
+  }
+  while (running > 0) await freed.promise;
+  if (failed.length > 0) throw failed[0];
 }
 
-async function runAgain(
-  { store, background }: RpcDeps & { readonly background: Background },
-  entry: RequestEntry,
-  method: EngineMethod,
-): Promise<void> {
+async function runAgain({ store, background }: RecoveryDeps, entry: RequestEntry, method: EngineMethod): Promise<void> {
   if (entry.aborting) return store.settle(entry, ABORTED);
   const body = store.body(entry);
   if (!body) {

@@ -18,15 +18,23 @@ import {
 import { parseRequestId } from '../../../wire/ids.ts';
 import type { RequestEntry, RequestKind, RequestState, RequestStore } from '../store/request-store.ts';
 import { decodeControl } from './decode.ts';
+import type { RpcDeps } from './deps.ts';
 import type { Rpc } from './method.ts';
 
-/** Stores of a centralized node, in the published order. Preprocessings and custodian contexts are not shown. */
+/** Stores of a centralized node, in the published order. Custodian contexts are not shown. */
 const STORES: readonly (readonly [MetaStoreType, RequestKind])[] = [
   [MetaStoreType.KEY_GENERATION, 'keygen'],
   [MetaStoreType.PUBLIC_DECRYPTION, 'public_decrypt'],
   [MetaStoreType.USER_DECRYPTION, 'user_decrypt'],
   [MetaStoreType.CRS_GENERATION, 'crsgen'],
 ];
+/** A threshold node shows its preprocessings, too. */
+const QUORUM_STORES: typeof STORES = [...STORES, [MetaStoreType.PREPROCESSING, 'preproc']];
+
+/** What is shown, and where from. */
+type ShownDeps = Pick<RpcDeps, 'store' | 'threshold'>;
+
+const storesOf = ({ threshold }: ShownDeps): typeof STORES => (threshold ? QUORUM_STORES : STORES);
 
 const STATUS_OF: Readonly<Record<RequestState, RequestProcessingStatus>> = {
   running: RequestProcessingStatus.PROCESSING,
@@ -41,13 +49,14 @@ const DEFAULT_PAGE = 100;
 const MAX_PAGE = 1000;
 
 /** `GetRequestStatuses`: ids that are none are passed over. */
-export function requestStatusesRpc(store: RequestStore): Rpc {
+export function requestStatusesRpc(deps: ShownDeps): Rpc {
+  const { store } = deps;
   return {
     operation: 'request_statuses',
     async handle(body) {
       const message = decodeControl(GetRequestStatusesRequestSchema, body, MAX_ID_BYTES);
       const { requestIds, metaStoreType = MetaStoreType.ALL } = message;
-      const kinds = STORES.filter(([type]) => metaStoreType === MetaStoreType.ALL || metaStoreType === type);
+      const kinds = storesOf(deps).filter(([type]) => metaStoreType === MetaStoreType.ALL || metaStoreType === type);
       const statuses = requestIds.flatMap((text) => {
         const id = idOf(text);
         if (id === undefined) return [];
@@ -63,13 +72,14 @@ export function requestStatusesRpc(store: RequestStore): Rpc {
 }
 
 /** `ListRequests`: one store, page by page. */
-export function listRequestsRpc(store: RequestStore): Rpc {
+export function listRequestsRpc(deps: ShownDeps): Rpc {
+  const { store } = deps;
   return {
     operation: 'request_statuses',
     async handle(body) {
       const message = decodeControl(ListRequestsRequestSchema, body);
       const { metaStoreType, statusFilter = RequestProcessingStatus.ANY, maxResults = DEFAULT_PAGE } = message;
-      const kind = requireKind(metaStoreType);
+      const kind = requireKind(deps, metaStoreType);
       const offset = parseToken(message.pageToken ?? '0');
       if (RequestProcessingStatus[statusFilter] === undefined) {
         throw new KmsError('REQUEST_INVALID', 'status_filter is unknown', { field: 'status_filter' });
@@ -86,12 +96,13 @@ export function listRequestsRpc(store: RequestStore): Rpc {
 }
 
 /** `GetMetaStoreInfo`: how full each store is. */
-export function metaStoreInfoRpc(store: RequestStore): Rpc {
+export function metaStoreInfoRpc(deps: ShownDeps): Rpc {
+  const { store } = deps;
   return {
     operation: 'request_statuses',
     async handle(body) {
       decodeControl(EmptySchema, body);
-      const metaStores = STORES.map(([type, kind]) => {
+      const metaStores = storesOf(deps).map(([type, kind]) => {
         const { total, capacity } = store.count(kind);
         return { type, capacity: Number.isFinite(capacity) ? capacity : -1, currentCount: total };
       });
@@ -100,11 +111,11 @@ export function metaStoreInfoRpc(store: RequestStore): Rpc {
   };
 }
 
-function requireKind(wanted: MetaStoreType): RequestKind {
+function requireKind(deps: ShownDeps, wanted: MetaStoreType): RequestKind {
   if (wanted === MetaStoreType.ALL || MetaStoreType[wanted] === undefined) {
     throw new KmsError('REQUEST_INVALID', 'meta_store_type must name one store', { field: 'meta_store_type' });
   }
-  const found = STORES.find(([type]) => type === wanted);
+  const found = storesOf(deps).find(([type]) => type === wanted);
   if (!found) throw new KmsError('UNAVAILABLE', 'a centralized node has no such store');
   return found[1];
 }
@@ -125,7 +136,7 @@ function idOf(text: string): string | undefined {
 }
 
 function statusOf(store: RequestStore, entry: RequestEntry): RequestStatusInfo {
-  const type = STORES.find(([, kind]) => kind === entry.kind)?.[0] ?? MetaStoreType.ALL;
+  const type = QUORUM_STORES.find(([, kind]) => kind === entry.kind)?.[0] ?? MetaStoreType.ALL;
   const outcome = entry.state === 'failed' ? store.outcome(entry) : undefined;
   return create(RequestStatusInfoSchema, {
     requestId: entry.id,

@@ -19,10 +19,15 @@ import { publicDecryptionRpcs, userDecryptionRpcs } from './decryptions.ts';
 import type { RpcDeps } from './deps.ts';
 import { keyGenResultRpc, keyGenRpc } from './key-generation.ts';
 import { type KeyMaterial, openKeyMaterial } from './key-material.ts';
+import { type Lifecycle, openLifecycle } from './lifecycle.ts';
 import { type Rpc, rpcMethod } from './method.ts';
 import { destroyMpcContextRpc, epochsUnimplementedRpc, newMpcContextRpc, newMpcEpochRpc } from './mpc.ts';
 import { bandwidthBenchmarkRpc, healthStatusRpc, keyMaterialAvailabilityRpc } from './node-status.ts';
 import { partialPreprocessingRpc, preprocessingResultRpc, preprocessingRpc } from './preprocessing.ts';
+import { destroyQuorumContextRpc, quorumContextRpc } from './quorum-contexts.ts';
+import { destroyQuorumEpochRpc, epochResultRpc, newQuorumEpochRpc } from './quorum-epochs.ts';
+import { quorumBandwidthRpc, quorumHealthRpc } from './quorum-status.ts';
+import { openQuorumTopology } from './quorum-topology.ts';
 import { prepareRecovery } from './recover.ts';
 import { listRequestsRpc, metaStoreInfoRpc, requestStatusesRpc } from './request-statuses.ts';
 import { openRunningJobs, type RunningJobs } from './running-jobs.ts';
@@ -43,6 +48,7 @@ interface Parts extends RpcDeps {
   readonly material: KeyMaterial;
   readonly topology: Topology;
   readonly jobs: RunningJobs;
+  readonly lifecycle: Lifecycle;
 }
 
 /** Makes the services. */
@@ -51,8 +57,9 @@ export function createCoreService(deps: RpcDeps): CoreService {
     ...deps,
     background: openBackground(deps),
     material: openKeyMaterial(deps.engine),
-    topology: openTopology(deps.store),
+    topology: deps.threshold ? openQuorumTopology(deps.engine) : openTopology(deps.store),
     jobs: openRunningJobs(),
+    lifecycle: openLifecycle(),
   };
   const methods = new Map<string, GrpcMethod>();
   const serve = (service: { readonly typeName: string }, rpcs: Readonly<Record<string, Rpc>>): void => {
@@ -61,9 +68,9 @@ export function createCoreService(deps: RpcDeps): CoreService {
   serve(CoreServiceEndpoint, secureRpcs(parts));
   if (deps.insecure) serve(CoreServiceEndpoint, insecureRpcs(parts));
   serve(MetaStoreStatusService, {
-    GetRequestStatuses: requestStatusesRpc(deps.store),
-    ListRequests: listRequestsRpc(deps.store),
-    GetMetaStoreInfo: metaStoreInfoRpc(deps.store),
+    GetRequestStatuses: requestStatusesRpc(deps),
+    ListRequests: listRequestsRpc(deps),
+    GetMetaStoreInfo: metaStoreInfoRpc(deps),
   });
   registerGauges(parts);
   return { methods, recover: prepareRecovery(parts) };
@@ -96,11 +103,7 @@ function secureRpcs(parts: Parts): Readonly<Record<Exclude<CoreRpcName, Insecure
     CrsGen: crsGenRpc(parts, false),
     GetCrsGenResult: crsGenResultRpc(parts, false),
     AbortCrsGen: abortCrsGenRpc(parts),
-    NewMpcContext: newMpcContextRpc(parts),
-    DestroyMpcContext: destroyMpcContextRpc(parts),
-    NewMpcEpoch: newMpcEpochRpc(parts),
-    GetEpochResult: epochsUnimplementedRpc('get_mpc_epoch_result'),
-    DestroyMpcEpoch: epochsUnimplementedRpc('destroy_mpc_epoch'),
+    ...(parts.threshold ? quorumRpcs(parts) : centralizedRpcs(parts)),
     NewCustodianContext: newCustodianContextRpc(parts),
     DestroyCustodianContext: destroyCustodianContextRpc,
     GetOperatorPublicKey: getOperatorPublicKeyRpc,
@@ -108,8 +111,41 @@ function secureRpcs(parts: Parts): Readonly<Record<Exclude<CoreRpcName, Insecure
     CustodianRecoveryInit: custodianRecoveryInitRpc,
     CustodianBackupRecovery: custodianBackupRecoveryRpc,
     GetKeyMaterialAvailability: keyMaterialAvailabilityRpc(parts),
+  };
+}
+
+type QuorumName =
+  | 'NewMpcContext'
+  | 'DestroyMpcContext'
+  | 'NewMpcEpoch'
+  | 'GetEpochResult'
+  | 'DestroyMpcEpoch'
+  | 'GetHealthStatus'
+  | 'BandwidthBenchmark';
+
+/** What is about other parties, on a node that has none. */
+function centralizedRpcs(parts: Parts): Readonly<Record<QuorumName, Rpc>> {
+  return {
+    NewMpcContext: newMpcContextRpc(parts),
+    DestroyMpcContext: destroyMpcContextRpc(parts),
+    NewMpcEpoch: newMpcEpochRpc(parts),
+    GetEpochResult: epochsUnimplementedRpc('get_mpc_epoch_result'),
+    DestroyMpcEpoch: epochsUnimplementedRpc('destroy_mpc_epoch'),
     GetHealthStatus: healthStatusRpc(parts),
     BandwidthBenchmark: bandwidthBenchmarkRpc,
+  };
+}
+
+/** The same on a party of a quorum. */
+function quorumRpcs(parts: Parts): Readonly<Record<QuorumName, Rpc>> {
+  return {
+    NewMpcContext: quorumContextRpc(parts),
+    DestroyMpcContext: destroyQuorumContextRpc(parts),
+    NewMpcEpoch: newQuorumEpochRpc(parts),
+    GetEpochResult: epochResultRpc(parts),
+    DestroyMpcEpoch: destroyQuorumEpochRpc(parts),
+    GetHealthStatus: quorumHealthRpc(parts),
+    BandwidthBenchmark: quorumBandwidthRpc(parts),
   };
 }
 

@@ -3,14 +3,17 @@
  *
  * It is passed in where the real client would be; the link itself is tested elsewhere.
  */
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { KmsError } from '../../../common/errors.ts';
 import type { EngineCallOptions, EngineClient } from '../../../parent/core/engine-client/engine-client.ts';
-import { type EngineInfo, EngineInfoSchema } from '../../../proto/gen/engine_pb.js';
+import { type EngineInfo, EngineInfoSchema, type ThresholdInfoSchema } from '../../../proto/gen/engine_pb.js';
 import { KeyGenPreprocResultSchema } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
 import { KEY_ID } from './requests.ts';
+
+/** What the engine of a party says of its quorum. */
+export type ThresholdInit = MessageInitShape<typeof ThresholdInfoSchema>;
 
 type Answer = (body: Uint8Array, options: EngineCallOptions) => Promise<Uint8Array> | Uint8Array;
 
@@ -22,6 +25,7 @@ export class ScriptedEngine implements EngineClient {
   /** Calls that came, in order. */
   readonly calls: { method: number; body: Uint8Array }[] = [];
   #info: EngineInfo | undefined;
+  #threshold: ThresholdInit | undefined;
   readonly #listeners = new Set<(state: 'connected' | 'disconnected') => void>();
 
   constructor() {
@@ -63,7 +67,15 @@ export class ScriptedEngine implements EngineClient {
         ...decompressionKeyIds.map((id) => key(id, 'DecompressionKey')),
       ],
       crs: crsIds.map((crsId) => ({ crsId, epochId, result: { requestId: { requestId: crsId } } })),
+      ...(this.#threshold && { threshold: this.#threshold }),
     });
+  }
+
+  /** Makes it the engine of a party, with these contexts and epochs; its keys stay. */
+  setThreshold(threshold: ThresholdInit): void {
+    this.#threshold = threshold;
+    const { keys, crs } = this.#info ?? {};
+    this.#info = create(EngineInfoSchema, { ...(keys && { keys }), ...(crs && { crs }), threshold });
   }
 
   /** As before the first connection ever. */

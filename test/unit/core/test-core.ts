@@ -58,6 +58,8 @@ export const untilAborted = ({ signal }: GenerationRun): Promise<Uint8Array> =>
 export interface TestCoreOptions {
   readonly file?: string;
   readonly insecure?: boolean;
+  /** A party of a quorum, in front of an engine that says so; its port is open once it is settled or recovered. */
+  readonly threshold?: boolean;
   readonly limits?: Partial<RateLimits>;
   readonly capacity?: { readonly decCapacity: number; readonly minDecCache: number };
   readonly waits?: Partial<Waits>;
@@ -117,6 +119,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     clock: systemClock,
     keccak: keccak256,
     insecure,
+    threshold: options.threshold ?? false,
     engineTimeoutMs: 60_000,
     storageInfo: 'file storage',
     health: { reasons: () => [] },
@@ -125,6 +128,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     ...options.access,
   });
   if (options.recover !== false) await core.recover();
+  await core.listen();
   const client = openKmsClient(`${options.access?.tls ? 'https' : 'http'}://127.0.0.1:${core.address.port}`);
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => {

@@ -1,0 +1,42 @@
+/**
+ * The last part of a Core's start: the engine has been heard, its public material is there, the last run is taken up, and
+ * every party can serve. Spec: kms-service 1.7.
+ */
+import type { Logger } from '../../../common/log.ts';
+import type { EngineClient } from '../engine-client/engine-client.ts';
+import type { QuorumWatch } from '../quorum/follow-quorum.ts';
+import type { Core } from '../server.ts';
+import type { PublicVault } from './public-vault.ts';
+
+/** What takes part in a start. */
+export interface BootParts {
+  readonly core: Core;
+  readonly engine: EngineClient;
+  readonly vault: PublicVault;
+  /** Of a threshold node alone. */
+  readonly quorum: QuorumWatch | undefined;
+  /** Lets clients of a threshold node in. */
+  openToAll(): Promise<void>;
+  readonly log: Logger;
+}
+
+/**
+ * Follows the engine from now on; resolves when it has been followed once and the last run is taken up, and the clients
+ * of a threshold node have been let in.
+ */
+export async function becomeReady({ core, engine, vault, quorum, openToAll, log }: BootParts): Promise<void> {
+  let followed = Promise.resolve();
+  const follow = async (): Promise<void> => {
+    const info = engine.info();
+    if (info) await vault.follow(info);
+  };
+  engine.onState((state) => {
+    if (state !== 'connected') return;
+    followed = followed.then(follow).catch((err: unknown) => log.error({ event: 'public.follow_failed', err }));
+  });
+  await engine.whenConnected();
+  await followed;
+  await quorum?.settled;
+  await core.recover();
+  if (quorum) await openToAll();
+}
