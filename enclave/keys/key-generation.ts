@@ -62,12 +62,13 @@ export const thresholdKeyGeneration =
     const { shares, objects } = await deal(deps, job, { call, work, context });
     let kept = false;
     try {
-      const metadata = signKeySet(signer, { request, keyId, preprocessingId, keyDigests: objects });
+      const keyDigests = objects.map(({ type, digest }) => ({ type, digest }));
+      const metadata = signKeySet(signer, { request, keyId, preprocessingId, keyDigests });
       const placed = objects.map((object) => ({ ...object, id: keyId, replace: false }));
       await storeObjects(call, placed, STORING);
       call.report(AGREEING);
-      const digests = objects.map(({ digest }) => digest);
-      await agreeOnOutcome(contexts, work, [shares.sharingId, ...digests], signal);
+      const outcome = [shares.sharingId, ...keyDigests.map(({ digest }) => digest)];
+      await agreeOnOutcome(contexts, work, outcome, signal);
       if (signal.aborted) throw aborted();
       // Both may have changed meanwhile.
       contexts.epoch(contextId, epochId);

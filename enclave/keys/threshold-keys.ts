@@ -14,9 +14,6 @@ import type { QuorumDecryptionDeps, ThresholdKey } from '../threshold/quorum-dec
 import type { HeldShares, ShareCatalogue } from './share-catalogue.ts';
 import { SquashKeyLoader } from './squash-keys.ts';
 
-/** What leaves this party of a key: shares for peers, shares for users. */
-export type ShareKernels = Pick<ThresholdKey, 'partialDecrypt' | 'userShares'>;
-
 /** What finding keys needs. */
 export interface ThresholdKeysDeps {
   readonly catalogue: ShareCatalogue;
@@ -25,8 +22,6 @@ export interface ThresholdKeysDeps {
   readonly nodeKey: NodeKey;
   /** Path of a public object's file; undefined if this node keeps none. */
   readonly publicObject: (type: PublicDataType, id: RequestId) => string | undefined;
-  /** Makes what leaves this party wrong: demonstrations of developer mode. */
-  readonly lie?: ((kernels: ShareKernels) => ShareKernels) | undefined;
 }
 
 /** Formats whose ciphertexts must be squashed: 0 SmallCompressed, 1 SmallExpanded. */
@@ -63,7 +58,7 @@ export function thresholdKeys(deps: ThresholdKeysDeps): QuorumDecryptionDeps['ke
 }
 
 function makeKey(
-  { native, nodeKey, lie = (kernels) => kernels }: ThresholdKeysDeps,
+  { native, nodeKey }: ThresholdKeysDeps,
   loader: SquashKeyLoader,
   held: HeldShares,
   { contextId, epochId, context, masks, quorum }: Epoch,
@@ -75,11 +70,13 @@ function makeKey(
     if (items.every(({ format }) => format > LAST_SMALL_FORMAT)) return given;
     return { ...given, squash: await loader.load(held) };
   };
-  const kernels = lie({
+  return {
+    party: context.party,
+    t: context.t,
+    quorum,
     partialDecrypt: async (items) => await native.partialDecrypt(await input(items)),
     userShares: async (items, recipient) => await native.userShares({ ...(await input(items)), ...recipient, nodeKey }),
-  });
-  return { party: context.party, t: context.t, quorum, ...kernels };
+  };
 }
 
 function requireSameParties({ shares, metadata, epochId }: HeldShares, { context }: Epoch): void {
