@@ -1,6 +1,7 @@
 /**
  * The engine of developer mode: developer root, clear vault, insecure operations, a governance key that approves by
  * itself. All else is as in production: it is attested by the supervisor's security module and speaks over the mesh.
+ * With `[threshold]` it is one party of a quorum.
  *
  * This file and main.ts are the only ones that name trust anchor, keychain and insecure operations.
  */
@@ -16,6 +17,7 @@ import { systemClock } from '../common/clock.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
+import { developerQuorum } from './developer/developer-quorum.ts';
 import { startEngine } from './engine.ts';
 import { meshListener } from './mesh/mesh-listener.ts';
 import { clearKeychain } from './vault/clear-keychain.ts';
@@ -41,6 +43,7 @@ await runServiceProcess('engine', true, async (config, log) => {
       ...(await readNodeFiles(config, anchor)),
       localGovernance: key && { key, keep },
     },
+    threshold: developerQuorum(config, log),
     treatV0ExtraDataAsEmpty: config.engine.treat_v0_extra_data_as_empty,
     clock: systemClock,
     log,

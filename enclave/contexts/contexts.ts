@@ -75,6 +75,12 @@ export interface Contexts {
   /** False while the default epoch is being made that every party is to have before clients are served. */
   readonly settled: boolean;
   /**
+   * Returns a context, the one that the governed record names if no id is given.
+   *
+   * @throws KmsError `NOT_FOUND`.
+   */
+  context(contextId?: RequestId): Context;
+  /**
    * Returns an epoch of a context.
    *
    * @throws KmsError `NOT_FOUND` naming which of the two is unknown.

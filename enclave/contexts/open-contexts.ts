@@ -109,6 +109,10 @@ class OpenContexts implements Contexts {
     return this.#defaultEpoch.settled;
   }
 
+  context(contextId = this.#parts.contexts.defaultId): Context {
+    return this.#parts.contexts.require(contextId);
+  }
+
   epoch(contextId: RequestId, epochId: RequestId): Epoch {
     this.#parts.contexts.require(contextId);
     const found = this.#parts.epochs.find(epochId);

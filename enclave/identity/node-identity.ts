@@ -26,9 +26,10 @@ export interface IdentityDeps {
   readonly vault: PrivateVault;
   readonly clock: Clock;
   readonly random: RandomSource;
+  /** This node's number; the certificate names it. */
+  readonly party: number;
 }
 
-const COMMON_NAME = 'arca-party-1';
 const VALID_YEARS = 20;
 const SERIAL_BYTES = 16;
 /** Clocks of others may be behind. */
@@ -90,7 +91,7 @@ async function loadOrMakeCertificate(deps: IdentityDeps, key: Native.NodeKey): P
   return certificate;
 }
 
-function makeCertificate({ native, clock, random }: IdentityDeps, key: Native.NodeKey): string {
+function makeCertificate({ native, clock, random, party }: IdentityDeps, key: Native.NodeKey): string {
   const notBefore = new Date(clock.nowMs() - BACKDATED_MS);
   const notAfter = new Date(notBefore);
   notAfter.setUTCFullYear(notAfter.getUTCFullYear() + VALID_YEARS);
@@ -99,5 +100,6 @@ function makeCertificate({ native, clock, random }: IdentityDeps, key: Native.No
   serial[0] = ((serial[0] ?? 0) & 0x3f) | 0x40;
   const publicKey = key.publicKeyUncompressed;
   const sign = (toBeSigned: Uint8Array) => key.signDer(native.sha256(toBeSigned));
-  return certificatePem(buildCaCertificate({ publicKey, commonName: COMMON_NAME, notBefore, notAfter, serial, sign }));
+  const commonName = `arca-party-${party}`;
+  return certificatePem(buildCaCertificate({ publicKey, commonName, notBefore, notAfter, serial, sign }));
 }

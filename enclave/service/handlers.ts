@@ -5,17 +5,10 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import type { MeshHealth } from '../../attestation/mesh/mesh-context.ts';
 import type { PeerTable } from '../../attestation/mesh/peer-table.ts';
 import type { Clock } from '../../common/clock.ts';
+import type { NodeKey } from '../../native/engine/index.ts';
 import { type EngineInfo, EngineInfoSchema, EngineStatusSchema } from '../../proto/gen/engine_pb.js';
-import { FheParameter } from '../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD, type EngineMethod } from '../../wire/frames.ts';
 import type { CallHandler } from '../call.ts';
-import { crsGeneration } from '../fhe/crs-generation.ts';
-import type { DecryptionDeps } from '../fhe/decryption-deps.ts';
-import type { GenerationDeps } from '../fhe/generation-deps.ts';
-import { keyGeneration } from '../fhe/key-generation.ts';
-import { preprocessing } from '../fhe/preprocessing.ts';
-import { publicDecryption } from '../fhe/public-decryption.ts';
-import { userDecryption } from '../fhe/user-decryption.ts';
 import {
   type GovernanceCallDeps,
   governancePut,
@@ -25,13 +18,15 @@ import {
 import type { IdentityObject } from '../identity/identity-objects.ts';
 import { type AttestDeps, attest } from '../mesh/attest-call.ts';
 import { peers } from '../mesh/peers-call.ts';
-import { crsGenResult, keyGenResult } from '../sign/results.ts';
+import type { NodeWork } from '../node/node-work.ts';
 import type { WorkBudget } from './work-budget.ts';
 
-/** What the handlers need beside the operations' own needs. */
+/** What the handlers need beside the operations of the node. */
 export interface HandlerDeps {
-  readonly decryption: DecryptionDeps;
-  readonly generation: GenerationDeps;
+  readonly work: NodeWork;
+  /** Of the rule by which decryptions are authorized. */
+  readonly policyName: string;
+  readonly nodeKey: Pick<NodeKey, 'address' | 'publicKey'>;
   readonly governance: GovernanceCallDeps;
   readonly attest: AttestDeps;
   readonly peers: PeerTable;
@@ -49,44 +44,29 @@ export function engineHandlers(deps: HandlerDeps): Readonly<Partial<Record<Engin
   const startedMs = deps.clock.monotonicMs();
   return {
     [ENGINE_METHOD.describe]: () => toBinary(EngineInfoSchema, describe(deps)),
-    [ENGINE_METHOD.publicDecrypt]: publicDecryption(deps.decryption),
-    [ENGINE_METHOD.userDecrypt]: userDecryption(deps.decryption),
-    [ENGINE_METHOD.keyGenPreproc]: preprocessing(deps.generation),
-    [ENGINE_METHOD.keyGen]: keyGeneration(deps.generation),
-    [ENGINE_METHOD.crsGen]: crsGeneration(deps.generation),
     [ENGINE_METHOD.status]: () => status(deps, startedMs),
     [ENGINE_METHOD.attest]: attest(deps.attest),
     [ENGINE_METHOD.governancePut]: governancePut(deps.governance),
     [ENGINE_METHOD.governanceState]: governanceState(deps.governance),
     [ENGINE_METHOD.requireApproval]: requireApproval(deps.governance),
-    [ENGINE_METHOD.peers]: peers(deps.peers),
+    [ENGINE_METHOD.peers]: peers(deps.peers, deps.work.ledger),
+    ...deps.work.operations,
   };
 }
 
-function describe({ decryption, generation, identity, version, developerMode }: HandlerDeps): EngineInfo {
-  const { catalogue } = generation;
+function describe({ work, policyName, nodeKey, identity, version, developerMode }: HandlerDeps): EngineInfo {
   return create(EngineInfoSchema, {
     version,
     developerMode,
-    authorizationPolicy: decryption.policy.name,
-    address: decryption.nodeKey.address,
-    verificationKey: decryption.nodeKey.publicKey,
+    authorizationPolicy: policyName,
+    address: nodeKey.address,
+    verificationKey: nodeKey.publicKey,
     identityObjects: identity.map(({ type, id, content }) => ({ type, id, content })),
-    keys: catalogue.keys().map(({ epochId, params, metadata }) => ({
-      keyId: metadata.keyId,
-      epochId,
-      params: FheParameter[params],
-      result: keyGenResult(metadata),
-    })),
-    crs: catalogue.crs().map(({ epochId, metadata }) => ({
-      crsId: metadata.crsId,
-      epochId,
-      result: crsGenResult(metadata),
-    })),
+    ...work.material(),
   });
 }
 
-function status({ generation, budget, clock, meshHealth }: HandlerDeps, startedMs: number): Uint8Array {
+function status({ work, budget, clock, meshHealth }: HandlerDeps, startedMs: number): Uint8Array {
   const { failedRenewals, leafExpiresMs } = meshHealth();
   const { user, system } = process.cpuUsage();
   const { heapTotal, external } = process.memoryUsage();
@@ -96,12 +76,13 @@ function status({ generation, budget, clock, meshHealth }: HandlerDeps, startedM
       uptimeMs: BigInt(Math.round(clock.monotonicMs() - startedMs)),
       residentBytes: BigInt(process.memoryUsage.rss()),
       callsInFlight: budget.calls,
-      generating: generation.queue.current,
+      generating: work.generating(),
       scriptBytes: BigInt(heapTotal + external),
       cpuUserUs: BigInt(user),
       cpuSystemUs: BigInt(system),
       failedRenewals,
       certificateExpiresMs: BigInt(Math.floor(leafExpiresMs)),
+      ...(work.quorum && { quorum: work.quorum() }),
     }),
   );
 }

@@ -1,0 +1,64 @@
+/**
+ * Opens the vault's memory of governance, adds what the node's files hold, and sees to it that the record names this
+ * node before the engine goes on. All of it is public.
+ */
+import { type Charter, encodeSigned } from '../../attestation/governance/index.ts';
+import type { Clock } from '../../common/clock.ts';
+import type { Logger } from '../../common/log.ts';
+import type { PrivateVault } from '../vault/private-vault.ts';
+import { awaitEnrolment, type EnrolmentFile, enrol, type LocalGovernance } from './enrol.ts';
+import { type GovernanceMemory, offerFiles, openGovernanceMemory } from './governance-memory.ts';
+
+/** What governance is opened with. */
+export interface OpenGovernanceOptions {
+  readonly vault: PrivateVault;
+  /** Of this node's key. */
+  readonly address: Uint8Array;
+  readonly charter: Charter;
+  /** As the node's files hold them. */
+  readonly record: Uint8Array | undefined;
+  readonly releases: Uint8Array | undefined;
+  /** Governance that approves by itself; developer mode alone has it. */
+  readonly localGovernance?: LocalGovernance | undefined;
+  /** Of a party of a quorum: where a record that names it will come from. A node by itself enrols itself. */
+  readonly quorum?: EnrolmentFile | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/**
+ * See the file comment.
+ *
+ * @throws KmsError `STATE_INVALID` if nobody is trusted, or if the record names another node as this party.
+ */
+export async function openGovernance(options: OpenGovernanceOptions): Promise<GovernanceMemory> {
+  const { vault, address, charter, record, releases, localGovernance: local, quorum, clock, log } = options;
+  const memory = await openGovernanceMemory({ vault, charter, localKey: local?.key, clock, log });
+  const isNewVault = memory.book.versions.record === 0;
+  const files = [
+    ...(record ? [{ kind: 'record' as const, content: record }] : []),
+    ...(releases ? [{ kind: 'release-set' as const, content: releases }] : []),
+  ];
+  try {
+    await offerFiles(memory, files, log);
+    if (quorum) await awaitEnrolment(memory, address, { ...quorum, isNewVault, clock, log });
+    else if (local) await enrol(memory, address, { local, isNewVault, log });
+    if (local) keepReleases(memory, local, log);
+    return memory;
+  } catch (error) {
+    await memory.close();
+    throw error;
+  }
+}
+
+/** Keeps the release set in the node's files, from which the next start of developer mode makes a newer one. */
+function keepReleases({ book }: GovernanceMemory, local: LocalGovernance, log: Logger): void {
+  let kept = book.versions.releases;
+  book.onChange(() => {
+    if (!book.releases || book.versions.releases === kept) return;
+    kept = book.versions.releases;
+    local.keep('release-set', encodeSigned(book.releases)).catch((err: unknown) => {
+      log.warn({ event: 'governance.not-written', err });
+    });
+  });
+}

@@ -1,0 +1,76 @@
+/**
+ * Opens what only a party of a quorum has: the network to the other engines, contexts and epochs, and shares of keys.
+ *
+ * Shares and mask keys stay in native memory behind handles.
+ */
+import { systemRandom } from '../../common/random.ts';
+import * as native from '../../native/engine/index.ts';
+import { openContexts } from '../contexts/open-contexts.ts';
+import type { EngineOptions, ThresholdOptions } from '../engine-options.ts';
+import { GenerationQueue } from '../fhe/generation-queue.ts';
+import { Durations } from '../fhe/progress.ts';
+import type { GovernanceMemory } from '../governance/governance-memory.ts';
+import { ShareCatalogue } from '../keys/share-catalogue.ts';
+import { thresholdKeys } from '../keys/threshold-keys.ts';
+import type { EngineMesh } from '../mesh/engine-mesh.ts';
+import { FIRST_DURATIONS, type NodeWork } from './node-work.ts';
+import type { CommonParts } from './open-centralized.ts';
+import { thresholdNode } from './threshold-node.ts';
+
+/** What a party of a quorum is opened with. */
+export interface ThresholdParts extends CommonParts {
+  readonly governance: GovernanceMemory;
+  readonly mesh: EngineMesh;
+  readonly incarnation: number;
+}
+
+/**
+ * See the file comment. The making of the default epoch goes on after this has returned.
+ *
+ * @param opened - Takes what closes it again.
+ * @throws KmsError `STATE_INVALID` naming what in the vault or the governed record cannot be used; what the network's
+ *   transport throws.
+ */
+export async function openThreshold(
+  options: EngineOptions,
+  threshold: ThresholdOptions,
+  parts: ThresholdParts,
+  opened: (() => Promise<void> | void)[],
+): Promise<NodeWork> {
+  const { clock, log, policy, developerMode, insecureOperations, testParameters, treatV0ExtraDataAsEmpty } = options;
+  const { vault, identity, signer, governance, mesh, incarnation } = parts;
+  const { party } = options.attestation.charter;
+  const reader = { fromBytes: native.KeyShares.fromBytes, developerKeys: developerMode, party };
+  const catalogue = await ShareCatalogue.load(vault, reader);
+  opened.push(() => catalogue.dispose());
+  const random = systemRandom;
+  const network = await threshold.network({ mesh, governance, random, clock, log });
+  opened.push(() => network.close());
+  const { makeDefaultEpoch, roundTimeoutMs, masksOf, publicObject } = threshold;
+  const contexts = await openContexts({
+    vault,
+    governance,
+    network,
+    open: native.openDecryption,
+    incarnation,
+    random,
+    clock,
+    log,
+    roundTimeoutMs,
+    makeDefaultEpoch,
+    masksOf,
+  });
+  opened.push(() => contexts.close());
+  contexts.onEpochDestroyed((epochId) => catalogue.forgetEpoch(epochId));
+  const key = thresholdKeys({ catalogue, contexts, native, nodeKey: identity.key, publicObject });
+  const queue = new GenerationQueue({ clock, log });
+  const durations = new Durations(FIRST_DURATIONS);
+  const mode = { insecureOperations, testParameters };
+  return thresholdNode({
+    party,
+    contexts,
+    network,
+    decryption: { key, signer, policy, treatV0ExtraDataAsEmpty },
+    generation: { native, catalogue, contexts, signer, policy, queue, durations, clock, ...mode },
+  });
+}
