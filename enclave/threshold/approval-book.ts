@@ -59,6 +59,8 @@ export class ApprovalBook {
   readonly #needed: number;
   readonly #pending = new Map<string, OwnRequest>();
   readonly #ended = new Map<string, OwnRequest>();
+  /** Ended openings of zero, one for each key and epoch: a party that comes back opens them again. */
+  readonly #lasting = new Map<string, OwnRequest>();
   readonly #idKeys = new Map<string, string>();
   readonly #tags = new Map<string, string>();
   readonly #early = new Map<number, EarlyOfPeer>();
@@ -76,7 +78,7 @@ export class ApprovalBook {
 
   /** Number of requests remembered, waiting or ended. */
   get size(): number {
-    return this.#pending.size + this.#ended.size;
+    return this.#pending.size + this.#ended.size + this.#lasting.size;
   }
 
   /** Whether enough engines have announced it. */
@@ -161,6 +163,10 @@ export class ApprovalBook {
   end(request: OwnRequest, nowMs: number): void {
     if (!this.#pending.delete(request.key)) return;
     request.endedMs = nowMs;
+    if (request.name.kind === 'zero') {
+      this.#lasting.set(request.key, request);
+      return;
+    }
     this.#ended.set(request.key, request);
     this.#forgetEnded(nowMs);
   }
@@ -169,7 +175,7 @@ export class ApprovalBook {
   onForget: ((request: OwnRequest) => void) | undefined;
 
   #byKey(key: string): OwnRequest | undefined {
-    return this.#pending.get(key) ?? this.#ended.get(key);
+    return this.#pending.get(key) ?? this.#ended.get(key) ?? this.#lasting.get(key);
   }
 
   #forgetEnded(nowMs: number): void {

@@ -20,6 +20,13 @@ export interface Opened {
   readonly liars: readonly number[];
 }
 
+/** Opens zeros from unpacked shares: the liars, undefined while more are needed, `ABORTED` if it is not zero. */
+export type OpenZeros = (options: {
+  readonly n: number;
+  readonly t: number;
+  readonly contributions: ReadonlyMap<number, Uint8Array>;
+}) => readonly number[] | undefined;
+
 /** Opens a ciphertext from masked shares; undefined while more are needed. `ABORTED` for shares of different epochs. */
 export type OpenDecryption = (options: {
   readonly n: number;

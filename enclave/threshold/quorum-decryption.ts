@@ -4,7 +4,7 @@
  * Key shares and masks stay behind the functions of a {@link ThresholdKey}. Requests and answers are those of a
  * centralized node but for the party, the degree and the packing. Spec: kms-service.md sections 2.2, 2.3, 5.5 and 5.6.
  */
-import type { Recipient } from '../../native/engine/index.ts';
+import type { CiphertextItem, Recipient } from '../../native/engine/index.ts';
 import { PublicDecryptionRequestSchema, UserDecryptionRequestSchema } from '../../proto/gen/kms_pb.js';
 import type { RequestId } from '../../wire/ids.ts';
 import { parsePublicDecryption, parseUserDecryption } from '../../wire/validate/decryption.ts';
@@ -53,7 +53,7 @@ export const quorumPublicDecryption =
     policy.authorize('public-decryption', body, evidence);
     const { quorum, partialDecrypt } = deps.key(request);
     requireSignable(request);
-    const job = { name: namePublicRequest(request), items: request.items, partialDecrypt };
+    const job = { ...namePublicRequest(request), items: request.items, partialDecrypt };
     return publicAnswer(deps, request, await quorum.publicDecrypt(job, signal));
   };
 
@@ -67,7 +67,8 @@ export const quorumUserDecryption =
     const { quorum, userShares, party, t } = deps.key(request);
     const link = linkOf(request, signer);
     const recipient: Recipient = { encKey: request.encKey, clientAddress: request.clientAddress, link };
-    const job = { name: nameUserRequest(request), seal: () => userShares(request.items, recipient) };
+    const seal = (items: readonly CiphertextItem[]): Promise<Uint8Array[]> => userShares(items, recipient);
+    const job = { ...nameUserRequest(request), items: request.items, seal };
     const sealed = await quorum.userDecrypt(job, signal);
     return userAnswer(deps, request, link, sealed, { partyId: party, degree: t, packingFactor });
   };

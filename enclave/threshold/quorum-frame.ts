@@ -26,7 +26,7 @@ const ID_BYTES = 32;
 const DIGEST_BYTES = 32;
 /** Of the digest, what names a request whose digest both sides know. */
 const TAG_BYTES = 16;
-const KINDS = ['public', 'user'] as const;
+const KINDS = ['public', 'user', 'zero'] as const;
 const WANTED = ['announcement', 'shares'] as const;
 
 /** Largest frame; with room left in the largest payload of a link. */

@@ -18,6 +18,9 @@ export interface QuorumLimits extends BookLimits {
   readonly sharesBytesPerPeer: number;
   /** What may wait for one peer to take it. */
   readonly queuedBytesPerPeer: number;
+  /** Shares of opened requests that are kept to hold late ones against, and how many late ones a second are. */
+  readonly lateSharesBytes: number;
+  readonly lateChecksPerSecond: number;
   /** This engine's own shares that are kept for peers that come late. */
   readonly ownSharesBytes: number;
 }
@@ -40,5 +43,7 @@ export const DEFAULT_LIMITS: QuorumLimits = {
   answersBytesPerSecond: 4 * MIB,
   sharesBytesPerPeer: 16 * MIB,
   queuedBytesPerPeer: 8 * MIB,
+  lateSharesBytes: 2 * MIB,
+  lateChecksPerSecond: 50,
   ownSharesBytes: 16 * MIB,
 };

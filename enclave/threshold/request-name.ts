@@ -9,9 +9,11 @@ import { type CborValue, encodeCanonical } from '../../attestation/cbor.ts';
 import { toHex } from '../../common/bytes.ts';
 import { idBytes } from '../../wire/ids.ts';
 import type { PublicDecryption, UserDecryption } from '../../wire/validate/decryption.ts';
+import type { MaskedItems } from './masked-blocks.ts';
+import { packedBlocks } from './packed-blocks.ts';
 
-/** For everyone, or for one user. Ids of the two are apart. */
-export type RequestKind = 'public' | 'user';
+/** For everyone, for one user, or an opening of zero. Ids of the three are apart. */
+export type RequestKind = 'public' | 'user' | 'zero';
 
 /** The name of a request. */
 export interface RequestName {
@@ -22,17 +24,23 @@ export interface RequestName {
   readonly digest: Uint8Array;
 }
 
+/** A request's name, and what it has masked. */
+export interface NamedRequest {
+  readonly name: RequestName;
+  readonly masked: MaskedItems;
+}
+
 /** Only hashed, never signed: it stands in no table of signatures. */
 const LABEL = 'arca-request';
 const VERSION = 1;
 
 /** Names a request for everyone. */
-export function namePublicRequest(request: PublicDecryption): RequestName {
+export function namePublicRequest(request: PublicDecryption): NamedRequest {
   return nameRequest('public', request, []);
 }
 
 /** Names a request for one user. */
-export function nameUserRequest(request: UserDecryption): RequestName {
+export function nameUserRequest(request: UserDecryption): NamedRequest {
   return nameRequest('user', request, [request.clientAddress, sha256(request.encKey)]);
 }
 
@@ -40,10 +48,11 @@ function nameRequest(
   kind: RequestKind,
   request: PublicDecryption | UserDecryption,
   recipient: readonly CborValue[],
-): RequestName {
+): NamedRequest {
   const { requestId, contextId, epochId, keyId, items, domain, extraData } = request;
   const { name, version, chainId, verifyingContract, salt } = domain;
   const id = idBytes(requestId);
+  const hashes = items.map(({ ciphertext }) => sha256(ciphertext));
   const preimage = encodeCanonical([
     LABEL,
     VERSION,
@@ -52,17 +61,21 @@ function nameRequest(
     idBytes(contextId),
     idBytes(epochId),
     idBytes(keyId),
-    items.map(({ ciphertext, fheType, format, externalHandle }) => [
-      externalHandle,
-      sha256(ciphertext),
-      fheType,
-      format,
-    ]),
+    items.map(({ fheType, format, externalHandle }, i) => [externalHandle, hashes[i] ?? null, fheType, format]),
     [name, version, chainId, verifyingContract, salt ?? null],
     extraData,
     recipient,
   ]);
-  return { kind, id, digest: sha256(preimage) };
+  const masked = items.map(({ fheType, format }, i) => ({
+    key: `${keyId} ${format} ${toHex(hashes[i] ?? new Uint8Array())}`,
+    blocks: packedBlocks(fheType),
+  }));
+  return { name: { kind, id, digest: sha256(preimage) }, masked: { epochId, items: masked } };
+}
+
+/** A name in memory of its own: what came in a frame must not keep the frame. */
+export function ownName({ kind, id, digest }: RequestName): RequestName {
+  return { kind, id: Uint8Array.from(id), digest: Uint8Array.from(digest) };
 }
 
 /** Two requests of one kind and id are one request, or one of them is another request under a known id. */

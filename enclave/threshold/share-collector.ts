@@ -3,10 +3,11 @@
  *
  * Shares are hostile: up to t of them are wrong, missing or late. The first of each party counts. Decoding is tried with
  * 2t + 1 shares and again with each further one, never more than t + 1 times; whoever the decoder finds wrong is named.
+ * So is who sends something wrong afterwards, as long as the shares that opened it are kept.
  * Spec: threshold-protocols sections 2.3 and 3.5 (d).
  */
 import { equalBytes } from '../../common/bytes.ts';
-import { KmsError } from '../../common/errors.ts';
+import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { CiphertextItem } from '../../native/engine/index.ts';
 import type { OpenDecryption } from './kernels.ts';
 
@@ -19,6 +20,10 @@ export interface CollectorOptions {
   readonly open: OpenDecryption;
   /** A party whose share is wrong; once a party. */
   readonly onLiar: (party: number) => void;
+  /** It is open, and keeps so many bytes of shares until it is told to forget them. */
+  readonly onOpened: (keptBytes: number) => void;
+  /** Whether a late share may be looked at now. */
+  readonly lateTurn: () => boolean;
 }
 
 /** What became of a share. */
@@ -31,6 +36,7 @@ export class ShareCollector {
   readonly #plaintexts: (Uint8Array | undefined)[];
   readonly #heard = new Map<number, Uint8Array>();
   readonly #liars = new Set<number>();
+  readonly #lookedAt = new Set<number>();
   #sizes: readonly number[] | undefined;
   #attempts = 0;
   #tried = 0;
@@ -60,15 +66,18 @@ export class ShareCollector {
   begin(shares: readonly Uint8Array[]): void {
     if (this.#ended) return;
     this.#sizes = shares.map(({ byteLength }) => byteLength);
-    this.#heard.set(this.#options.me, Buffer.concat(shares));
+    this.#heard.set(this.#options.me, shares.length === 1 && shares[0] ? shares[0] : Buffer.concat(shares));
     this.#try();
   }
 
   /** Takes a copy of a peer's shares of all items. */
   add(from: number, shares: Uint8Array): Taken {
-    if (this.#ended) return 'not needed';
     const known = this.#heard.get(from);
     if (known) return equalBytes(known, shares) ? 'repeated' : 'revised';
+    if (this.#ended) {
+      if (this.#heard.size > 0) this.#lookAt(from, Uint8Array.from(shares));
+      return 'not needed';
+    }
     this.#heard.set(from, Uint8Array.from(shares));
     this.#try();
     return 'taken';
@@ -77,14 +86,20 @@ export class ShareCollector {
   /** Gives up. */
   fail(error: unknown): void {
     if (this.#ended) return;
-    this.#end();
+    this.#ended = true;
+    this.forget();
     this.#opened.reject(error);
+  }
+
+  /** Lets the shares of an opened request go. */
+  forget(): void {
+    this.#heard.clear();
   }
 
   #try(): void {
     const sizes = this.#sizes;
     if (this.#ended || this.#busy || !sizes) return;
-    const total = sizes.reduce((sum, size) => sum + size, 0);
+    const total = sumOf(sizes);
     const whole = [...this.#heard].filter(([, { byteLength }]) => byteLength === total);
     for (const [party, { byteLength }] of this.#heard) if (byteLength !== total) this.#blame(party);
     const { n, t } = this.#options;
@@ -100,21 +115,11 @@ export class ShareCollector {
   }
 
   async #attempt(contributions: ReadonlyMap<number, Uint8Array>, sizes: readonly number[]): Promise<void> {
-    const { n, t, items, open } = this.#options;
-    let at = 0;
+    const { items } = this.#options;
     try {
-      const tries = items.map(async ({ fheType, format }, index) => {
-        const from = at;
-        at += sizes[index] ?? 0;
-        const to = at;
-        if (this.#plaintexts[index]) return;
-        const cut = new Map([...contributions].map(([party, shares]) => [party, shares.subarray(from, to)]));
-        const found = await open({ n, t, fheType, format, contributions: cut });
-        if (!found) return;
-        this.#plaintexts[index] = found.plaintext;
-        for (const party of found.liars) this.#blame(party);
+      await this.#openEach(contributions, sizes, (index, plaintext) => {
+        this.#plaintexts[index] ??= plaintext;
       });
-      for (const result of await Promise.allSettled(tries)) if (result.status === 'rejected') throw result.reason;
     } catch (error) {
       this.fail(error);
       return;
@@ -126,8 +131,43 @@ export class ShareCollector {
       this.#try();
       return;
     }
-    this.#end();
+    this.#ended = true;
+    const late = [...this.#heard].filter(([party]) => !contributions.has(party));
+    for (const [party] of late) this.#heard.delete(party);
+    this.#options.onOpened(sumOf(sizes) * contributions.size);
     this.#opened.resolve(plaintexts);
+    for (const [party, shares] of late) this.#lookAt(party, shares);
+  }
+
+  /** Opens again with one more share, for nothing but to see whether it is wrong. Each party's first one, if any. */
+  #lookAt(from: number, shares: Uint8Array): void {
+    if (this.#lookedAt.has(from) || !this.#options.lateTurn()) return;
+    this.#lookedAt.add(from);
+    const sizes = this.#sizes ?? [];
+    if (shares.byteLength !== sumOf(sizes)) this.#blame(from);
+    else this.#openEach(new Map(this.#heard).set(from, shares), sizes, () => undefined).catch(isOver);
+  }
+
+  /** Tries to open each item that is not open yet, or all of an opened request; names who is found wrong. */
+  async #openEach(
+    contributions: ReadonlyMap<number, Uint8Array>,
+    sizes: readonly number[],
+    onOpened: (index: number, plaintext: Uint8Array) => void,
+  ): Promise<void> {
+    const { n, t, items, open } = this.#options;
+    const isLook = this.#ended;
+    let at = 0;
+    const tries = items.map(async ({ fheType, format }, index) => {
+      const [from, to] = [at, at + (sizes[index] ?? 0)];
+      at = to;
+      if (this.#plaintexts[index] && !isLook) return;
+      const cut = new Map([...contributions].map(([party, shares]) => [party, shares.subarray(from, to)]));
+      const found = await open({ n, t, fheType, format, contributions: cut });
+      if (!found) return;
+      onOpened(index, found.plaintext);
+      for (const party of found.liars) this.#blame(party);
+    });
+    for (const result of await Promise.allSettled(tries)) if (result.status === 'rejected') throw result.reason;
   }
 
   #blame(party: number): void {
@@ -135,9 +175,13 @@ export class ShareCollector {
     this.#liars.add(party);
     this.#options.onLiar(party);
   }
+}
 
-  #end(): void {
-    this.#ended = true;
-    this.#heard.clear();
-  }
+/** The request is open: that it does not open once more with a share that nobody needs fails nothing. */
+function isOver(error: unknown): void {
+  if (!isKmsError(error)) throw error;
+}
+
+function sumOf(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

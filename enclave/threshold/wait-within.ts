@@ -5,6 +5,7 @@ import type { QuorumTimers } from './quorum-links.ts';
 /** Settings of {@link waitWithin}. */
 export interface WaitOptions {
   readonly timers: QuorumTimers;
+  /** May be without end. */
   readonly windowMs: number;
   readonly signal: AbortSignal;
   /** What to throw at the end of the window. */
@@ -21,11 +22,12 @@ export async function waitWithin<T>(result: Promise<T>, { timers, windowMs, sign
   const onAbort = (): void => reject(new KmsError('CANCELLED', 'no longer waiting for the quorum'));
   if (signal.aborted) onAbort();
   else signal.addEventListener('abort', onAbort, { once: true });
-  const cancel = timers.at(timers.monotonicMs() + windowMs, () => reject(late()));
+  const isEndless = windowMs === Number.POSITIVE_INFINITY;
+  const cancel = isEndless ? undefined : timers.at(timers.monotonicMs() + windowMs, () => reject(late()));
   try {
     return await Promise.race([result, given]);
   } finally {
-    cancel();
+    cancel?.();
     signal.removeEventListener('abort', onAbort);
   }
 }

@@ -63,9 +63,9 @@ function engine(limits: Partial<QuorumLimits> = {}) {
     hears: (from: number, ...entries: QuorumEntry[]) => listener?.onFrame(from, encodeFrame(entries.map(encodeEntry))),
     hearsBytes: (from: number, frame: Uint8Array) => listener?.onFrame(from, frame),
     connects: (party: number) => listener?.onConnected(party),
-    ask: ({ name, items }: SimRequest) => {
+    ask: ({ name, masked, items }: SimRequest) => {
       const answer = quorum.publicDecrypt(
-        { name, items, partialDecrypt: fakePartialDecrypt(1) },
+        { name, masked, items, partialDecrypt: fakePartialDecrypt(1) },
         new AbortController().signal,
       );
       answer.catch(() => undefined);

@@ -167,7 +167,8 @@ t.test('at the window a caller is told to ask again, and does get the answer lat
   const request = simRequest(1);
   const early = sim.parties.slice(0, 2).map((party) => askPublic(party, request));
   for (const result of await sim.run(Promise.allSettled(early))) {
-    t.match(result, { status: 'rejected', reason: { code: 'UNAVAILABLE' } });
+    t.match(result, { status: 'rejected', reason: { code: 'UNAVAILABLE', facts: { waiting: 'quorum' } } });
+    t.match(result, { reason: { message: 'not done yet: asked at 2 of 3 parties' } });
   }
   t.equal(sim.nowMs, 60_000);
   const again = sim.parties.map((party) => askPublic(party, request));
@@ -233,9 +234,9 @@ t.test('another ciphertext under a known id is reported as that, at once and not
 t.test('one bad ciphertext fails its own request only', async (t) => {
   const sim = new SimQuorum({ n: 4, t: 1, seed: 3 });
   const good = simRequest(1);
-  const { name } = simRequest(2);
-  const bad = { name, items: [...good.items, { ciphertext: Uint8Array.of(255), fheType: 5, format: 2 }] };
-  const answers = sim.parties.map((party) => [askPublic(party, good), askPublic(party, { ...bad, plaintexts: [] })]);
+  const items = [...good.items, { ciphertext: Uint8Array.of(255), fheType: 5, format: 2 }];
+  const bad = { ...simRequest(2), items };
+  const answers = sim.parties.map((party) => [askPublic(party, good), askPublic(party, bad)]);
   const settled = await sim.run(Promise.all(answers.map((pair) => Promise.allSettled(pair))));
   for (const [first, second] of settled) {
     t.match(first, { status: 'fulfilled' });
@@ -258,6 +259,11 @@ t.test('asking twice joins one request; its result is given again', async (t) =>
   const { frames } = sim.party(1);
   t.strictSame(await sim.run(askPublic(sim.party(1), request)), request.plaintexts);
   t.equal(sim.party(1).frames, frames, 'nobody is asked again');
+  const user = simRequest(2, { kind: 'user' });
+  await sim.run(Promise.all([1, 2, 3, 3].map((party) => askUser(sim.party(party), user))));
+  const { publicDecryptions, userDecryptions, maskedBlocks } = sim.party(3).quorum.stats();
+  t.same({ publicDecryptions, userDecryptions }, { publicDecryptions: 1, userDecryptions: 2 });
+  t.same([...maskedBlocks], [['epoch', 32]], 'each ciphertext was counted once');
 });
 
 t.test('a caller that goes away is let go, and the others get their answers', async (t) => {

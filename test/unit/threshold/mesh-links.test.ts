@@ -68,8 +68,8 @@ class Parties {
     for (let a = 1; a <= N; a++) for (let b = a + 1; b <= N; b++) await this.connect(a, b);
   }
 
-  ask(party: number, { name, items }: SimRequest): Promise<Uint8Array[]> {
-    const job = { name, items, partialDecrypt: fakePartialDecrypt(party) };
+  ask(party: number, { name, masked, items }: SimRequest): Promise<Uint8Array[]> {
+    const job = { name, masked, items, partialDecrypt: fakePartialDecrypt(party) };
     return this.of(party).quorum.publicDecrypt(job, new AbortController().signal);
   }
 

@@ -77,7 +77,7 @@ t.test('any bytes are a frame or refused', async (t) => {
     ['no entries', [1]],
     ['another version', [2, 3, 0]],
     ['an unknown entry', [1, 9]],
-    ['an unknown kind of request', [1, 1, 2, ...new Uint8Array(64)]],
+    ['an unknown kind of request', [1, 1, 3, ...new Uint8Array(64)]],
     ['an unknown wish', [1, 3, 2, ...new Uint8Array(32)]],
     ['shares longer than the frame', [1, 2, ...new Uint8Array(16), 255, 255, 255, 255]],
   ] as const) {

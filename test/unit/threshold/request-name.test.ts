@@ -49,21 +49,21 @@ t.test('every field that counts changes the digest, and each differently', async
     { domain: { ...publicRequest.domain, salt: new Uint8Array(32) } },
     { extraData: Uint8Array.of(1) },
   ];
-  const digests = changes.map((change) => toHex(namePublicRequest({ ...publicRequest, ...change }).digest));
+  const digests = changes.map((change) => toHex(namePublicRequest({ ...publicRequest, ...change }).name.digest));
   t.equal(new Set(digests).size, changes.length);
 });
 
 t.test('the user and his key count, signing schemes do not', async (t) => {
-  const digestOf = (change: object) => toHex(nameUserRequest({ ...userRequest, ...change }).digest);
+  const digestOf = (change: object) => toHex(nameUserRequest({ ...userRequest, ...change }).name.digest);
   const digest = digestOf({});
   t.not(digestOf({ clientAddress: new Uint8Array(20).fill(1) }), digest);
   t.not(digestOf({ encKey: encKey.with(400, (encKey[400] ?? 0) ^ 1) }), digest);
   t.equal(digestOf({ signingSchemes: [1] }), digest);
-  t.not(toHex(namePublicRequest(userRequest).digest), digest, 'the kind counts');
+  t.not(toHex(namePublicRequest(userRequest).name.digest), digest, 'the kind counts');
 });
 
 t.test('a name holds the kind and the 32 bytes of the id', async (t) => {
-  const { kind, id, digest } = nameUserRequest(userRequest);
+  const { kind, id, digest } = nameUserRequest(userRequest).name;
   t.equal(kind, 'user');
   t.equal(toHex(id), userRequest.requestId);
   t.equal(digest.byteLength, 32);
