@@ -66,15 +66,19 @@ export class SquashKeyLoader {
     // Another caller may have come first while the files were looked at.
     const other = this.#entries.get(held);
     if (other && other !== known) return await other.keys;
-    const keys = this.#tail.then(() => this.#read(held, sources));
+    if (this.#forgotten.has(held)) throw destroyed();
+    const keys = this.#tail.then(async () => {
+      const before = await stampsOf(sources);
+      try {
+        return await this.#read(held, sources, before);
+      } catch (error) {
+        entry.failedAt = before;
+        throw error;
+      }
+    });
     const entry: Entry = { keys };
     this.#entries.set(held, entry);
-    this.#tail = keys.then(
-      () => undefined,
-      async () => {
-        entry.failedAt = await stampsOf(sources);
-      },
-    );
+    this.#tail = keys.catch(() => undefined); // told to whoever asked for them
     return await keys;
   }
 
@@ -89,8 +93,7 @@ export class SquashKeyLoader {
     );
   }
 
-  async #read({ metadata }: HeldShares, sources: readonly Source[]): Promise<SquashKeys> {
-    const before = await stampsOf(sources);
+  async #read({ metadata }: HeldShares, sources: readonly Source[], before: string): Promise<SquashKeys> {
     for (const source of sources) await requireSigned(source, metadata.keyId);
     const [first, second] = sources.map(({ path }) => path);
     if (first === undefined) throw new KmsError('INTERNAL', 'no file to load squashing keys from');
@@ -104,7 +107,7 @@ export class SquashKeyLoader {
 
   /** The key set's file, or those of its server key and its public key. */
   #sources(held: HeldShares): readonly Source[] {
-    if (this.#forgotten.has(held)) throw new KmsError('NOT_FOUND', 'the key was destroyed');
+    if (this.#forgotten.has(held)) throw destroyed();
     const { metadata } = held;
     const { keyId, keyDigests } = metadata;
     const compressed = keyDigests.some(({ type }) => type === 'CompressedXofKeySet');
@@ -120,6 +123,10 @@ export class SquashKeyLoader {
       return { type, digest, path };
     });
   }
+}
+
+function destroyed(): KmsError {
+  return new KmsError('NOT_FOUND', 'the key was destroyed');
 }
 
 /** Which files these are and when they were last changed. A change of content cannot leave the change time as it was. */
