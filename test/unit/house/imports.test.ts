@@ -16,6 +16,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   wire: ['common', 'proto'],
   attestation: ['common'],
   native: ['common', 'wire'],
+  emulators: ['common', 'wire', 'attestation'],
   enclave: ['common', 'storage', 'wire', 'proto', 'attestation', 'native'],
   parent: ['common', 'storage', 'wire', 'proto', 'attestation', 'native/engine/public.ts', 'native/nitro/index.ts'],
 };
