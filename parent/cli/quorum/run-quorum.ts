@@ -101,8 +101,8 @@ async function openParties(
     const node = await configureParty(options, dir, party);
     const processes = await openParty(
       {
-        ...node,
         ...options,
+        ...node,
         party: party.party,
         lock,
         addresses: {
