@@ -10,19 +10,22 @@ import {
   attestedAddress,
   describeAttested,
 } from '../attest/attested-address.ts';
-import { Answer, verifyAnswer } from '../client/answer.ts';
+import { Answer, type PublicAnswer, type UserAnswer, verifyAnswer } from '../client/answer.ts';
 import { readStdin } from '../client/ciphertext-file.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
 import { formatBytes } from '../client/encrypt.ts';
 import { getCrs, getKey, verifyCrsSignature, verifyKeySignature } from '../client/keys.ts';
 import { checkObject, type SignedObject } from '../client/public-material.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { locateNode, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import { verifyQuorumFile, verifyQuorumMaterial } from './verify-quorum.ts';
 
-interface VerifyOptions extends AttestedOptions, DomainOptions {
+/** What `arca verify` is told. */
+export interface VerifyOptions extends AttestedOptions, DomainOptions {
   readonly key?: string | undefined;
   readonly crs?: string | undefined;
   readonly signer?: string | undefined;
@@ -35,8 +38,14 @@ export async function runVerify(file: string | undefined, options: VerifyOptions
   if (asked.length !== 1) {
     throw usageFailure('needs one thing to verify', 'name an answer file, or --key ID, or --crs ID');
   }
+  const answer = file === undefined ? undefined : await readAnswer(file);
+  if (answer?.kind === 'quorum-public-decryption' || answer?.kind === 'quorum-user-decryption') {
+    await verifyQuorumFile(answer, options, output);
+    return;
+  }
   if (options.signer !== undefined) requireAddress(options.signer);
-  if (file !== undefined) await verifyFile(file, options, output);
+  if (answer !== undefined) await verifyFile(answer, options, output);
+  else if (await selectsQuorum(options)) await verifyQuorumMaterial(options, output);
   else await withNode(options, (session) => verifyMaterial(session, options, output));
 }
 
@@ -51,8 +60,7 @@ function requireAddress(text: string): void {
   }
 }
 
-async function verifyFile(file: string, options: VerifyOptions, output: Output): Promise<void> {
-  const answer = await readAnswer(file);
+async function verifyFile(answer: PublicAnswer | UserAnswer, options: VerifyOptions, output: Output): Promise<void> {
   const { signer, attestation } = await chooseSigner(options, output);
   verifyAnswer(answer, signer);
   const { kind, requestId, keyId, plaintexts } = answer;

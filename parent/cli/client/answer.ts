@@ -58,14 +58,40 @@ const UserAnswer = z.strictObject({
   ...common,
 });
 
+const parts = {
+  /** t: more than so many parties must have signed the same. */
+  threshold: z.int().min(1).max(4),
+  requestId: z.string(),
+  keyId: z.string(),
+  plaintexts: z.array(Plaintext),
+  verified: z.boolean(),
+};
+const MAX_PARTIES = 13;
+const QuorumPublicAnswer = z.strictObject({
+  kind: z.literal('quorum-public-decryption'),
+  ...parts,
+  /** One for each party that signed these plaintexts. */
+  answers: z.array(PublicAnswer).min(1).max(MAX_PARTIES),
+});
+const QuorumUserAnswer = z.strictObject({
+  kind: z.literal('quorum-user-decryption'),
+  ...parts,
+  /** One for each party that gave a share; their own plaintexts are empty. */
+  answers: z.array(UserAnswer).min(1).max(MAX_PARTIES),
+});
+
 /** An answer file. */
-export const Answer = z.discriminatedUnion('kind', [PublicAnswer, UserAnswer]);
+export const Answer = z.discriminatedUnion('kind', [PublicAnswer, UserAnswer, QuorumPublicAnswer, QuorumUserAnswer]);
 /** See {@link Answer}. */
 export type Answer = z.infer<typeof Answer>;
 /** The answer of a public decryption. */
 export type PublicAnswer = z.infer<typeof PublicAnswer>;
 /** The answer of a user decryption. */
 export type UserAnswer = z.infer<typeof UserAnswer>;
+/** The answers of the parties of a quorum to a public decryption. */
+export type QuorumPublicAnswer = z.infer<typeof QuorumPublicAnswer>;
+/** The shares of the parties of a quorum for a user. */
+export type QuorumUserAnswer = z.infer<typeof QuorumUserAnswer>;
 /** A plaintext as answers show it. */
 export type PlaintextText = z.infer<typeof Plaintext>;
 
@@ -77,7 +103,7 @@ export type PlaintextText = z.infer<typeof Plaintext>;
  *
  * @throws {@link KmsError} `PERMISSION_DENIED` for another signer, `REQUEST_INVALID` for what does not fit.
  */
-export function verifyAnswer(answer: Answer, signer: string): void {
+export function verifyAnswer(answer: PublicAnswer | UserAnswer, signer: string): void {
   if (answer.kind === 'public-decryption') verifyPublicAnswer(answer, signer);
   else verifyUserAnswer(answer, signer);
 }
@@ -122,7 +148,7 @@ function verifyUserAnswer(answer: UserAnswer, signer: string): void {
 /** The payload names a key: it must be the signer's, and have signed the payload. */
 function requireInternalSignature(
   tag: typeof HASH_TAG.publicDecryption | typeof HASH_TAG.userDecryption,
-  answer: Answer,
+  answer: PublicAnswer | UserAnswer,
   verificationKey: Uint8Array,
   signer: string,
 ): void {

@@ -3,6 +3,7 @@
  */
 import { toHex } from '../../../common/bytes.ts';
 import { parseAddress } from '../../../wire/addresses.ts';
+import type { RequestId } from '../../../wire/ids.ts';
 import { encodePublicDecryptionPayload, type TypedPlaintextData } from '../../../wire/payloads.ts';
 import { verifyPublicDecryption } from '../../../wire/verify-response.ts';
 import { failure } from '../framework/failure.ts';
@@ -16,6 +17,8 @@ export interface DecryptionAsk extends GenerationContext {
   readonly items: readonly CiphertextItem[];
   /** Address whose signature is required. */
   readonly signer: string;
+  /** A fresh one if absent: the parties of a quorum are asked under one id. */
+  readonly requestId?: RequestId | undefined;
 }
 
 /**
@@ -23,16 +26,24 @@ export interface DecryptionAsk extends GenerationContext {
  *
  * @throws {@link KmsError} as the node answers, or `REQUEST_INVALID` if the answer is not to be trusted.
  */
-export async function decryptPublicly(session: Session, ask: DecryptionAsk): Promise<PublicAnswer> {
-  const requestId = randomId();
+export async function decryptPublicly(
+  session: Session,
+  ask: DecryptionAsk,
+  signal?: AbortSignal,
+): Promise<PublicAnswer> {
+  const { requestId = randomId() } = ask;
   const keyId = commonKey(ask.items);
-  const response = await session.call('PublicDecryptSync', {
-    requestId: { requestId },
-    keyId: { requestId: keyId },
-    ciphertexts: ask.items.map(toTypedCiphertext),
-    domain: ask.domain.message,
-    extraData: ask.extraData,
-  });
+  const response = await session.call(
+    'PublicDecryptSync',
+    {
+      requestId: { requestId },
+      keyId: { requestId: keyId },
+      ciphertexts: ask.items.map(toTypedCiphertext),
+      domain: ask.domain.message,
+      extraData: ask.extraData,
+    },
+    signal,
+  );
   const extraData = signedExtraData(ask.extraData, response.extraData);
   const plaintexts = verifyPublicDecryption(response, {
     requestId,

@@ -159,7 +159,8 @@ export async function chooseKey(session: Session, named: string | undefined): Pr
   throw failure('NOT_FOUND', 'the node has no key', "generate one with 'arca key generate'");
 }
 
-function keyFacts(result: KeyGenResult): KeyFacts {
+/** Returns what an answer says of a key. */
+export function keyFacts(result: KeyGenResult): KeyFacts {
   const keyId = parseRequestId(result.requestId?.requestId ?? '', 'KeyGenResult.request_id');
   return {
     keyId,
@@ -169,7 +170,8 @@ function keyFacts(result: KeyGenResult): KeyFacts {
   };
 }
 
-function crsFacts(result: CrsGenResult): CrsFacts {
+/** Returns what an answer says of a CRS. */
+export function crsFacts(result: CrsGenResult): CrsFacts {
   const crsId = parseRequestId(result.requestId?.requestId ?? '', 'CrsGenResult.request_id');
   return {
     crsId,
@@ -184,7 +186,8 @@ function signedKeyType(type: string): SignedKeyType {
   throw failure('REQUEST_INVALID', `the node signed an object of the unknown type ${type}`, 'use a newer arca');
 }
 
-function readId(text: string): RequestId {
+/** Reads an id of the command line. @throws {@link KmsError} with exit code 2. */
+export function readId(text: string): RequestId {
   try {
     return parseRequestId(text, 'id');
   } catch {
@@ -192,7 +195,8 @@ function readId(text: string): RequestId {
   }
 }
 
-function journalEntry(kind: JournalEntry['kind'], id: RequestId, params: Params): JournalEntry {
+/** Returns what is remembered of something that is generated now. */
+export function journalEntry(kind: JournalEntry['kind'], id: RequestId, params: Params): JournalEntry {
   return { kind, id, params, createdAt: new Date(systemClock.nowMs()).toISOString() };
 }
 

@@ -13,8 +13,9 @@ import {
 import { GrpcError, STATUS } from '../../grpc/status.ts';
 import { absoluteDir } from '../framework/command.ts';
 import { failure } from '../framework/failure.ts';
+import { readQuorumFile } from '../quorum/quorum-file.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
-import { ensureStateFolder } from '../supervise/state-folder.ts';
+import { ensureStateFolder, partyFolder } from '../supervise/state-folder.ts';
 import { readClientTls } from './client-tls.ts';
 
 /** How a command line names a node. */
@@ -41,9 +42,9 @@ export interface NodeAddresses {
 /** An open connection to a node. */
 export interface Session extends NodeAddresses {
   readonly client: KmsClient;
-  call<N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>>;
+  call<N extends KmsRpcName>(rpc: N, request: KmsRequest<N>, signal?: AbortSignal): Promise<KmsResponse<N>>;
   /** Calls a result RPC again and again until the result is there. */
-  poll<N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>>;
+  poll<N extends KmsRpcName>(rpc: N, request: KmsRequest<N>, signal?: AbortSignal): Promise<KmsResponse<N>>;
 }
 
 /** Longest wait for one answer: a node gives 360 s and 300 more. */
@@ -64,8 +65,19 @@ export async function locateNode(selection: NodeSelection): Promise<NodeAddresse
     const publicUrl = selection.publicUrl ?? `http://${new URL(clientUrl).hostname}:9000/kms/PUB`;
     return { dir, clientUrl, publicUrl };
   }
+  await refuseQuorum(dir);
   const local = await readNodeFile(dir);
   return { dir, clientUrl: local.clientUrl, publicUrl: selection.publicUrl ?? local.publicUrl, local };
+}
+
+/** A command for one node on the folder of a quorum: nobody knows which party is meant. */
+async function refuseQuorum(dir: string): Promise<void> {
+  const quorum = await readQuorumFile(dir);
+  if (quorum === undefined) return;
+  const cure = `name a party: --dir ${partyFolder(dir, 1)} to ${partyFolder(dir, quorum.parties)}`;
+  throw failure('REQUEST_INVALID', `${dir} holds a quorum of ${quorum.parties} parties, and this asks one node`, cure, {
+    usage: true,
+  });
 }
 
 /** Runs `body` with a connection to the selected node, and closes it. */
@@ -89,25 +101,34 @@ function dialled({ clientUrl, local }: NodeAddresses, { ca, clientCert }: NodeSe
   return secured && local?.adminSocket !== undefined ? `unix:${local.adminSocket}` : clientUrl;
 }
 
-function openSession(addresses: NodeAddresses, client: KmsClient): Session {
-  const call = async <N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>> => {
+/** Returns the calls of a connection, with failures that name their cure. */
+export function openSession(addresses: NodeAddresses, client: KmsClient): Session {
+  const call = async <N extends KmsRpcName>(
+    rpc: N,
+    request: KmsRequest<N>,
+    signal?: AbortSignal,
+  ): Promise<KmsResponse<N>> => {
     try {
-      return await client.call(rpc, request, { timeoutMs: CALL_TIMEOUT_MS });
+      return await client.call(rpc, request, { timeoutMs: CALL_TIMEOUT_MS, signal });
     } catch (error) {
       throw explain(error, rpc, addresses);
     }
   };
-  const poll = async <N extends KmsRpcName>(rpc: N, request: KmsRequest<N>): Promise<KmsResponse<N>> => {
+  const poll = async <N extends KmsRpcName>(
+    rpc: N,
+    request: KmsRequest<N>,
+    signal?: AbortSignal,
+  ): Promise<KmsResponse<N>> => {
     for (let lost = 0; ; ) {
       try {
-        return await client.call(rpc, request, { timeoutMs: CALL_TIMEOUT_MS });
+        return await client.call(rpc, request, { timeoutMs: CALL_TIMEOUT_MS, signal });
       } catch (error) {
         if (!(error instanceof GrpcError) || error.status !== STATUS.UNAVAILABLE) throw explain(error, rpc, addresses);
         // A node that answers UNAVAILABLE is at work; a connection that fails brings no details.
         lost = error.details === undefined ? lost + 1 : 0;
         if (lost >= LOST_POLLS_LIMIT) throw explain(error, rpc, addresses);
       }
-      await delay(POLL_EVERY_MS);
+      await delay(POLL_EVERY_MS, undefined, { signal });
     }
   };
   return { ...addresses, client, call, poll };

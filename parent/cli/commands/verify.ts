@@ -14,7 +14,10 @@ export function verifyCommand() {
     .argument('[file]', "answer of 'arca decrypt --out FILE' or '--json'; - is standard input")
     .option('--key <id>', 'verify the public objects of this key')
     .option('--crs <id>', 'verify this CRS')
-    .option('--signer <address>', 'address that must have signed; the one that the node attests if absent')
+    .option(
+      '--signer <address>',
+      'address that must have signed, the one that the node attests if absent; of a quorum all, with commas',
+    )
     .option('--expect <file>', 'measurements that are trusted when the node is not on --dir (JSON)')
     .option('--root <file>', "root to trust instead of AWS's or that of --dir")
     .action((file, options) =>

@@ -2,14 +2,13 @@
  * The judge of the guided run: a process of its own that imports nothing of ours and has Zama's published client
  * decode the user's answer, and viem recover the signer of the public one.
  */
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { expandedPrivateKey } from '../../../wire/signcryption.ts';
 import type { PublicAnswer, UserAnswer } from '../client/answer.ts';
 import type { User } from '../client/users.ts';
 import { packagePath } from '../framework/package-files.ts';
+import { runScript } from '../framework/run-script.ts';
 import type { Params } from '../supervise/run-node.ts';
 
 /** What is judged, and what would be right. */
@@ -42,14 +41,7 @@ export async function judge(given: Case): Promise<Verdict> {
   if (!existsSync(script)) {
     return { verified: false, error: 'not judged: the published client comes with a clone of the project only' };
   }
-  const child = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'pipe'] });
-  const closed = new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  child.stdin.on('error', () => {}); // the judge ended early: its exit code and words tell why
-  child.stdin.end(caseJson(given));
-  const [stdout, stderr, code] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+  const { code, stdout, stderr } = await runScript(script, caseJson(given));
   const verdict = Verdict.safeParse(parseJson(stdout));
   // Both must agree: what it says and how it ended.
   if (verdict.success) return { ...verdict.data, verified: verdict.data.verified && code === 0 };

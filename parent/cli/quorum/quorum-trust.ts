@@ -124,6 +124,25 @@ export async function enrolParties(
   return next;
 }
 
+/**
+ * Returns the record that the parties' folders hold, its signatures verified under their charter.
+ *
+ * @throws {@link KmsError} `STATE_INVALID` if there is none, or it does not belong to the charter.
+ */
+export async function readQuorumRecord(dir: string, parties: number): Promise<GovernedRecord> {
+  const path = governanceFile(dir, 1, 'charter');
+  const bytes = await readIfThere(path);
+  const numbers = Array.from({ length: parties }, (_, index) => index + 1);
+  const charter = bytes && (await readOf(path, () => decodeCharter(bytes)));
+  const record = charter && (await readNewestRecord(dir, numbers, charter));
+  if (record !== undefined) return record.body;
+  throw failure(
+    'STATE_INVALID',
+    `${dir} holds a quorum that was never started`,
+    `start it: arca dev --dir ${dir} --parties ${parties}`,
+  );
+}
+
 /** Reads the newest record of all parties' folders; undefined before the first start. */
 async function readNewestRecord(
   dir: string,

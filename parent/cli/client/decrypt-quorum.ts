@@ -1,0 +1,124 @@
+/**
+ * Decryption by a quorum: all parties are asked under one id; what more than t of them signed is the answer.
+ *
+ * For a user every party gives a share that only the user's secret opens; the published client puts them together, here
+ * as in a dapp.
+ */
+import { failure } from '../framework/failure.ts';
+import type { QuorumPublicAnswer, QuorumUserAnswer } from './answer.ts';
+import { answersOf, askParties, describeSilence, majority, type PartyOutcome } from './ask-parties.ts';
+import { commonKey, type DecryptionAsk, decryptPublicly, showPlaintexts } from './decrypt.ts';
+import { askUserShare } from './decrypt-for-user.ts';
+import { randomId } from './keys.ts';
+import { openUserShares } from './open-user-shares.ts';
+import { type QuorumSession, requireRunning } from './quorum-session.ts';
+import type { User } from './users.ts';
+
+/** What is asked of all parties: each must sign with the address that the governed record names. */
+export type QuorumAsk = Omit<DecryptionAsk, 'signer' | 'requestId'>;
+
+/** An answer, and what became of each party. */
+export interface QuorumResult<A> {
+  readonly answer: A;
+  /** Parties that signed it, or gave a share. */
+  readonly agreed: readonly number[];
+  /** For people: who is missing, failed, or signed something else. */
+  readonly others: readonly string[];
+}
+
+/**
+ * Decrypts publicly.
+ *
+ * @throws {@link KmsError} `UNAVAILABLE` if too few parties run, `ABORTED` if no t + 1 of them signed the same.
+ */
+export async function decryptByQuorum(
+  quorum: QuorumSession,
+  ask: QuorumAsk,
+): Promise<QuorumResult<QuorumPublicAnswer>> {
+  const { threshold } = quorum;
+  requireRunning(quorum, 2 * threshold + 1, 'a decryption');
+  const requestId = randomId();
+  const meaning = (answer: { readonly plaintexts: unknown; readonly extraData: string }): string =>
+    JSON.stringify([answer.plaintexts, answer.extraData]);
+  const outcomes = await askParties(
+    quorum,
+    (session, signal) => decryptPublicly(session, { ...ask, requestId, signer: session.address }, signal),
+    { enough: (answers) => largest(answers.map(meaning)) > threshold },
+  );
+  const { agreed, others } = majority(answersOf(outcomes), ({ plaintexts, extraData }) =>
+    meaning({ plaintexts, extraData }),
+  );
+  const [first] = agreed;
+  const differing = others.map(
+    ({ party, answer }) => `party ${party} disagrees: it signed ${showValues(answer.plaintexts)}`,
+  );
+  const silent = [...differing, ...describeSilence(outcomes)];
+  if (first === undefined || agreed.length <= threshold) throw tooFew(agreed.length, threshold + 1, silent);
+  return {
+    answer: {
+      kind: 'quorum-public-decryption',
+      threshold,
+      requestId,
+      keyId: first.answer.keyId,
+      plaintexts: first.answer.plaintexts,
+      verified: true,
+      answers: agreed.map(({ answer }) => answer),
+    },
+    agreed: agreed.map(({ party }) => party),
+    others: silent,
+  };
+}
+
+/**
+ * Decrypts for a user.
+ *
+ * @throws {@link KmsError} `UNAVAILABLE` if too few parties run or the published client is not installed, `ABORTED` if fewer
+ *   than 2t + 1 gave a share, `CIPHERTEXT_INVALID` if the shares do not fit together.
+ */
+export async function decryptForUserByQuorum(
+  quorum: QuorumSession,
+  ask: QuorumAsk,
+  user: User,
+): Promise<QuorumResult<QuorumUserAnswer>> {
+  const { threshold } = quorum;
+  const least = 2 * threshold + 1;
+  requireRunning(quorum, least, 'a decryption');
+  const requestId = randomId();
+  const outcomes: readonly PartyOutcome<Awaited<ReturnType<typeof askUserShare>>>[] = await askParties(
+    quorum,
+    (session, signal) => askUserShare(session, { ...ask, requestId, signer: session.address }, user, signal),
+    { enough: (answers) => answers.length >= least },
+  );
+  const shares = answersOf(outcomes);
+  const silent = describeSilence(outcomes);
+  if (shares.length < least) throw tooFew(shares.length, least, silent);
+  const answers = shares.map(({ answer }) => answer);
+  const params = quorum.running[0]?.local.params ?? 'default';
+  const plaintexts = await openUserShares({ answers, addresses: quorum.addresses, params, user });
+  return {
+    answer: {
+      kind: 'quorum-user-decryption',
+      threshold,
+      requestId,
+      keyId: commonKey(ask.items),
+      plaintexts: showPlaintexts(plaintexts, ask.items),
+      verified: true,
+      answers,
+    },
+    agreed: shares.map(({ party }) => party),
+    others: silent,
+  };
+}
+
+function showValues(plaintexts: readonly { readonly type: string; readonly value: string }[]): string {
+  return plaintexts.map(({ type, value }) => `${type} ${value}`).join(', ');
+}
+
+function largest(meanings: readonly string[]): number {
+  return Math.max(0, ...[...Map.groupBy(meanings, (text) => text).values()].map(({ length }) => length));
+}
+
+function tooFew(agreed: number, needed: number, others: readonly string[]): Error {
+  const what = `${agreed} of the needed ${needed} parties gave the same answer`;
+  return failure('ABORTED', what, "see 'arca status'", { agreed, needed }, new Error(others.join('\n')));
+}
