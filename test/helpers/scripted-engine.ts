@@ -16,6 +16,7 @@ import {
   ObjectEndSchema,
   ObjectStartSchema,
   ProgressSchema,
+  type QuorumStatusSchema,
 } from '../../proto/gen/engine_pb.js';
 import {
   ENGINE_METHOD,
@@ -59,6 +60,8 @@ export interface Script {
   readonly info?: MessageInitShape<typeof EngineInfoSchema>;
   /** What the engine says it is generating. */
   readonly generating?: string;
+  /** What a party's engine says of its quorum. */
+  readonly quorum?: MessageInitShape<typeof QuorumStatusSchema>;
   /** Whether governance has approved everything; on unless set. */
   readonly approves?: boolean;
   /** Answers every call but DESCRIBE, STATUS and approvals. */
@@ -155,8 +158,9 @@ function serve(socket: Duplex, engine: ScriptedEngine): void {
           continue;
         }
         if (method === ENGINE_METHOD.status) {
-          const { generating = '' } = engine.script;
-          send(FRAME_KIND.result, callId, toBinary(EngineStatusSchema, create(EngineStatusSchema, { generating })));
+          const { generating = '', quorum } = engine.script;
+          const status = create(EngineStatusSchema, { generating, ...(quorum && { quorum }) });
+          send(FRAME_KIND.result, callId, toBinary(EngineStatusSchema, status));
           continue;
         }
         const state = {

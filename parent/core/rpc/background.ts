@@ -12,8 +12,6 @@ import type { RpcDeps } from './deps.ts';
 
 /** A request that stopped the engine this often is the reason why it stops. */
 const MAX_ATTEMPTS = 3;
-/** An engine that says at once that a quorum is missing is asked no more often than this. */
-const QUORUM_PACE_MS = 1_000;
 
 /** One piece of repeatable work. */
 export interface Work {
@@ -76,7 +74,7 @@ export function openBackground(deps: RpcDeps): Background {
 }
 
 async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Promise<Outcome> {
-  const { engine, engineTimeoutMs: timeoutMs, stopping, clock } = deps;
+  const { engine, engineTimeoutMs: timeoutMs, stopping, clock, waits } = deps;
   for (let attempts = 1; ; ) {
     const startedMs = clock.monotonicMs();
     try {
@@ -86,8 +84,8 @@ async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Pr
       const transient = isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED');
       if (transient && !entry.acknowledged) throw error;
       if (transient && waitsForQuorum(error)) {
-        // The engine waited a minute for the others. It ends this itself, with a failure that is final.
-        const restMs = QUORUM_PACE_MS - (clock.monotonicMs() - startedMs);
+        // The engine has waited a minute for the others; it ends this itself, with a failure that is final.
+        const restMs = waits.quorumMs - (clock.monotonicMs() - startedMs);
         if (restMs > 0) await pause(restMs, stopping);
         continue;
       }

@@ -42,9 +42,17 @@ export interface Waits {
   readonly recordMs: number;
   /** `GetKeyGenPreprocResult` of a threshold node, for its result: preprocessing is work there. */
   readonly preprocessingMs: number;
+  /** A decryption whose quorum is missing, at least this long between two questions to the engine. */
+  readonly quorumMs: number;
   /** An abort, for the engine's word on it. */
   readonly abortMs: number;
 }
 
 /** The waits of the published service. */
-export const DEFAULT_WAITS: Waits = { resultMs: 60_000, recordMs: 2000, preprocessingMs: 300_000, abortMs: 5000 };
+export const DEFAULT_WAITS: Waits = {
+  resultMs: 60_000,
+  recordMs: 2000,
+  preprocessingMs: 300_000,
+  quorumMs: 1000,
+  abortMs: 5000,
+};

@@ -32,17 +32,20 @@ type PeersInit = MessageInitShape<typeof PeersFromContextSchema>;
 
 /** Longest that the probes of one context take: each peer has two seconds. */
 const PROBE_MS = 5_000;
+/** Anybody may ask: however many do, parties are probed no more often than this. */
+const FRESH_MS = 500;
 
 /** `GetHealthStatus`: for each context of this node, who of its parties answers now. Answers without the engine, too. */
 export function quorumHealthRpc(deps: QuorumStatusDeps): Rpc {
   const { engine, material, storageInfo } = deps;
+  const probe = sharedProbe(deps);
   return {
     operation: 'health_status',
-    async handle(body, call) {
+    async handle(body) {
       decodeControl(EmptySchema, body);
       const contexts = engine.info()?.threshold?.contexts.filter(({ party }) => party > 0) ?? [];
       const response = create(HealthStatusResponseSchema, {
-        peersFromAllContexts: await Promise.all(contexts.map((context) => probe(deps, context, call.signal))),
+        peersFromAllContexts: await Promise.all(contexts.map(probe)),
         myFheKeyIds: material.keyIds(),
         myCrsIds: material.crsIds(),
         myPreprocessingKeyIds: preprocessingIds(deps),
@@ -65,9 +68,23 @@ export function healthOf(reachable: number, n: number): HealthStatus {
   return reachable > Math.floor(n / 3) + 1 ? HealthStatus.DEGRADED : HealthStatus.UNHEALTHY;
 }
 
-async function probe(deps: QuorumStatusDeps, context: ContextEntry, signal: AbortSignal): Promise<PeersInit> {
+/** Probes a context, or hands out what a probe of just now found. */
+function sharedProbe(deps: QuorumStatusDeps): (context: ContextEntry) => Promise<PeersInit> {
+  const last = new Map<string, { readonly untilMs: number; readonly found: Promise<PeersInit> }>();
+  return (context) => {
+    const nowMs = deps.clock.monotonicMs();
+    for (const [id, { untilMs }] of last) if (untilMs <= nowMs) last.delete(id);
+    const known = last.get(context.contextId);
+    if (known) return known.found;
+    const found = probe(deps, context);
+    last.set(context.contextId, { untilMs: nowMs + FRESH_MS, found });
+    return found;
+  };
+}
+
+async function probe(deps: QuorumStatusDeps, context: ContextEntry): Promise<PeersInit> {
   const { contextId, party, nodes } = context;
-  const { self, peers } = await reach(deps, context, signal);
+  const { self, peers } = await reach(deps, context);
   const reachable = peers.filter((peer) => peer.reachable).length + (self ? 1 : 0);
   return {
     contextId: { requestId: contextId },
@@ -83,11 +100,10 @@ async function probe(deps: QuorumStatusDeps, context: ContextEntry, signal: Abor
 async function reach(
   { engine, log }: QuorumStatusDeps,
   { contextId, party, nodes }: ContextEntry,
-  signal: AbortSignal,
 ): Promise<{ readonly self: boolean; readonly peers: PeerHealthInit[] }> {
   try {
     const body = toBinary(ReachCallSchema, create(ReachCallSchema, { contextId }));
-    const answer = await engine.call(ENGINE_METHOD.reach, body, { signal, timeoutMs: PROBE_MS });
+    const answer = await engine.call(ENGINE_METHOD.reach, body, { timeoutMs: PROBE_MS });
     const peers = fromBinary(ReachResultSchema, answer).parties.map(({ party: peerId, ...rest }) => ({
       peerId,
       endpoint: rest.endpoint,
@@ -97,7 +113,6 @@ async function reach(
     }));
     return { self: true, peers };
   } catch (err) {
-    if (signal.aborted) throw err;
     log.debug({ event: 'quorum.not-reached', contextId, err });
     const error = isKmsError(err) ? err.message : 'the engine could not ask';
     const others = nodes.filter((node) => node.party !== party);
