@@ -11,6 +11,7 @@ import type { RequestId } from '../wire/ids.ts';
 import type { PublicDataType } from '../wire/public-data.ts';
 import type { AuthorizationPolicy } from './authorization.ts';
 import type { EpochBookOptions } from './contexts/epoch-book.ts';
+import type { GenerationQueue } from './fhe/generation-queue.ts';
 import type { EnrolmentFile, LocalGovernance } from './governance/enrol.ts';
 import type { EngineMesh } from './mesh/engine-mesh.ts';
 import type { PeerNetwork, PeerNetworkOptions } from './peers/peer-network.ts';
@@ -38,6 +39,8 @@ export interface EngineOptions {
   readonly treatV0ExtraDataAsEmpty: boolean;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Generations, of which a process runs one at a time: engines of one process share it. */
+  readonly queue?: GenerationQueue;
   /** Bounds on work in flight; tests set small ones. */
   readonly limits?: BudgetLimits;
 }

@@ -53,7 +53,7 @@ export interface JointWork {
   readonly epochId: RequestId;
 }
 
-/** What the quorums of all contexts hold and have done; the fields of engine.v1.QuorumStatus but the masks. */
+/** What the quorums of all contexts hold and have done. */
 export interface QuorumCounts {
   readonly pending: number;
   readonly remembered: number;
@@ -64,6 +64,15 @@ export interface QuorumCounts {
   readonly dropped: number;
   readonly publicDecryptions: number;
   readonly userDecryptions: number;
+  /** Distinct blocks that were masked, by epoch. */
+  readonly masks: readonly EpochMaskCount[];
+}
+
+/** How many distinct blocks were masked under an epoch, since the engine's start: at least so many. */
+export interface EpochMaskCount {
+  readonly contextId: RequestId;
+  readonly epochId: string;
+  readonly blocks: number;
 }
 
 /** See the file comment. Requests come as their own bytes, encoded messages of kms.v1. */

@@ -60,9 +60,9 @@ const VERSION = 1;
  * @throws KmsError `STATE_INVALID` naming what in the vault cannot be used, or if the governed record names no quorum.
  */
 export async function openContexts(options: ContextsOptions): Promise<Contexts> {
-  const { vault, governance, network, open, clock } = options;
+  const { vault, governance, network, open, clock, log } = options;
   const contexts = await ContextBook.load(vault, governance.book);
-  const quorums = new Quorums({ network, open, clock });
+  const quorums = new Quorums({ network, open, clock, log });
   try {
     const epochs = await EpochBook.load({ vault, contexts, quorums, masksOf: options.masksOf });
     return new OpenContexts(options, { contexts, quorums, epochs });

@@ -2,18 +2,20 @@
  * The quorum of each context: one channel of frames to the other engines, shared by all epochs of the context.
  */
 import type { Clock } from '../../common/clock.ts';
+import type { Logger } from '../../common/log.ts';
 import type { RequestId } from '../../wire/ids.ts';
 import type { PeerChannel, PeerNetwork } from '../peers/peer-network.ts';
 import type { OpenDecryption } from '../threshold/kernels.ts';
 import { Quorum } from '../threshold/quorum.ts';
 import { systemQuorumTimers } from '../threshold/quorum-links.ts';
-import type { Context, QuorumCounts } from './contexts.ts';
+import type { Context, EpochMaskCount, QuorumCounts } from './contexts.ts';
 
 /** What quorums are made with. */
 export interface QuorumsOptions {
   readonly network: Pick<PeerNetwork, 'channel' | 'ledger'>;
   readonly open: OpenDecryption;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 /** See the file comment. */
@@ -29,10 +31,22 @@ export class Quorums {
   of({ contextId, nodes, t, party }: Context): Quorum {
     const known = this.#open.get(contextId);
     if (known) return known.quorum;
-    const { network, open, clock } = this.#options;
+    const { network, open, clock, log } = this.#options;
     const channel = network.channel(`quorum/${contextId}`);
     const timers = systemQuorumTimers(() => clock.monotonicMs());
-    const quorum = new Quorum({ me: party, n: nodes.length, t, links: channel, timers, open, ledger: network.ledger });
+    const quorum = new Quorum({
+      me: party,
+      n: nodes.length,
+      t,
+      links: channel,
+      timers,
+      open,
+      ledger: network.ledger,
+      onManyMasked: (epochId, blocks) => {
+        const facts = { event: 'quorum.masks', contextId, epochId, blocks };
+        log.warn(facts, 'the epoch has masked too many blocks: replace it');
+      },
+    });
     this.#open.set(contextId, { quorum, channel });
     return quorum;
   }
@@ -48,8 +62,9 @@ export class Quorums {
   /** What all of them hold and have done. */
   stats(): QuorumCounts {
     const sum = { ...NO_COUNTS };
-    for (const { quorum } of this.#open.values()) {
-      const { sent, ...counts } = quorum.stats();
+    const masks: EpochMaskCount[] = [];
+    for (const [contextId, { quorum }] of this.#open) {
+      const { sent, maskedBlocks, ...counts } = quorum.stats();
       sum.pending += counts.pending;
       sum.remembered += counts.remembered;
       sum.keptSharesBytes += counts.keptSharesBytes;
@@ -57,8 +72,11 @@ export class Quorums {
       sum.framesSent += sent.frames;
       sum.bytesSent += sent.bytes;
       sum.dropped += sent.dropped;
+      sum.publicDecryptions += counts.publicDecryptions;
+      sum.userDecryptions += counts.userDecryptions;
+      for (const [epochId, blocks] of maskedBlocks) masks.push({ contextId, epochId, blocks });
     }
-    return sum;
+    return { ...sum, masks };
   }
 
   /** Ends all. */
@@ -67,7 +85,7 @@ export class Quorums {
   }
 }
 
-const NO_COUNTS: { -readonly [Name in keyof QuorumCounts]: number } = {
+const NO_COUNTS: { -readonly [Name in Exclude<keyof QuorumCounts, 'masks'>]: number } = {
   pending: 0,
   remembered: 0,
   keptSharesBytes: 0,

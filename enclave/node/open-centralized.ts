@@ -35,7 +35,7 @@ export async function openCentralized(
   const catalogue = await Catalogue.load(vault, keyReader);
   opened.push(() => catalogue.dispose());
   const provenance = developerMode ? ('developer' as const) : ('whole' as const);
-  const queue = new GenerationQueue({ clock, log });
+  const queue = options.queue ?? new GenerationQueue({ clock, log });
   const durations = new Durations(FIRST_DURATIONS);
   const mode = { insecureOperations, testParameters, provenance };
   return centralizedNode({

@@ -63,7 +63,7 @@ export async function openThreshold(
   opened.push(() => contexts.close());
   contexts.onEpochDestroyed((epochId) => catalogue.forgetEpoch(epochId));
   const key = thresholdKeys({ catalogue, contexts, native, nodeKey: identity.key, publicObject });
-  const queue = new GenerationQueue({ clock, log });
+  const queue = options.queue ?? new GenerationQueue({ clock, log });
   const durations = new Durations(FIRST_DURATIONS);
   const mode = { insecureOperations, testParameters };
   return thresholdNode({

@@ -91,5 +91,6 @@ function quorumStatus(contexts: Contexts) {
     dropped: BigInt(counts.dropped),
     publicDecryptions: BigInt(counts.publicDecryptions),
     userDecryptions: BigInt(counts.userDecryptions),
+    masks: counts.masks.map((mask) => ({ ...mask, blocks: BigInt(mask.blocks) })),
   };
 }

@@ -28,6 +28,7 @@ import { createLogger } from '../../common/log.ts';
 import { operatorTrusted } from '../../enclave/authorization.ts';
 import { type Engine, startEngine } from '../../enclave/engine.ts';
 import type { EngineOptions, ThresholdOptions } from '../../enclave/engine-options.ts';
+import { GenerationQueue } from '../../enclave/fhe/generation-queue.ts';
 import { openPeerNetwork } from '../../enclave/peers/peer-network.ts';
 import type { EngineListener } from '../../enclave/service/engine-listener.ts';
 import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
@@ -93,6 +94,7 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
       governance: { keys: [rawPublicKey(governanceKey)], threshold: 1 },
       anchor: createHash('sha256').update(root.certificate).digest(),
     });
+  const queue = new GenerationQueue({ clock: systemClock, log: createLogger({ name: 'queue', level: 'silent' }) });
   const parties = Array.from({ length: n }, (_, index) => index + 1);
   const storages = new Map(parties.map((party) => [party, openMemoryStorage()]));
   const entries = (['engine', 'core'] as const).map((role) => ({
@@ -183,6 +185,7 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
       treatV0ExtraDataAsEmpty: true,
       clock: systemClock,
       log,
+      queue,
       ...overrides,
     });
     const [near, far] = duplexPair();
