@@ -46,6 +46,7 @@ export class ShareCatalogue {
   readonly #vault: PrivateVault;
   readonly #keys = new Map<string, HeldShares>();
   readonly #crs = new Map<string, HeldCrs>();
+  readonly #onAdded: ((held: HeldShares) => void)[] = [];
   readonly #onForgotten: ((held: HeldShares) => void)[] = [];
 
   private constructor(vault: PrivateVault) {
@@ -128,6 +129,7 @@ export class ShareCatalogue {
       encoded.fill(0);
     }
     this.#keys.set(nameOf(epochId, metadata.keyId), held);
+    for (const listener of this.#onAdded) listener(held);
   }
 
   /** Writes what is known of a CRS, which is real from then on. */
@@ -147,6 +149,11 @@ export class ShareCatalogue {
     for (const type of ERASED_TYPES) {
       for (const path of await this.#vault.list(type)) if (path[1] === epochId) await this.#vault.delete(path);
     }
+  }
+
+  /** Calls back when shares were added. */
+  onAdded(listener: (held: HeldShares) => void): void {
+    this.#onAdded.push(listener);
   }
 
   /** Calls back when shares are let go of, so that what was made of them goes as well. */

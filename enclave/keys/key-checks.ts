@@ -1,0 +1,66 @@
+/**
+ * Checks every key set once under its epoch: the quorum opens an encryption of zero that came with the shares.
+ *
+ * It shows what no packed opening can, that all parties hold shares of one key of bits and mask with the keys of one
+ * set-up. A check waits for as long as parties need to come; nothing waits for a check, its outcome is a line of the log.
+ */
+import type { Logger } from '../../common/log.ts';
+import type * as Native from '../../native/engine/index.ts';
+import { idBytes } from '../../wire/ids.ts';
+import type { Contexts } from '../contexts/contexts.ts';
+import { checkEpoch } from '../threshold/epoch-check.ts';
+import type { HeldShares, ShareCatalogue } from './share-catalogue.ts';
+
+/** What checking needs. */
+export interface KeyCheckDeps {
+  readonly catalogue: ShareCatalogue;
+  readonly contexts: Pick<Contexts, 'epochs'>;
+  readonly native: Pick<typeof Native, 'zeroShares' | 'openZeros'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+/** Checks that go on. */
+export interface KeyChecks {
+  /** Ends those that still wait. */
+  close(): void;
+}
+
+/** Begins to check all key sets that are held, and from now on each that is added. To be called once epochs are there. */
+export function checkKeys({ catalogue, contexts, native, log }: KeyCheckDeps): KeyChecks {
+  const underWay = new Map<HeldShares, AbortController>();
+
+  const check = async (held: HeldShares): Promise<void> => {
+    const { epochId, shares, metadata } = held;
+    const { keyId } = metadata;
+    const epoch = contexts.epochs().find((other) => other.epochId === epochId);
+    if (!epoch) {
+      log.warn({ event: 'keys.without-epoch', keyId, epochId }, 'the vault has shares of a key whose epoch it lacks');
+      return;
+    }
+    const { contextId, masks, quorum } = epoch;
+    const names = { contextId: idBytes(contextId), epochId: idBytes(epochId), keyId: idBytes(keyId) };
+    const ended = new AbortController();
+    underWay.set(held, ended);
+    const options = {
+      ...{ contextId, epochId, keyId },
+      sharingId: shares.sharingId,
+      zeroShares: () => native.zeroShares({ shares, masks, ...names }),
+      openZeros: native.openZeros,
+    };
+    await checkEpoch(quorum, options, { log, signal: ended.signal });
+    underWay.delete(held);
+  };
+  const end = (held: HeldShares): void => {
+    underWay.get(held)?.abort();
+    underWay.delete(held);
+  };
+
+  catalogue.onForgotten(end);
+  catalogue.onAdded((held) => void check(held)); // says in the log what came of it
+  for (const held of catalogue.keys()) void check(held);
+  return {
+    close: () => {
+      for (const held of [...underWay.keys()]) end(held);
+    },
+  };
+}
