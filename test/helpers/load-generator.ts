@@ -14,7 +14,14 @@ const CRATE = fileURLToPath(new URL('../load/', import.meta.url));
 
 /** Where calls go. */
 export type LoadTarget =
-  | { readonly kind: 'grpc'; readonly address: string; readonly path: string }
+  | {
+      readonly kind: 'grpc';
+      /** `host:port`, or several with commas between: then each call goes to all of them, with one request id. */
+      readonly address: string;
+      readonly path: string;
+      /** So many addresses must answer; all, if absent. */
+      readonly answers?: number;
+    }
   | { readonly kind: 'engine'; readonly socketPath: string; readonly method: number; readonly hello: Uint8Array };
 
 /** One measurement to make. */
@@ -27,7 +34,7 @@ export interface LoadOptions {
   readonly connections: number;
   readonly warmUpSeconds: number;
   readonly seconds: number;
-  /** Writes one answer there. */
+  /** Writes one answer there; those of several addresses to files with `.1`, `.2`, … behind. */
   readonly answerPath?: string;
 }
 
@@ -67,7 +74,7 @@ export async function runLoad(program: string, options: LoadOptions): Promise<Lo
   const { target } = options;
   const where =
     target.kind === 'grpc'
-      ? { grpc: target.address, path: target.path }
+      ? { grpc: target.address, path: target.path, ...(target.answers && { answers: target.answers }) }
       : { engine: target.socketPath, method: target.method, hello: Buffer.from(target.hello).toString('hex') };
   const named = {
     ...where,

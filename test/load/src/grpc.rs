@@ -32,11 +32,12 @@ pub async fn connect(address: &str, path: &str) -> std::io::Result<Client> {
 }
 
 impl Client {
-    pub async fn call(&self, body: &Body) -> Outcome {
-        self.try_call(body).await.unwrap_or_else(|error| Err(format!("http2: {error}")))
+    /// Sends a message in its two pieces, the first of them behind the prefix of [`prefix`].
+    pub async fn call(&self, first: Bytes, second: Bytes) -> Outcome {
+        self.try_call(first, second).await.unwrap_or_else(|error| Err(format!("http2: {error}")))
     }
 
-    async fn try_call(&self, body: &Body) -> Result<Outcome, h2::Error> {
+    async fn try_call(&self, first: Bytes, second: Bytes) -> Result<Outcome, h2::Error> {
         let mut sender = self.sender.clone().ready().await?;
         let mut request = Request::post(self.uri.clone())
             .header("content-type", "application/grpc+proto")
@@ -45,10 +46,6 @@ impl Client {
             .expect("the request is well-formed");
         *request.version_mut() = http::Version::HTTP_2;
         let (response, mut stream) = sender.send_request(request, false)?;
-        let mut prefix = BytesMut::with_capacity(GRPC_HEADER_SIZE);
-        prefix.put_u8(0);
-        prefix.put_u32(body.len() as u32);
-        let (first, second) = body.next(&prefix);
         stream.send_data(first, false)?;
         stream.send_data(second, true)?;
 
@@ -68,6 +65,14 @@ impl Client {
             None => Err(format!("http status {}", head.status)),
         })
     }
+}
+
+/// What stands before a message of this body.
+pub fn prefix(body: &Body) -> BytesMut {
+    let mut prefix = BytesMut::with_capacity(GRPC_HEADER_SIZE);
+    prefix.put_u8(0);
+    prefix.put_u32(body.len() as u32);
+    prefix
 }
 
 fn status_of(headers: &HeaderMap) -> Option<&str> {

@@ -7,6 +7,7 @@ mod body;
 mod engine;
 mod grpc;
 mod options;
+mod quorum;
 mod record;
 
 use std::rc::Rc;
@@ -18,6 +19,9 @@ use record::Recorder;
 
 /// What one call came to: the answer's bytes, or the name of the failure.
 type Outcome = Result<Vec<u8>, String>;
+
+/// What calling all addresses came to: when enough had answered and what, by address; or the name of the failure.
+type Outcomes = Result<(Instant, Vec<Option<Vec<u8>>>), String>;
 
 fn main() {
     let options = match Options::from_args(std::env::args().skip(1)) {
@@ -45,8 +49,8 @@ async fn run(options: &Options) -> std::io::Result<Recorder> {
     for index in 0..options.connections.min(options.in_flight) {
         let share = (options.in_flight + options.connections - 1 - index) / options.connections;
         match &options.target {
-            Target::Grpc { address, path } => {
-                let client = grpc::connect(address, path).await?;
+            Target::Grpc { addresses, path, answers } => {
+                let client = quorum::connect(addresses, path, *answers).await?;
                 for _ in 0..share {
                     let (client, body, recorder) = (client.clone(), body.clone(), recorder.clone());
                     workers.push(tokio::task::spawn_local(async move {
@@ -59,7 +63,8 @@ async fn run(options: &Options) -> std::io::Result<Recorder> {
                 for _ in 0..share {
                     let (client, body, recorder) = (client.clone(), body.clone(), recorder.clone());
                     workers.push(tokio::task::spawn_local(async move {
-                        work(&recorder, async || client.call(&body).await).await;
+                        let call = async || client.call(&body).await.map(|answer| (Instant::now(), vec![Some(answer)]));
+                        work(&recorder, call).await;
                     }));
                 }
             }
@@ -68,14 +73,14 @@ async fn run(options: &Options) -> std::io::Result<Recorder> {
     for worker in workers {
         worker.await?;
     }
-    if let (Some(path), Some(answer)) = (&options.save_answer, recorder.answer()) {
-        std::fs::write(path, answer)?;
+    if let (Some(path), Some(answers)) = (&options.save_answer, recorder.answers()) {
+        save(path, &answers)?;
     }
     Ok(recorder)
 }
 
 /// Calls again and again until the recorder has enough. A failed call waits a moment, so that a dead server is not spun on.
-async fn work(recorder: &Recorder, call: impl AsyncFn() -> Outcome) {
+async fn work(recorder: &Recorder, call: impl AsyncFn() -> Outcomes) {
     while recorder.wants_more() {
         let started = Instant::now();
         let outcome = call().await;
@@ -85,4 +90,17 @@ async fn work(recorder: &Recorder, call: impl AsyncFn() -> Outcome) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
+}
+
+/// Writes one answer to the file itself, several ones to files beside it, by the number of their address.
+fn save(path: &std::path::Path, answers: &[Option<Vec<u8>>]) -> std::io::Result<()> {
+    if let [Some(answer)] = answers {
+        return std::fs::write(path, answer);
+    }
+    for (answer, number) in answers.iter().zip(1..) {
+        if let Some(answer) = answer {
+            std::fs::write(format!("{}.{number}", path.display()), answer)?;
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 const HELP: &str =
-    "Usage: arca-load (--grpc HOST:PORT --path /package.Service/Method | --engine SOCKET --method N --hello HEX)
+    "Usage: arca-load (--grpc HOST:PORT[,HOST:PORT…] --path /package.Service/Method | --engine SOCKET --method N --hello HEX)
+                       each call goes to all addresses at once, with one request id
+  --answers N          a call has succeeded, and its time is taken, once so many addresses have answered (all); the
+                       next one begins when all have, one way or the other
   --body FILE          protobuf message to send
   --id-at N            offset in FILE of the 64 hex digits that each call replaces with a fresh request id
   --connections N      connections (1)
@@ -11,11 +14,11 @@ const HELP: &str =
   --warm-up SECONDS    not counted (1)
   --seconds SECONDS    counted (5)
   --max-calls N        stop earlier, after N counted calls
-  --save-answer FILE   write one answer (protobuf message) there";
+  --save-answer FILE   write the answers to one call (protobuf messages) there; of several addresses to FILE.1, FILE.2 …";
 
 /// Where calls go.
 pub enum Target {
-    Grpc { address: String, path: String },
+    Grpc { addresses: Vec<String>, path: String, answers: usize },
     Engine { socket: PathBuf, method: u16, hello: Vec<u8> },
 }
 
@@ -40,7 +43,14 @@ impl Options {
         }
         let mut text = |name: &str| given.remove(name);
         let target = match (text("grpc"), text("engine")) {
-            (Some(address), None) => Target::Grpc { address, path: required("path", text("path"))? },
+            (Some(list), None) => {
+                let addresses: Vec<String> = list.split(',').map(str::to_owned).collect();
+                let answers = number("answers", text("answers"), Some(addresses.len()))?;
+                if answers == 0 || answers > addresses.len() {
+                    return Err("--answers is at least 1 and at most the number of addresses".into());
+                }
+                Target::Grpc { addresses, path: required("path", text("path"))?, answers }
+            }
             (None, Some(socket)) => Target::Engine {
                 socket: socket.into(),
                 method: number("method", text("method"), None)?,

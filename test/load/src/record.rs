@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
+use crate::Outcomes;
 
 #[derive(Clone)]
 pub struct Recorder(Rc<RefCell<State>>);
@@ -19,7 +19,7 @@ struct State {
     last: Instant,
     micros: Vec<u32>,
     errors: BTreeMap<String, u64>,
-    answer: Option<Vec<u8>>,
+    answers: Option<Vec<Option<Vec<u8>>>>,
     /// Processor time of this process when the window began.
     cpu_at_begin: Option<Duration>,
 }
@@ -33,7 +33,7 @@ impl Recorder {
             last: begin,
             micros: Vec::new(),
             errors: BTreeMap::new(),
-            answer: None,
+            answers: None,
             cpu_at_begin: None,
         })))
     }
@@ -43,7 +43,7 @@ impl Recorder {
         Instant::now() < state.end && state.micros.len() < state.max_calls
     }
 
-    pub fn add(&self, started: Instant, outcome: Outcome) {
+    pub fn add(&self, started: Instant, outcome: Outcomes) {
         let now = Instant::now();
         let mut state = self.0.borrow_mut();
         if now < state.begin || now > state.end || state.micros.len() >= state.max_calls {
@@ -54,17 +54,17 @@ impl Recorder {
             state.cpu_at_begin = Some(cpu_time());
         }
         match outcome {
-            Ok(answer) => {
-                state.micros.push(now.duration_since(started).as_micros() as u32);
-                state.answer.get_or_insert(answer);
+            Ok((answered, answers)) => {
+                state.micros.push(answered.duration_since(started).as_micros() as u32);
+                state.answers.get_or_insert(answers);
             }
             Err(name) => *state.errors.entry(name).or_default() += 1,
         }
     }
 
-    /// The first answer counted.
-    pub fn answer(&self) -> Option<Vec<u8>> {
-        self.0.borrow().answer.clone()
+    /// The answers to the first call counted.
+    pub fn answers(&self) -> Option<Vec<Option<Vec<u8>>>> {
+        self.0.borrow().answers.clone()
     }
 
     pub fn json(&self) -> String {
