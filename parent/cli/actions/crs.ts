@@ -4,14 +4,13 @@
 import { toHex } from '../../../common/bytes.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import { generateCrs, verifyCrsSignature } from '../client/keys.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
-import { chooseParams, type GenerateOptions } from './key.ts';
-
-/** A reference string takes seconds with either parameters: nothing is said about time. */
-const TEST_CRS_WARNING = "test parameters are NOT secure: for production parameters use '--params default'";
-const EXPECTED_MS = { test: 1000, default: 10_000 } as const;
+import { EXPECTED_CRS_MS, type GenerateOptions, TEST_CRS_WARNING } from './generation.ts';
+import { chooseParams } from './key.ts';
+import { runQuorumGenerateCrs } from './key-quorum.ts';
 
 /** `arca crs generate`. */
 export async function runGenerateCrs(
@@ -19,11 +18,15 @@ export async function runGenerateCrs(
   output: Output,
 ): Promise<void> {
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  if (await selectsQuorum(options)) {
+    await runQuorumGenerateCrs(options, context, output);
+    return;
+  }
   await withNode(options, async (session) => {
     const params = chooseParams(session, options.params);
     if (params === 'test') output.warn(TEST_CRS_WARNING);
     const progress = output.progress(`generate a CRS (${params} parameters)`);
-    progress.estimate(EXPECTED_MS[params]);
+    progress.estimate(EXPECTED_CRS_MS[params]);
     try {
       const crs = await generateCrs(session, { params, maxNumBits: options.maxBits }, context);
       verifyCrsSignature(crs, await fetchNodeAddress(session.publicUrl), context);

@@ -1,19 +1,22 @@
 /**
  * What `arca decrypt` does.
  */
-import { writeFile } from 'node:fs/promises';
 import type { UserAnswer } from '../client/answer.ts';
+import { handAnswer, showAnswer } from '../client/answer-file.ts';
 import { readCiphertextFile } from '../client/ciphertext-file.ts';
 import { type DecryptionAsk, decryptPublicly } from '../client/decrypt.ts';
 import { decryptForUser } from '../client/decrypt-for-user.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { type NodeSelection, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { openUser } from '../client/users.ts';
 import type { Output } from '../framework/output.ts';
+import { runQuorumDecrypt } from './decrypt-quorum.ts';
 
-interface DecryptOptions extends NodeSelection, DomainOptions {
+/** What `arca decrypt` is told. */
+export interface DecryptOptions extends NodeSelection, DomainOptions {
   readonly forUser?: true | undefined;
   readonly user: string;
   readonly signer?: string | undefined;
@@ -25,6 +28,10 @@ interface DecryptOptions extends NodeSelection, DomainOptions {
 export async function runDecrypt(files: readonly string[], options: DecryptOptions, output: Output): Promise<void> {
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
   const items = await Promise.all(files.map(readCiphertextFile));
+  if (await selectsQuorum(options)) {
+    await runQuorumDecrypt({ ...context, items }, options, output);
+    return;
+  }
   await withNode(options, async (session) => {
     const signer = options.signer ?? (await fetchNodeAddress(session.publicUrl));
     const ask = { ...context, items, signer };
@@ -35,11 +42,8 @@ export async function runDecrypt(files: readonly string[], options: DecryptOptio
         ? await decryptAsUser(session, ask, options.user)
         : await decryptPublicly(session, ask);
       progress.done(`signed by ${signer}`);
-      if (options.out !== undefined) {
-        await writeFile(options.out, `${JSON.stringify(answer, null, 2)}\n`, { mode: 0o600 });
-        output.note(`the answer is in ${options.out}; verify it with 'arca verify ${options.out}'`);
-      }
-      output.result(answer, answer.plaintexts.map(({ type, value }) => `${type} ${value}`).join('\n'));
+      await handAnswer(answer, options.out, output);
+      output.result(answer, showAnswer(answer));
     } catch (error) {
       progress.failed();
       throw error;

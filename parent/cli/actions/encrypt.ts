@@ -3,11 +3,20 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { toHex } from '../../../common/bytes.ts';
-import { parseFormat, parseType, parseValue, toCiphertextFile, typeName } from '../client/ciphertext-file.ts';
+import {
+  type CiphertextItem,
+  parseFormat,
+  parseType,
+  parseValue,
+  toCiphertextFile,
+  typeName,
+} from '../client/ciphertext-file.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
-import { encryptValues } from '../client/encrypt.ts';
+import { encryptUnder, encryptValues } from '../client/encrypt.ts';
 import { chooseKey } from '../client/keys.ts';
+import { chooseQuorumKey, getQuorumKey } from '../client/quorum-keys.ts';
+import { selectsQuorum, withQuorum } from '../client/quorum-session.ts';
 import { type NodeSelection, withNode } from '../client/session.ts';
 import type { Output } from '../framework/output.ts';
 
@@ -24,21 +33,28 @@ export async function runEncrypt(value: string, options: EncryptOptions, output:
   const fheType = parseType(options.type);
   const plain = { value: parseValue(value, fheType), fheType, format: parseFormat(options.format) };
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
-  await withNode(options, async (session) => {
-    const keyId = await chooseKey(session, options.key);
-    const [item] = await encryptValues(session, keyId, [plain], context, output);
-    if (item === undefined) return;
-    const file = toCiphertextFile(item);
-    if (options.out === undefined) {
-      output.result(file, JSON.stringify(file));
-      return;
-    }
-    await writeFile(options.out, `${JSON.stringify(file)}\n`);
-    const { ciphertext: _bytes, ...facts } = file;
-    const sizeBytes = item.ciphertext.byteLength;
-    output.result(
-      { ...facts, sizeBytes, file: options.out },
-      `${options.out}: ${typeName(fheType)}, ${sizeBytes} bytes, handle ${toHex(item.handle)}`,
-    );
-  });
+  const items = (await selectsQuorum(options))
+    ? await withQuorum(options, async (quorum) => {
+        const key = await getQuorumKey(quorum, await chooseQuorumKey(quorum, options.key), context);
+        return await encryptUnder(key.session, key.facts, [plain], output);
+      })
+    : await withNode(options, async (session) =>
+        encryptValues(session, await chooseKey(session, options.key), [plain], context, output),
+      );
+  for (const item of items) await hand(item, options.out, output);
+}
+
+async function hand(item: CiphertextItem, out: string | undefined, output: Output): Promise<void> {
+  const file = toCiphertextFile(item);
+  if (out === undefined) {
+    output.result(file, JSON.stringify(file));
+    return;
+  }
+  await writeFile(out, `${JSON.stringify(file)}\n`);
+  const { ciphertext: _bytes, ...facts } = file;
+  const sizeBytes = item.ciphertext.byteLength;
+  output.result(
+    { ...facts, sizeBytes, file: out },
+    `${out}: ${typeName(item.fheType)}, ${sizeBytes} bytes, handle ${toHex(item.handle)}`,
+  );
 }

@@ -3,32 +3,29 @@
  */
 import { toHex } from '../../../common/bytes.ts';
 import { readDomain, readHex } from '../client/domain.ts';
-import type { DomainOptions } from '../client/domain-options.ts';
 import type { JournalEntry } from '../client/journal.ts';
 import { chooseKey, generateKey, getKey, keyFactsJson, listItems, verifyKeySignature } from '../client/keys.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { type NodeSelection, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
 import { TEST_PARAMS_WARNING } from '../supervise/banner.ts';
 import type { Params } from '../supervise/run-node.ts';
-
-/** Options of a generation. */
-export interface GenerateOptions extends NodeSelection, DomainOptions {
-  readonly params?: Params | undefined;
-  readonly extraData: string;
-}
-
-/** How long a key takes on two cores, for the estimate shown while it is made. */
-export const EXPECTED_KEYGEN_MS: Readonly<Record<Params, number>> = { test: 2000, default: 60_000 };
+import { EXPECTED_KEYGEN_MS, type GenerateOptions } from './generation.ts';
+import { runQuorumGenerate, runQuorumList, runQuorumShow } from './key-quorum.ts';
 
 /** Returns the parameters to generate with: those asked for, else those that the node was started for. */
-export function chooseParams(session: Session, asked: Params | undefined): Params {
+export function chooseParams(session: Pick<Session, 'local'>, asked: Params | undefined): Params {
   return asked ?? session.local?.params ?? 'default';
 }
 
 /** `arca key generate`. */
 export async function runGenerate(options: GenerateOptions, output: Output): Promise<void> {
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  if (await selectsQuorum(options)) {
+    await runQuorumGenerate(options, context, output);
+    return;
+  }
   await withNode(options, async (session) => {
     const params = chooseParams(session, options.params);
     if (params === 'test') output.warn(TEST_PARAMS_WARNING);
@@ -48,6 +45,10 @@ export async function runGenerate(options: GenerateOptions, output: Output): Pro
 
 /** `arca key list` and `arca crs list`. */
 export async function runList(selection: NodeSelection, kind: JournalEntry['kind'], output: Output): Promise<void> {
+  if (await selectsQuorum(selection)) {
+    await runQuorumList(selection, kind, output);
+    return;
+  }
   await withNode(selection, async (session) => {
     const items = await listItems(session, kind);
     const lines = items.map(({ id, params, createdAt = '' }) => `${id}  ${params.padEnd(7)}  ${createdAt}`.trimEnd());
@@ -61,6 +62,10 @@ export async function runList(selection: NodeSelection, kind: JournalEntry['kind
 
 /** `arca key show`. */
 export async function runShow(id: string | undefined, selection: NodeSelection, output: Output): Promise<void> {
+  if (await selectsQuorum(selection)) {
+    await runQuorumShow(id, selection, output);
+    return;
+  }
   await withNode(selection, async (session) => {
     const key = await getKey(session, await chooseKey(session, id));
     const items = await listItems(session, 'key');

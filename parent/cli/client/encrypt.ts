@@ -26,16 +26,14 @@ export interface PlainItem {
  *
  * The caller disposes of them: at production size they take gigabytes.
  */
-export async function openEvaluationKeys(
-  session: Session,
+async function openEvaluationKeys(
+  session: Pick<Session, 'dir' | 'publicUrl'>,
   key: KeyFacts,
-  context: GenerationContext,
   output: Output,
 ): Promise<EvaluationKeys> {
   if (key.objects.some(({ type }) => type === 'DecompressionKey')) {
     throw failure('KEY_INVALID', `key ${key.keyId} is for decompression only`, "choose another: 'arca key list'");
   }
-  verifyKeySignature(key, await fetchNodeAddress(session.publicUrl), context);
   const paths = new Map<string, string>();
   for (const object of key.objects) {
     // Whoever has the compressed key set needs no other object: it holds the public key too.
@@ -80,7 +78,7 @@ async function expectedLoadMs(paths: readonly string[]): Promise<number> {
   return 200 + sizes.reduce((sum, size) => sum + size, 0) / LOAD_BYTES_PER_MS;
 }
 
-/** Encrypts values under the key with this id. */
+/** Encrypts values under the key with this id, once the node has signed for it. */
 export async function encryptValues(
   session: Session,
   keyId: RequestId,
@@ -88,7 +86,20 @@ export async function encryptValues(
   context: GenerationContext,
   output: Output,
 ): Promise<CiphertextItem[]> {
-  using keys = await openEvaluationKeys(session, await getKey(session, keyId), context, output);
+  const key = await getKey(session, keyId);
+  verifyKeySignature(key, await fetchNodeAddress(session.publicUrl), context);
+  return await encryptUnder(session, key, items, output);
+}
+
+/** Encrypts values under a key whose signatures the caller has verified. */
+export async function encryptUnder(
+  session: Pick<Session, 'dir' | 'publicUrl'>,
+  key: KeyFacts,
+  items: readonly PlainItem[],
+  output: Output,
+): Promise<CiphertextItem[]> {
+  using keys = await openEvaluationKeys(session, key, output);
+  const { keyId } = key;
   const progress = output.progress(items.length === 1 ? 'encrypt' : `encrypt ${items.length} values`);
   try {
     const encrypted: CiphertextItem[] = [];

@@ -81,11 +81,15 @@ export async function generateQuorumCrs(
   return agreedCrs(quorum, made, context, quorum.parties);
 }
 
-/** Returns what more than t parties signed about a key. */
+/**
+ * Returns what more than t parties signed about a key.
+ *
+ * @param context - What they signed in; undefined takes their word without signatures, to show it.
+ */
 export async function getQuorumKey(
   quorum: QuorumSession,
   keyId: RequestId,
-  context: GenerationContext,
+  context: GenerationContext | undefined,
 ): Promise<AgreedFacts<KeyFacts>> {
   const least = quorum.threshold + 1;
   const found = await askParties(
@@ -168,10 +172,13 @@ async function atAll<A>(
 function agreedKey(
   quorum: QuorumSession,
   outcomes: readonly PartyOutcome<KeyFacts>[],
-  context: GenerationContext,
+  context: GenerationContext | undefined,
   least: number,
 ): AgreedFacts<KeyFacts> {
-  const verified = verifyEach(quorum, outcomes, (key, signer) => verifyKeySignature(key, signer, context));
+  const verify = (key: KeyFacts, signer: string): void => {
+    if (context !== undefined) verifyKeySignature(key, signer, context);
+  };
+  const verified = verifyEach(quorum, outcomes, verify);
   const meaning = ({ keyId, preprocessingId, objects }: KeyFacts): string =>
     JSON.stringify([keyId, preprocessingId, objects.map(({ type, digest }) => [type, toHex(digest)])]);
   return agree(quorum, verified, meaning, least, 'key');
