@@ -84,6 +84,8 @@ export class GovernanceGossip {
         log.error({ event: 'governance.not-taken', from, kind: offer.kind, err });
         return;
       }
+      // Older than what was seen: two changes have overtaken each other, and this engine has told the peer of the newer.
+      if (err.facts.seen !== undefined) return;
       const key = `${from} ${offer.kind} ${err.code}`;
       if (this.#refused.has(key)) return;
       this.#refused.add(key);

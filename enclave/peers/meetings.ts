@@ -126,9 +126,13 @@ export class Meetings {
     if (message.asks) this.#early.put(from, key, { digest: message.digest, nonce: message.nonce });
   }
 
-  /** A connection to a party stands: what was said before may be lost. */
+  /** A new connection to a party stands: what was said before may be lost, or said by a process that is no more. */
   connected(party: number): void {
-    for (const open of this.#open.values()) this.#ask(open, party);
+    for (const open of this.#open.values()) {
+      const other = open.others.get(party);
+      if (other) other.knows = false;
+      this.#ask(open, party);
+    }
   }
 
   /** Ends all meetings. */

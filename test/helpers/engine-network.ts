@@ -94,7 +94,8 @@ const RELEASE_KEYS = keysOf('release');
 export function engineNetwork(t: Teardown, n: number): EngineNetwork {
   const dir = tempDir(t);
   const parties = Array.from({ length: n }, (_, index) => index + 1);
-  const root = makeDeveloperRoot({ nowMs: systemClock.nowMs() - DAY_MS });
+  const madeMs = systemClock.nowMs();
+  const root = makeDeveloperRoot({ nowMs: madeMs - DAY_MS });
   const anchor = { name: 'test root', certificate: root.certificate };
   const nodeKeys = new Map(parties.map((party) => [party, NodeKey.generate()]));
   t.teardown(() => {
@@ -123,14 +124,13 @@ export function engineNetwork(t: Teardown, n: number): EngineNetwork {
     return encodeSigned(keys.reduce(signRecord, unsigned));
   };
   const releases: EngineNetwork['releases'] = (version, added = [], keys = GOVERNANCE_KEYS.slice(0, 3)) => {
-    const nowMs = systemClock.nowMs();
     const entry = (release: string): ReleaseEntry => ({
       release,
       platform: 'enclave',
       role: 'engine',
       pcrs: testPcrs('engine', release),
-      notBeforeMs: nowMs - DAY_MS,
-      notAfterMs: nowMs + 90 * DAY_MS,
+      notBeforeMs: madeMs - DAY_MS,
+      notAfterMs: madeMs + 90 * DAY_MS,
     });
     const unsigned = makeReleaseSet({ version, network: NETWORK, entries: ['test', ...added].map(entry) });
     const signed = RELEASE_KEYS.slice(0, 3).reduce((sum, key) => signReleaseSet(sum, key), unsigned);
