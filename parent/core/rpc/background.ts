@@ -9,6 +9,7 @@ import type { Permit } from '../limits/rate-limiter.ts';
 import { pause } from '../pause.ts';
 import type { Outcome, RequestEntry } from '../store/request-store.ts';
 import type { RpcDeps } from './deps.ts';
+import { openTurns, type Turns } from './quorum-turns.ts';
 
 /** A request that stopped the engine this often is the reason why it stops. */
 const MAX_ATTEMPTS = 3;
@@ -44,6 +45,7 @@ export interface Background {
 
 /** Opens the runner. */
 export function openBackground(deps: RpcDeps): Background {
+  const turns = deps.threshold ? openTurns() : undefined;
   let running = 0;
   let heldBytes = 0;
   return {
@@ -51,7 +53,7 @@ export function openBackground(deps: RpcDeps): Background {
       running++;
       heldBytes += work.body.byteLength;
       try {
-        const outcome = await attempt(deps, work);
+        const outcome = await attempt(deps, work, turns);
         await deps.store.settle(work.entry, outcome);
         if (outcome.state === 'done') work.releaseBody?.();
         return outcome;
@@ -73,9 +75,13 @@ export function openBackground(deps: RpcDeps): Background {
   };
 }
 
-async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Promise<Outcome> {
+/** @param turns - The line before the engine of a threshold node. */
+async function attempt(deps: RpcDeps, work: Work, turns: Turns | undefined): Promise<Outcome> {
+  const { entry, method, body, signal } = work;
   const { engine, engineTimeoutMs: timeoutMs, stopping, clock, waits } = deps;
-  for (let attempts = 1; ; ) {
+  for (let attempts = 1, again = false; ; ) {
+    const turn = turns?.take({ sizeBytes: body.byteLength, again, signal: stopping });
+    const endTurn = turn instanceof Promise ? await turn : turn;
     const startedMs = clock.monotonicMs();
     try {
       return { state: 'done', response: await engine.call(method, body, { signal, timeoutMs }) };
@@ -83,8 +89,10 @@ async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Pr
       if (stopping.aborted) throw error;
       const transient = isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED');
       if (transient && !entry.acknowledged) throw error;
-      if (transient && waitsForQuorum(error)) {
+      if (transient && turns && waitsForOthers(error)) {
         // The engine has waited a minute for the others; it ends this itself, with a failure that is final.
+        again = true;
+        endTurn?.();
         const restMs = waits.quorumMs - (clock.monotonicMs() - startedMs);
         if (restMs > 0) await pause(restMs, stopping);
         continue;
@@ -93,13 +101,15 @@ async function attempt(deps: RpcDeps, { entry, method, body, signal }: Work): Pr
       // Waiting for an engine that is away is free; each time it takes the request and goes away counts.
       if (engine.state === 'connected' || error.facts.reason === 'engine stopped') attempts++;
       await engine.whenConnected(stopping);
+    } finally {
+      endTurn?.();
     }
   }
 }
 
-/** Whether the engine only says that too few parties have been asked yet: nothing is wrong with the request. */
-function waitsForQuorum({ facts }: KmsError): boolean {
-  return facts.waiting === 'quorum';
+/** Whether too few parties have been asked yet, or too many requests wait for that: this one is as good as before. */
+function waitsForOthers({ code, facts }: KmsError): boolean {
+  return facts.waiting === 'quorum' || code === 'RESOURCE_EXHAUSTED';
 }
 
 /** Describes a failure for the store; what is not one of ours is logged and says nothing about itself. */

@@ -71,6 +71,23 @@ t.test('an accepted decryption is asked for again until a quorum has been asked,
   t.equal(core.limiterUsed(), 0, 'its tokens are back');
 });
 
+t.test('an accepted decryption outlasts an engine that has too many, without being counted as its fault', async (t) => {
+  const core = await start(t, { waits: { quorumMs: 1 } });
+  let full = 10;
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => {
+    if (full-- > 0) throw new KmsError('RESOURCE_EXHAUSTED', 'too many requests wait for other parties');
+    return Uint8Array.of(0x22, 2, 1, 2);
+  });
+  await core.raw('PublicDecrypt', publicDecryption(A));
+  t.equal(await core.status('GetPublicDecryptionResult', idBody(A)), 'OK');
+  full = 1;
+  t.equal(
+    await core.status('PublicDecryptSync', publicDecryption(B)),
+    'RESOURCE_EXHAUSTED',
+    'nobody was promised this',
+  );
+});
+
 t.test('while a quorum is missing the engine is not asked more often than the pace', async (t) => {
   const core = await start(t, { waits: { quorumMs: 60_000, resultMs: 20 } });
   core.engine.answers.set(ENGINE_METHOD.userDecrypt, () => Promise.reject(QUORUM_MISSING));
