@@ -24,7 +24,7 @@ import { type Making, PLAINTEXT, partyFolder, startBenchParty } from './party.ts
 
 /** Raised when what is kept in the cache changes, so that an older folder is made anew. */
 const CACHE_VERSION = 1;
-const [EUINT64, EUINT256] = [5, 8];
+const EUINT256 = 8;
 const BIG_COMPRESSED = 2;
 
 /** How a quorum is started besides its size. */
