@@ -36,18 +36,12 @@ export interface DefaultEpochOptions {
   readonly repeatMs?: number;
   /** What the vault holds of a set-up, if it does. */
   readonly stored: { readonly setUpId: Uint8Array; readonly settled: boolean } | undefined;
-  /** Runs a set-up with all parties under a name that was never used and stores what comes of it; returns its id. */
-  readonly setUp: (name: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
+  /** Runs a set-up with all parties under an id that was never used, and stores what comes of it. */
+  readonly setUp: (setUpId: Uint8Array, signal: AbortSignal) => Promise<void>;
   /** Erases what is stored. */
   readonly discard: () => Promise<void>;
   /** Stores that all parties have stored it. */
   readonly settle: () => Promise<void>;
-}
-
-/** A set-up that is stored here, and the nonces of its attempt; a restarted engine does not know these any more. */
-interface HeldSetUp {
-  readonly setUpId: Uint8Array;
-  readonly nonces?: readonly Uint8Array[];
 }
 
 const REPEAT_MS = 1_000;
@@ -93,18 +87,18 @@ export class DefaultEpoch {
   async settled(signal: AbortSignal): Promise<void> {
     const { stored, discard, settle } = this.#options;
     if (stored?.settled) return;
-    let held: HeldSetUp | undefined = stored && { setUpId: stored.setUpId };
+    let setUpId = stored?.setUpId;
     for (;;) {
-      held ??= await this.#make(signal);
-      this.#say({ what: 'stored', setUpId: held.setUpId });
-      if (await this.#isHeldByAll(held, signal)) {
+      setUpId ??= await this.#make(signal);
+      this.#say({ what: 'stored', setUpId });
+      if (await this.#isHeldByAll(setUpId, signal)) {
         await settle();
-        this.#say({ what: 'settled', setUpId: held.setUpId });
+        this.#say({ what: 'settled', setUpId });
         return;
       }
       this.#options.log.info({ event: 'epoch.default.again' });
       await discard();
-      held = undefined;
+      setUpId = undefined;
     }
   }
 
@@ -114,19 +108,20 @@ export class DefaultEpoch {
     this.#unlisten();
   }
 
-  /** Tries until a set-up has succeeded here. */
-  async #make(signal: AbortSignal): Promise<HeldSetUp> {
+  /** Tries until a set-up has succeeded here, and returns its id. */
+  async #make(signal: AbortSignal): Promise<Uint8Array> {
     const { log, random, setUp, repeatMs = REPEAT_MS } = this.#options;
     for (let failures = 0; ; failures++) {
-      const nonces = await this.#agree(random(NONCE_BYTES), signal);
+      const setUpId = await this.#agree(random(NONCE_BYTES), signal);
       const attempt = new AbortController();
       const look = (): void => {
-        if (this.#others.some((party) => this.#isElsewhere(party, nonces))) attempt.abort();
+        if (this.#isGivenUp(setUpId)) attempt.abort();
       };
       this.#wake = look;
       look();
       try {
-        return { setUpId: await setUp(nameOf(nonces), AbortSignal.any([signal, attempt.signal])), nonces };
+        await setUp(setUpId, AbortSignal.any([signal, attempt.signal]));
+        return setUpId;
       } catch (err) {
         if (signal.aborted || !isKmsError(err)) throw err;
         if (!attempt.signal.aborted) log.warn({ event: 'epoch.default.failed', err });
@@ -137,33 +132,31 @@ export class DefaultEpoch {
     }
   }
 
-  /** Waits until all parties have heard the same nonces of all, and returns these. */
-  async #agree(mine: Uint8Array, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+  /** Waits until all parties have heard the same nonces of all, and returns the id that they make. */
+  async #agree(mine: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     this.#say({ what: 'making', nonces: this.#nonces(mine) });
     return await this.#until(signal, () => {
       this.#requireNotLost();
       const nonces = this.#nonces(mine);
-      if (this.#said?.what !== 'making' || !equalLists(this.#said.nonces, nonces))
+      const setUpId = idOf(nonces);
+      if (this.#said?.what !== 'making' || !equalBytes(idOf(this.#said.nonces), setUpId)) {
         this.#say({ what: 'making', nonces });
+      }
       const agreed = this.#others.every((party) => {
         const message = this.#heard.get(party)?.message;
-        return message?.what === 'making' && equalLists(message.nonces, nonces);
+        return message?.what === 'making' && equalBytes(idOf(message.nonces), setUpId);
       });
-      return agreed ? nonces : undefined;
+      return agreed ? setUpId : undefined;
     });
   }
 
   /** Waits until all parties hold the set-up, or one of them shows that it never will. */
-  async #isHeldByAll({ setUpId, nonces }: HeldSetUp, signal: AbortSignal): Promise<boolean> {
+  async #isHeldByAll(setUpId: Uint8Array, signal: AbortSignal): Promise<boolean> {
     return await this.#until(signal, () => {
       this.#requireNotLost(setUpId);
       const messages = this.#others.map((party) => this.#heard.get(party)?.message);
       if (messages.every((message) => message && holds(message, setUpId))) return true;
-      const others = this.#others.filter((_, index) => messages[index]?.what === 'making');
-      const isLost =
-        others.some((party) => !nonces || this.#isElsewhere(party, nonces)) ||
-        messages.some((message) => message?.what === 'stored' && !holds(message, setUpId));
-      return isLost ? false : undefined;
+      return this.#isGivenUp(setUpId) ? false : undefined;
     });
   }
 
@@ -177,11 +170,13 @@ export class DefaultEpoch {
     throw new KmsError('STATE_INVALID', message);
   }
 
-  /** Whether a party is in another attempt than the one of these nonces. */
-  #isElsewhere(party: number, nonces: readonly Uint8Array[]): boolean {
-    const message = this.#heard.get(party)?.message;
-    if (message?.what !== 'making') return false;
-    return !equalBytes(message.nonces[party - 1] ?? new Uint8Array(), nonces[party - 1] ?? new Uint8Array());
+  /** Whether some party is in another attempt, or holds another set-up: then it has not stored this one, or not any more. */
+  #isGivenUp(setUpId: Uint8Array): boolean {
+    const isElsewhere = (message: EpochMessage): boolean => {
+      if (message.what === 'making') return !equalBytes(idOf(message.nonces), setUpId);
+      return message.what === 'stored' && !holds(message, setUpId); // who says settled may lie: more than t are believed
+    };
+    return [...this.#heard.values()].some(({ message }) => isElsewhere(message));
   }
 
   /** The nonces last heard, with one's own. */
@@ -278,11 +273,8 @@ function holds(message: EpochMessage, setUpId: Uint8Array): boolean {
   return message.what !== 'making' && equalBytes(message.setUpId, setUpId);
 }
 
-function equalLists(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {
-  return a.length === b.length && a.every((item, index) => equalBytes(item, b[index] ?? new Uint8Array()));
-}
-
-function nameOf(nonces: readonly Uint8Array[]): Uint8Array {
+/** Names the attempt in which all parties have heard these nonces. */
+function idOf(nonces: readonly Uint8Array[]): Uint8Array {
   const hash = createHash('sha256').update('arca default epoch');
   for (const nonce of nonces) hash.update(nonce);
   return new Uint8Array(hash.digest());

@@ -16,7 +16,7 @@ export interface EpochData {
   readonly n: number;
   readonly t: number;
   readonly party: number;
-  /** Names the set-up: the id of its session, the same at all parties. */
+  /** Names the set-up, the same at all parties and never used for two. */
   readonly setUpId: Uint8Array;
   /** Whether this party knows that all others have stored it, too; only the default epoch waits for that. */
   readonly settled: boolean;

@@ -67,7 +67,7 @@ async function run(options: MakeDefaultEpochOptions): Promise<void> {
     t,
     channel,
     stored: held,
-    setUp: (name, until) => setUp(options, context, name, until),
+    setUp: (setUpId, until) => setUp(options, context, setUpId, until),
     discard: () => epochs.remove(DEFAULT_EPOCH_ID),
     settle: () => epochs.settle(DEFAULT_EPOCH_ID),
   });
@@ -87,16 +87,14 @@ async function run(options: MakeDefaultEpochOptions): Promise<void> {
 async function setUp(
   options: MakeDefaultEpochOptions,
   context: Context,
-  name: Uint8Array,
+  setUpId: Uint8Array,
   signal: AbortSignal,
-): Promise<Uint8Array> {
-  const work = { kind: KIND, id: Buffer.concat([idBytes(DEFAULT_EPOCH_ID), name]), epochId: DEFAULT_EPOCH_ID };
+): Promise<void> {
+  const work = { kind: KIND, id: Buffer.concat([idBytes(DEFAULT_EPOCH_ID), setUpId]), epochId: DEFAULT_EPOCH_ID };
   const session = await openSession(options, context, work, signal);
-  const { prss, setUpId } = await setUpInSession(session, { requireAll: true });
-  using keys = prss;
+  using prss = await setUpInSession(session, { requireAll: true });
   if (signal.aborted) throw new KmsError('ABORTED', 'another party has begun again');
-  await options.epochs.add(DEFAULT_EPOCH_ID, context, { setUpId, prss: keys, settled: false });
-  return setUpId;
+  await options.epochs.add(DEFAULT_EPOCH_ID, context, { setUpId, prss, settled: false });
 }
 
 /** Waits until the governed record names an address for every party. */

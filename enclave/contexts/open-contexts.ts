@@ -165,9 +165,8 @@ class OpenContexts implements Contexts {
       requireNew();
       const digest = sha256(idBytes(epochId));
       const session = await this.joint({ kind: 'prss-setup', id: epochId, digest, contextId, epochId }, signal);
-      const { prss, setUpId } = await setUpInSession(session, { requireAll: false });
-      using keys = prss;
-      await epochs.add(epochId, context, { setUpId, prss: keys, settled: true });
+      using prss = await setUpInSession(session, { requireAll: false });
+      await epochs.add(epochId, context, { setUpId: Uint8Array.from(session.id), prss, settled: true });
       const missing = [...session.corrupt];
       this.#options.log.info({ event: 'epoch.made', contextId, epochId, ...(missing.length > 0 && { missing }) });
     });

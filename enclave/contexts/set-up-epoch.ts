@@ -71,13 +71,13 @@ export async function openSession(
  * Runs the set-up in a session and ends it.
  *
  * @param requireAll - Fail unless every party took part to the end.
- * @returns The keys, which the caller disposes of, and the name of the set-up.
+ * @returns The keys, which the caller disposes of.
  * @throws KmsError `ABORTED`, `TASK_FAILED` as the protocol does, and `ABORTED` naming who did not take part.
  */
 export async function setUpInSession(
   session: Session,
   { requireAll }: { readonly requireAll: boolean },
-): Promise<{ readonly prss: PrssKeys; readonly setUpId: Uint8Array }> {
+): Promise<PrssKeys> {
   try {
     // A key is a hash of a ring element: 256 uniform bits are as many as it has.
     const prss = await setUpPrss(session, nativeArithmetic(64));
@@ -86,7 +86,7 @@ export async function setUpInSession(
       prss[Symbol.dispose]();
       throw new KmsError('ABORTED', `not all parties took part in the set-up: ${missing.join(', ')} did not`);
     }
-    return { prss, setUpId: Uint8Array.from(session.id) };
+    return prss;
   } finally {
     session.end();
   }

@@ -10,6 +10,7 @@ import type { EngineOptions, ThresholdOptions } from '../engine-options.ts';
 import { GenerationQueue } from '../fhe/generation-queue.ts';
 import { Durations } from '../fhe/progress.ts';
 import type { GovernanceMemory } from '../governance/governance-memory.ts';
+import { checkKeys } from '../keys/key-checks.ts';
 import { ShareCatalogue } from '../keys/share-catalogue.ts';
 import { thresholdKeys } from '../keys/threshold-keys.ts';
 import type { EngineMesh } from '../mesh/engine-mesh.ts';
@@ -62,6 +63,8 @@ export async function openThreshold(
   });
   opened.push(() => contexts.close());
   contexts.onEpochDestroyed((epochId) => catalogue.forgetEpoch(epochId));
+  const checks = checkKeys({ catalogue, contexts, native, log });
+  opened.push(() => checks.close());
   const key = thresholdKeys({ catalogue, contexts, native, nodeKey: identity.key, publicObject });
   const queue = options.queue ?? new GenerationQueue({ clock, log });
   const durations = new Durations(FIRST_DURATIONS);
