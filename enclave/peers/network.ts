@@ -15,6 +15,7 @@ import { Bandwidth } from './bandwidth.ts';
 import { BandwidthSink } from './bandwidth-session.ts';
 import { type ControlMessage, encodeControl, parseControl } from './control-messages.ts';
 import { GovernanceGossip } from './governance-gossip.ts';
+import { Liveness } from './liveness.ts';
 import { Meetings } from './meetings.ts';
 import { PeerChannels } from './peer-channels.ts';
 import { PeerLinks } from './peer-links.ts';
@@ -49,6 +50,7 @@ export class Network implements PeerNetwork {
   readonly #gossip: GovernanceGossip;
   readonly #reachability: Reachability;
   readonly #bandwidth: Bandwidth;
+  readonly #liveness: Liveness;
   readonly #sink = new BandwidthSink();
   #listener: MeshListener | undefined;
 
@@ -90,9 +92,12 @@ export class Network implements PeerNetwork {
     });
     const endpoint = (party: number): string => this.#row(party).endpoint;
     this.#bandwidth = new Bandwidth({ me, links: this.links, random, timers, endpoint });
+    const drop = (party: number, reason: string): void => this.#control.drop(party, reason);
+    this.#liveness = new Liveness({ random, timers, send, reachable, drop });
     this.#control.listen({
       onFrame: (from, frame) => this.#take(from, frame),
       onConnected: (party) => {
+        this.#liveness.heard(party);
         this.#gossip.connected(party);
         this.#meetings.connected(party);
       },
@@ -119,6 +124,10 @@ export class Network implements PeerNetwork {
     }
   }
 
+  get unknownFrames(): number {
+    return this.#channels.unknown;
+  }
+
   channel(name: string): PeerChannel {
     return this.#channels.open(name);
   }
@@ -136,6 +145,7 @@ export class Network implements PeerNetwork {
   }
 
   async close(): Promise<void> {
+    this.#liveness.close();
     this.#gossip.close();
     this.#meetings.close();
     this.#control.close();
@@ -165,6 +175,7 @@ export class Network implements PeerNetwork {
       this.ledger.note({ party: from, kind: 'flood' });
       return;
     }
+    this.#liveness.heard(from);
     const message = this.#parse(from, frame);
     switch (message?.type) {
       case 'ready':

@@ -100,6 +100,8 @@ export interface PeerNetwork {
   readonly links: ReadonlyMap<number, FrameLink>;
   /** Shared by all quorums; its counts stand in the rows of `arca peers`. */
   readonly ledger: FaultLedger;
+  /** Frames that came for no channel that is open here, as from a peer which has an epoch that is not here yet. */
+  readonly unknownFrames: number;
   /**
    * Opens a channel. All of them share one session to each peer, and frames on different ones stay in order.
    *

@@ -254,3 +254,35 @@ t.test('a new connection takes new sessions; the old one ends with its last sess
   await next.send(0, Buffer.from('new'));
   t.equal(text((await nextEnd.receive())?.payload), 'new');
 });
+
+t.test('a peer that connects again and again costs no more than four connections', async (t) => {
+  const { a, b } = linkPair(t);
+  const ended: Promise<string>[] = [];
+  for (let more = 0; more < 6; more++) {
+    const session = a.open(sessionId(more + 1));
+    void session.send(0, new Uint8Array(1)).catch(() => undefined); // keeps its connection from ending
+    const channels = connectLinks(a, b);
+    ended.push(channels.a.closed);
+    await channels.a.ready;
+    await settle();
+  }
+  t.ok(a.stats().connections <= 4, `${a.stats().connections} connections`);
+  t.ok(a.usable, 'the newest serves');
+});
+
+t.test('sessions that nobody opens are dropped after a link was broken and came back, too', async (t) => {
+  let nowMs = 0;
+  const { a, b } = linkPair(t, { clock: { nowMs: () => nowMs, monotonicMs: () => nowMs }, unopenedMs: 500 });
+  await settle();
+  b.open(sessionId(1));
+  await settle();
+  a.close('broken');
+  await settle();
+  await connectLinks(a, b).a.ready;
+  b.open(sessionId(2));
+  await settle();
+  t.equal(a.stats().unopened, 1);
+  nowMs = 1_000;
+  while (a.stats().unopened > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.pass('the sweeper runs again');
+});

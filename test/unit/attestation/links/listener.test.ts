@@ -10,6 +10,7 @@ import type { MeshConnection } from '../../../../attestation/mesh/mesh-context.t
 import type { Dial, Transport } from '../../../../attestation/mesh/transport.ts';
 import { parseTcpAddress, tcpDial, tcpTransport } from '../../../../attestation/mesh/transport-tcp.ts';
 import { unixDial, unixTransport } from '../../../../attestation/mesh/transport-unix.ts';
+import { createLogger, type Logger } from '../../../../common/log.ts';
 import { createTestMesh, type TestMesh } from '../../../helpers/mesh-pair.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
 
@@ -23,14 +24,14 @@ interface Served {
 }
 
 /** Party 1's engine listens for engines. */
-async function serve(t: Test, name: 'unix' | 'tcp', budget: Partial<BudgetLimits> = {}): Promise<Served> {
+async function serve(t: Test, name: 'unix' | 'tcp', budget: Partial<BudgetLimits> = {}, log?: Logger): Promise<Served> {
   const mesh = await createTestMesh(t);
   const accepted: MeshConnection[] = [];
   const path = join(tempDir(t), 's');
   const transport: Transport = name === 'unix' ? unixTransport(path) : tcpTransport({ host: '127.0.0.1', port: 0 });
   const listener = await listenMesh({
     transport,
-    endpoint: await mesh.endpoint('engine'),
+    endpoint: await mesh.endpoint('engine', log ? { log } : {}),
     expect: { service: 'engine-data', role: 'engine' },
     budget,
     onConnection: (connection) => accepted.push(connection),
@@ -87,6 +88,19 @@ for (const name of ['unix', 'tcp'] as const) {
     t.notOk(quiet.destroyed || half.destroyed, 'silence is given some time');
   });
 }
+
+t.test('one knock at the door is counted, a crowd is worth a line', async (t) => {
+  const lines: { event?: string }[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const served = await serve(t, 'tcp', {}, createLogger({ name: 'test', level: 'info', destination }));
+  const reported = () => lines.filter(({ event }) => event === 'mesh.strangers');
+  for (let knock = 0; knock < 9; knock++) (await stranger(t, served)).end();
+  await until(() => served.listener.stats().unspoken === 9);
+  t.same(reported(), []);
+  (await stranger(t, served)).end();
+  await until(() => served.listener.stats().unspoken === 10);
+  t.match(reported(), [{ unspoken: 10 }]);
+});
 
 t.test('a ClientHello that goes nowhere is refused, and a peer of another kind too', async (t) => {
   const served = await serve(t, 'tcp');
