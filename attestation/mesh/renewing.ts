@@ -49,6 +49,8 @@ export interface RenewingStatus {
 
 const RETRY_MS = { first: 50, longest: 5_000 };
 const OPEN_WITHIN_MS = 15_000;
+/** So many failures in a row take several seconds. */
+const ALARM_AFTER = 8;
 /** Longest wait that a timer takes; also how soon a clock that was set is noticed. */
 const LONGEST_TIMER_MS = 60_000;
 
@@ -201,6 +203,7 @@ export class RenewingLink<T extends Renewable> {
     this.#reason = undefined;
     void connection.closed.then((reason) => this.#ended(held, reason));
     if (before) this.#retire(before);
+    else this.#options.log.info({ event: 'mesh.link.up', peer: this.#options.peer });
     this.#tell();
   }
 
@@ -265,9 +268,12 @@ export class RenewingLink<T extends Renewable> {
     // Anything but one of ours is a bug; it must not end the attempts.
     const reason = isKmsError(error) ? error.message : 'the connection could not be made';
     const { peer, log } = this.#options;
-    if (this.#failures === 1 || reason !== this.#reason) {
-      log.warn({ event: 'mesh.link.failed', peer, reason, connected: this.#current !== undefined });
-    }
+    const connected = this.#current !== undefined;
+    const line = { event: 'mesh.link.failed', peer, reason, connected };
+    // Somebody who is not there yet is no alarm; somebody who stays away is, and a renewal that fails.
+    const isAway = !connected && isKmsError(error, 'UNAVAILABLE') && this.#failures < ALARM_AFTER;
+    if (this.#failures === ALARM_AFTER || (!isAway && reason !== this.#reason)) log.warn(line);
+    else if (this.#failures === 1 || reason !== this.#reason) log.info(line);
     this.#reason = reason;
     this.#tell();
   }

@@ -108,8 +108,33 @@ t.test('failures are retried for ever, counted and told apart', async (t) => {
   t.match(link.status(), { connected: false, reason: 'wrong release' });
   await link.whenConnected();
   t.match(link.status(), { failures: 0, reason: undefined });
-  t.match(lines, [{ reason: 'nobody listens there' }, { reason: 'wrong release' }], 'one line for each reason');
-  t.equal(lines.length, 2);
+  const failed = (reason: string, level: string) => ({ event: 'mesh.link.failed', reason, level });
+  const told = [failed('nobody listens there', 'info'), failed('wrong release', 'warn'), { event: 'mesh.link.up' }];
+  t.match(lines, told, 'one line for each reason');
+  t.equal(lines.length, 3);
+});
+
+t.test('somebody who stays away is told as an alarm once, and so is a renewal that fails', async (t) => {
+  const lines: { event: string; level: string; connected?: boolean }[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  let count = 0;
+  const link = keep(
+    t,
+    async () => {
+      count += 1;
+      if (count === 11) return new Fake(5);
+      throw new KmsError('UNAVAILABLE', 'nobody listens there');
+    },
+    { log: createLogger({ name: 'test', level: 'info', destination }) },
+  );
+  await until(link, ({ failures }) => failures === 10);
+  t.match(
+    lines.map(({ event, level }) => `${level} ${event}`),
+    ['info mesh.link.failed', 'warn mesh.link.failed'],
+  );
+  await link.whenConnected();
+  await until(link, ({ failures }) => failures === 1);
+  t.match(lines.at(-1), { level: 'warn', event: 'mesh.link.failed', connected: true });
 });
 
 t.test('while a renewal fails, the old connection serves, until it ends', async (t) => {
