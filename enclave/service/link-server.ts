@@ -50,6 +50,7 @@ export class LinkServer {
   readonly #helloTimer: NodeJS.Timeout;
   #greeted = false;
   #broken = false;
+  #corked = false;
   #draining: PromiseWithResolvers<void> | undefined;
 
   /** Resolves when the link has ended. */
@@ -169,13 +170,21 @@ export class LinkServer {
   #write(kind: ServerFrameKind, callId: number, payload?: Uint8Array): boolean {
     const { stream } = this.#link;
     if (stream.destroyed) return false;
-    const [header, body] = encodeFrame(kind, callId, payload);
-    if (!body) return stream.write(header);
-    stream.cork();
-    stream.write(header);
-    const room = stream.write(body);
-    stream.uncork();
+    this.#gather();
+    let room = true;
+    for (const part of encodeFrame(kind, callId, payload)) room = stream.write(part);
     return room;
+  }
+
+  /** What is written in one turn of the loop leaves as one piece: under load many answers do. */
+  #gather(): void {
+    if (this.#corked) return;
+    this.#corked = true;
+    this.#link.stream.cork();
+    setImmediate(() => {
+      this.#corked = false;
+      this.#link.stream.uncork();
+    });
   }
 
   #drained(): void {

@@ -130,7 +130,7 @@ export class QuorumInbox {
     const { book, live: liveOf, release } = this.#options;
     const own = book.own(digest);
     const live = own && liveOf(own);
-    if (!live || live.failure !== undefined) {
+    if (!live || (live.failure !== undefined && !live.isApproved)) {
       this.#unknown += 1;
       return;
     }

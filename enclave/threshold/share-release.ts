@@ -29,10 +29,13 @@ export class ShareRelease {
     this.#rate = new PeerRate(options.limits.answersBytesPerSecond);
   }
 
-  /** Gives a peer this party's shares, if they are made and the request is approved. */
+  /**
+   * Gives a peer this party's shares, if they are made and the request is approved. That it did not open here is no reason
+   * to keep them: the peer is to find out for itself.
+   */
   shares(live: LiveRequest, party: number): void {
-    const { shares, isApproved, failure } = live;
-    if (!shares || !isApproved || failure !== undefined || party === this.#options.me) return;
+    const { shares, isApproved } = live;
+    if (!shares || !isApproved || party === this.#options.me) return;
     this.#answer(live, party, 'shares', shares);
   }
 

@@ -251,6 +251,18 @@ t.test('parties of different epochs get no plaintext', async (t) => {
   for (const result of await sim.run(Promise.allSettled(answers))) t.match(result, { status: 'rejected' });
 });
 
+t.test('a party that asks later fails as the others did, and does not wait for shares that nobody gives', async (t) => {
+  const partialDecrypt = (party: number) => fakePartialDecrypt(party, party > 2 ? 1 : 0);
+  const sim = new SimQuorum({ n: 4, t: 1, seed: 3, partialDecrypt });
+  const request = simRequest(1);
+  const early = [1, 2, 3].map((party) => askPublic(sim.party(party), request));
+  const reasons = (await sim.run(Promise.allSettled(early))).map((result) => result.status === 'rejected' && result.reason);
+  t.match(reasons[0], { code: 'ABORTED' });
+  await sim.pass(3000);
+  await t.rejects(sim.run(askPublic(sim.party(4), request)), { code: 'ABORTED' });
+  t.ok(sim.nowMs < 4000, `it failed after ${sim.nowMs - 3000} ms`);
+});
+
 t.test('asking twice joins one request; its result is given again', async (t) => {
   const sim = new SimQuorum({ n: 4, t: 1, seed: 3, delayMs: 1 });
   const request = simRequest(1);
