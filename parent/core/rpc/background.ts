@@ -89,6 +89,8 @@ async function attempt(deps: RpcDeps, work: Work, turns: Turns | undefined): Pro
       if (stopping.aborted) throw error;
       const transient = isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED');
       if (transient && !entry.acknowledged) throw error;
+      // The engine remembers a request for longer than this store does, and two under one id would be told apart by none.
+      if (turns && !entry.acknowledged && isKmsError(error, 'ALREADY_EXISTS')) throw error;
       if (transient && turns && waitsForOthers(error)) {
         // The engine has waited a minute for the others; it ends this itself, with a failure that is final.
         again = true;
@@ -113,7 +115,7 @@ function waitsForOthers({ code, facts }: KmsError): boolean {
 }
 
 /** Describes a failure for the store; what is not one of ours is logged and says nothing about itself. */
-export function failure({ log }: RpcDeps, error: unknown, entry: RequestEntry): Outcome {
+export function failure({ log, threshold }: RpcDeps, error: unknown, entry: RequestEntry): Outcome {
   const { kind, id } = entry;
   if (!isKmsError(error)) {
     log.error({ event: `${kind}.failed`, requestId: id, err: error });
@@ -121,8 +123,10 @@ export function failure({ log }: RpcDeps, error: unknown, entry: RequestEntry): 
   }
   const { code, message: reason } = error;
   log.info({ event: `${kind}.failed`, requestId: id, code, reason });
-  const aborted = code === 'ABORTED' || code === 'CANCELLED' || entry.aborting;
-  return aborted ? ABORTED : { state: 'failed', code, reason };
+  const aborted = code === 'ABORTED' && !threshold;
+  if (aborted || code === 'CANCELLED' || entry.aborting) return ABORTED;
+  // Of a quorum, a protocol may have given up: told as an abort only where its text speaks of one, as published.
+  return { state: 'failed', code: code === 'ABORTED' && !/abort/i.test(reason) ? 'TASK_FAILED' : code, reason };
 }
 
 /** The outcome of what a client aborted. */

@@ -2,8 +2,14 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import t from 'tap';
-import { PublicDecryptionRequestSchema } from '../../../proto/gen/kms_pb.js';
+import {
+  BandwidthBenchmarkRequestSchema,
+  DestroyMpcContextRequestSchema,
+  DestroyMpcEpochRequestSchema,
+  PublicDecryptionRequestSchema,
+} from '../../../proto/gen/kms_pb.js';
 import { CoreServiceEndpoint } from '../../../proto/gen/kms-service_pb.js';
+import { QuorumEngine } from './quorum-engine.ts';
 import {
   crsGeneration,
   idBody,
@@ -16,9 +22,17 @@ import {
   publicDecryption,
   userDecryption,
 } from './requests.ts';
-import { startTestCore } from './test-core.ts';
+import { startTestCore, type TestCoreOptions } from './test-core.ts';
 
 const A = idOf('a');
+const destroyEpoch = (id: string): Uint8Array =>
+  toBinary(DestroyMpcEpochRequestSchema, create(DestroyMpcEpochRequestSchema, { epochId: { requestId: id } }));
+const destroyContext = (id: string): Uint8Array =>
+  toBinary(DestroyMpcContextRequestSchema, create(DestroyMpcContextRequestSchema, { contextId: { requestId: id } }));
+const benchmark = toBinary(
+  BandwidthBenchmarkRequestSchema,
+  create(BandwidthBenchmarkRequestSchema, { duration: 1n, numberSessions: 1, payloadSizePerSession: 9 }),
+);
 const SEEDS: readonly (readonly [string, Uint8Array])[] = [
   ['PublicDecrypt', publicDecryption(A)],
   ['PublicDecryptSync', publicDecryption(A)],
@@ -29,6 +43,13 @@ const SEEDS: readonly (readonly [string, Uint8Array])[] = [
   ['CrsGen', crsGeneration(A)],
   ['NewMpcContext', newContext(A)],
   ['NewMpcEpoch', newEpoch(A)],
+  ['GetEpochResult', idBody(A)],
+  ['DestroyMpcEpoch', destroyEpoch(A)],
+  ['DestroyMpcContext', destroyContext(A)],
+  ['BandwidthBenchmark', benchmark],
+  ['InsecureKeyGenPreproc', preprocessing(A)],
+  ['InsecureKeyGen', keyGeneration(idOf('b'), A)],
+  ['InsecureCrsGen', crsGeneration(A)],
   ['NewCustodianContext', newCustodianContext(A, A)],
   ['GetKeyGenResult', idBody(A)],
 ];
@@ -42,47 +63,56 @@ const CLEAN = [
   'UNAVAILABLE',
   'RESOURCE_EXHAUSTED',
   'FAILED_PRECONDITION',
+  'UNIMPLEMENTED',
 ];
 
-t.test('a changed, cut or extended request is answered, never an accident', async (t) => {
-  const core = await startTestCore(t, { file: ':memory:' });
-  const change = fc.record({
-    seed: fc.constantFrom(...SEEDS),
-    at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
-    bytes: fc.uint8Array({ minLength: 1, maxLength: 6 }),
-    how: fc.constantFrom('overwrite', 'insert', 'cut', 'append'),
-  });
-  const seen = new Set<string>();
-  await fc.assert(
-    fc.asyncProperty(change, async ({ seed: [rpc, seed], at, bytes, how }) => {
-      const cut = Math.floor(at * seed.length);
-      const parts = {
-        overwrite: [seed.subarray(0, cut), bytes, seed.subarray(cut + bytes.length)],
-        insert: [seed.subarray(0, cut), bytes, seed.subarray(cut)],
-        cut: [seed.subarray(0, cut)],
-        append: [seed, bytes],
-      }[how];
-      const status = await core.status(rpc, Buffer.concat(parts));
-      seen.add(status);
-      return CLEAN.includes(status);
-    }),
-    { numRuns: 600 },
-  );
-  t.ok(seen.has('INVALID_ARGUMENT'), [...seen].join(', '));
-  t.notMatch(core.logs.join(''), '"level":"error"');
-});
+/** Both kinds of nodes. */
+const NODES: readonly (readonly [string, () => TestCoreOptions])[] = [
+  ['a centralized node', () => ({})],
+  ['a threshold node', () => ({ threshold: true, engine: new QuorumEngine() })],
+];
 
-t.test('any bytes at all are answered by every RPC', async (t) => {
-  const core = await startTestCore(t, { file: ':memory:' });
-  const rpc = fc.constantFrom(...CoreServiceEndpoint.methods.map(({ name }) => name));
-  await fc.assert(
-    fc.asyncProperty(rpc, fc.uint8Array({ maxLength: 60 }), async (name, body) => {
-      return [...CLEAN, 'UNIMPLEMENTED'].includes(await core.status(name, body));
-    }),
-    { numRuns: 400 },
-  );
-  t.notMatch(core.logs.join(''), '"level":"error"');
-});
+for (const [node, options] of NODES)
+  t.test(`a changed, cut or extended request is answered by ${node}, never an accident`, async (t) => {
+    const core = await startTestCore(t, { file: ':memory:', ...options() });
+    const change = fc.record({
+      seed: fc.constantFrom(...SEEDS),
+      at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+      bytes: fc.uint8Array({ minLength: 1, maxLength: 6 }),
+      how: fc.constantFrom('overwrite', 'insert', 'cut', 'append'),
+    });
+    const seen = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(change, async ({ seed: [rpc, seed], at, bytes, how }) => {
+        const cut = Math.floor(at * seed.length);
+        const parts = {
+          overwrite: [seed.subarray(0, cut), bytes, seed.subarray(cut + bytes.length)],
+          insert: [seed.subarray(0, cut), bytes, seed.subarray(cut)],
+          cut: [seed.subarray(0, cut)],
+          append: [seed, bytes],
+        }[how];
+        const status = await core.status(rpc, Buffer.concat(parts));
+        seen.add(status);
+        return CLEAN.includes(status);
+      }),
+      { numRuns: 600 },
+    );
+    t.ok(seen.has('INVALID_ARGUMENT'), [...seen].join(', '));
+    t.notMatch(core.logs.join(''), '"level":"error"');
+  });
+
+for (const [node, options] of NODES)
+  t.test(`any bytes at all are answered by every RPC of ${node}`, async (t) => {
+    const core = await startTestCore(t, { file: ':memory:', ...options() });
+    const rpc = fc.constantFrom(...CoreServiceEndpoint.methods.map(({ name }) => name));
+    await fc.assert(
+      fc.asyncProperty(rpc, fc.uint8Array({ maxLength: 60 }), async (name, body) => {
+        return CLEAN.includes(await core.status(name, body));
+      }),
+      { numRuns: 400 },
+    );
+    t.notMatch(core.logs.join(''), '"level":"error"');
+  });
 
 t.test('a field that is repeated without end is refused before it is decoded', async (t) => {
   const core = await startTestCore(t, { file: ':memory:' });

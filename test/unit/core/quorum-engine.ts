@@ -42,6 +42,7 @@ export class QuorumEngine extends ScriptedEngine {
     this.answers.set(ENGINE_METHOD.newEpoch, (body) => this.#newEpoch(body));
     this.answers.set(ENGINE_METHOD.destroyEpoch, (body) => this.#destroyEpoch(body));
     this.answers.set(ENGINE_METHOD.reach, (body) => this.#reach(body));
+    this.answers.set(ENGINE_METHOD.bandwidth, () => new Uint8Array());
     this.describeAgain();
   }
 

@@ -88,6 +88,29 @@ t.test('an accepted decryption outlasts an engine that has too many, without bei
   );
 });
 
+t.test('what a protocol gave up is told in its own words, and as no abort of the client', async (t) => {
+  const core = await start(t);
+  const failure = new KmsError('ABORTED', 'inconsistent epoch: the opened value is outside its bounds');
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => Promise.reject(failure));
+  await t.rejects(core.raw('PublicDecryptSync', publicDecryption(A)), {
+    statusName: 'INTERNAL',
+    explanation: failure.message,
+  });
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () =>
+    Promise.reject(new KmsError('ABORTED', 'the set-up aborted')),
+  );
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(B)), 'ABORTED', 'the published word for such a text');
+});
+
+t.test('an id that the engine knows for another request is refused, though the store has forgotten it', async (t) => {
+  const core = await start(t);
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () =>
+    Promise.reject(new KmsError('ALREADY_EXISTS', 'another request with this id was asked for before')),
+  );
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(A)), 'ALREADY_EXISTS');
+  t.equal(core.store.find('public_decrypt', A), undefined);
+});
+
 t.test('while a quorum is missing the engine is not asked more often than the pace', async (t) => {
   const core = await start(t, { waits: { quorumMs: 60_000, resultMs: 20 } });
   core.engine.answers.set(ENGINE_METHOD.userDecrypt, () => Promise.reject(QUORUM_MISSING));
