@@ -7,11 +7,13 @@ import { attestCommand } from './commands/attest.ts';
 import { charterCommand } from './commands/charter.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
+import { contextCommand } from './commands/context.ts';
 import { crsCommand } from './commands/crs.ts';
 import { decryptCommand } from './commands/decrypt.ts';
 import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { encryptCommand } from './commands/encrypt.ts';
+import { epochCommand } from './commands/epoch.ts';
 import { keyCommand } from './commands/key.ts';
 import { nodeCommand } from './commands/node.ts';
 import { peersCommand } from './commands/peers.ts';
@@ -50,6 +52,8 @@ export function createProgram(): Command {
     verifyCommand(),
     attestCommand(),
     peersCommand(),
+    contextCommand(),
+    epochCommand(),
     charterCommand(),
     recordCommand(),
     proposalCommand(),

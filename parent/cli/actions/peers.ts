@@ -4,13 +4,19 @@
 import { systemClock } from '../../../common/clock.ts';
 import type { PeerState } from '../../../proto/gen/engine_pb.js';
 import { withAdmin } from '../client/admin-client.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import type { NodeSelection } from '../client/session.ts';
 import type { Output } from '../framework/output.ts';
 
-const COLUMNS = ['ROLE', 'PARTY', 'REACHABLE', 'ATTESTED', 'RELEASE', 'EXPIRES IN', 'SKEW', 'LAST SEEN', ''];
+const COLUMNS = ['ROLE', 'PARTY', 'REACHABLE', 'ATTESTED', 'RELEASE', 'EXPIRES IN', 'SKEW', 'LAST SEEN', 'FAULTS', ''];
+const FAULTS_AT = COLUMNS.indexOf('FAULTS');
 
 /** `arca peers`. */
 export async function runPeers(selection: NodeSelection, output: Output): Promise<void> {
+  if (await selectsQuorum(selection)) {
+    await (await import('./status-quorum.ts')).runQuorumPeers(selection, output);
+    return;
+  }
   await withAdmin(selection, async (admin) => {
     const peers = await admin.listPeers();
     const nowMs = systemClock.nowMs();
@@ -22,8 +28,10 @@ export async function runPeers(selection: NodeSelection, output: Output): Promis
 export function peersTable(peers: readonly PeerState[], nowMs: number): string {
   if (peers.length === 0) return 'no peers';
   const rows = [COLUMNS, ...peers.map((peer) => rowOf(peer, nowMs))];
-  const widths = COLUMNS.map((_title, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)));
-  return rows
+  // Faults are for quorums that have seen some.
+  const shown = peers.some((peer) => faultsOf(peer) !== '') ? rows : rows.map((row) => row.toSpliced(FAULTS_AT, 1));
+  const widths = COLUMNS.map((_title, at) => Math.max(...shown.map((row) => row[at]?.length ?? 0)));
+  return shown
     .map((row) =>
       row
         .map((cell, at) => cell.padEnd(widths[at] ?? 0))
@@ -45,11 +53,19 @@ function rowOf(peer: PeerState, nowMs: number): string[] {
     known ? duration(Number(expiresMs) - nowMs) : '-',
     attested ? `${skewMs} ms` : '-',
     lastSeenMs === 0n ? 'never' : `${duration(nowMs - Number(lastSeenMs))} ago`,
+    faultsOf(peer) || '-',
     printable(reason),
   ];
 }
 
-function peerJson(peer: PeerState, nowMs: number): object {
+/** What this node has seen the peer do wrong; nobody else is told. */
+function faultsOf({ faults }: PeerState): string {
+  const seen = faults.filter(({ count }) => count > 0n);
+  return printable(seen.map(({ kind, count }) => `${kind}: ${count}`).join(', '));
+}
+
+/** Returns a peer as `--json` gives it. */
+export function peerJson(peer: PeerState, nowMs: number): object {
   const { role, party, reachable, attested, release, expiresMs, skewMs, lastSeenMs, reason } = peer;
   return {
     role,
@@ -62,6 +78,8 @@ function peerJson(peer: PeerState, nowMs: number): object {
       : { expires: isoTime(expiresMs), expiresInSecs: Math.floor((Number(expiresMs) - nowMs) / 1000) }),
     skewMs: Number(skewMs),
     ...(lastSeenMs === 0n ? {} : { lastSeen: isoTime(lastSeenMs) }),
+    ...(peer.endpoint === '' ? {} : { endpoint: peer.endpoint }),
+    faults: Object.fromEntries(peer.faults.map(({ kind, count }) => [kind, Number(count)])),
     reason,
   };
 }

@@ -4,16 +4,22 @@
 import { NodeType } from '../../../proto/gen/kms_pb.js';
 import { MetaStoreType } from '../../../proto/gen/metastore-status_pb.js';
 import { listItems } from '../client/keys.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { type NodeSelection, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { EXIT } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import type { NodeFile } from '../supervise/node-file.ts';
+import { runQuorumStatus } from './status-quorum.ts';
 
 const SERVING = 1;
 
 /** `arca status`. */
 export async function runStatus(selection: NodeSelection, output: Output): Promise<void> {
+  if (await selectsQuorum(selection)) {
+    await runQuorumStatus(selection, output);
+    return;
+  }
   await withNode(selection, async (session) => {
     const { local, client } = session;
     const health = await session.call('GetHealthStatus', {});
@@ -44,6 +50,7 @@ export async function runStatus(selection: NodeSelection, output: Output): Promi
       requests,
     };
     const lines = [
+      ...(local?.party === undefined ? [] : [`party          ${local.party} of a quorum`]),
       `node           ${address}${local === undefined ? '' : ` (arca ${local.version})`}`,
       `health         ${value.healthy ? 'serving' : 'NOT serving'}`,
       `mode           ${modeOf(local?.developerMode)}`,

@@ -10,7 +10,7 @@ import {
   attestedAddress,
   describeAttested,
 } from '../attest/attested-address.ts';
-import { Answer, type PublicAnswer, type UserAnswer, verifyAnswer } from '../client/answer.ts';
+import { type Answer, AnswerFile, verifyAnswer } from '../client/answer.ts';
 import { readStdin } from '../client/ciphertext-file.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
@@ -60,7 +60,7 @@ function requireAddress(text: string): void {
   }
 }
 
-async function verifyFile(answer: PublicAnswer | UserAnswer, options: VerifyOptions, output: Output): Promise<void> {
+async function verifyFile(answer: Answer, options: VerifyOptions, output: Output): Promise<void> {
   const { signer, attestation } = await chooseSigner(options, output);
   verifyAnswer(answer, signer);
   const { kind, requestId, keyId, plaintexts } = answer;
@@ -125,7 +125,7 @@ async function chooseSigner(
   return { signer: claimed, attestation };
 }
 
-async function readAnswer(file: string): Promise<Answer> {
+async function readAnswer(file: string): Promise<AnswerFile> {
   const cure = "give a file that 'arca decrypt --out FILE' wrote";
   let value: unknown;
   try {
@@ -133,7 +133,7 @@ async function readAnswer(file: string): Promise<Answer> {
   } catch (error) {
     throw failure('REQUEST_INVALID', `cannot read the answer ${file}`, cure, {}, error);
   }
-  const parsed = Answer.safeParse(value);
+  const parsed = AnswerFile.safeParse(value);
   if (parsed.success) return parsed.data;
   throw failure('REQUEST_INVALID', `${file} is no answer of a decryption`, cure, {}, parsed.error);
 }

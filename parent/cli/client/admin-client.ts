@@ -2,6 +2,7 @@
  * The operator's service of a node, for commands: over the local admin socket of the node on `--dir`, or over TLS with
  * a client certificate that the node lists. Nobody else may administer a node.
  */
+import type { QuorumState } from '../../../proto/gen/arca-admin_pb.js';
 import type { AttestResult, GovernanceState, PeerState } from '../../../proto/gen/engine_pb.js';
 import { type KmsClient, openKmsClient } from '../../grpc/client.ts';
 import { failure } from '../framework/failure.ts';
@@ -18,6 +19,8 @@ export interface AdminClient {
   getGovernance(): Promise<GovernanceState>;
   putGovernance(object: { readonly kind: string; readonly content: Uint8Array }): Promise<GovernanceState>;
   listPeers(): Promise<readonly PeerState[]>;
+  /** Contexts, epochs and counters of a threshold node. @throws {@link KmsError} `UNIMPLEMENTED` on any other. */
+  getQuorum(): Promise<QuorumState>;
   close(): void;
 }
 
@@ -46,6 +49,7 @@ export async function openAdminClient(selection: NodeSelection): Promise<AdminCl
     getAttestation: (nonce) => named('GetAttestation', client.admin('GetAttestation', { nonce }, options)),
     getGovernance: () => named('GetGovernance', client.admin('GetGovernance', {}, options)),
     putGovernance: (object) => named('PutGovernance', client.admin('PutGovernance', object, options)),
+    getQuorum: () => named('GetQuorum', client.admin('GetQuorum', {}, options)),
     listPeers: async () => (await named('ListPeers', client.admin('ListPeers', {}, options))).peers,
     close: () => client.close(),
   };

@@ -80,10 +80,19 @@ const QuorumUserAnswer = z.strictObject({
   answers: z.array(UserAnswer).min(1).max(MAX_PARTIES),
 });
 
-/** An answer file. */
-export const Answer = z.discriminatedUnion('kind', [PublicAnswer, UserAnswer, QuorumPublicAnswer, QuorumUserAnswer]);
+/** The answer of one node. */
+export const Answer = z.discriminatedUnion('kind', [PublicAnswer, UserAnswer]);
 /** See {@link Answer}. */
 export type Answer = z.infer<typeof Answer>;
+/** An answer file: of one node or of a quorum. */
+export const AnswerFile = z.discriminatedUnion('kind', [
+  PublicAnswer,
+  UserAnswer,
+  QuorumPublicAnswer,
+  QuorumUserAnswer,
+]);
+/** See {@link AnswerFile}. */
+export type AnswerFile = z.infer<typeof AnswerFile>;
 /** The answer of a public decryption. */
 export type PublicAnswer = z.infer<typeof PublicAnswer>;
 /** The answer of a user decryption. */
@@ -103,7 +112,7 @@ export type PlaintextText = z.infer<typeof Plaintext>;
  *
  * @throws {@link KmsError} `PERMISSION_DENIED` for another signer, `REQUEST_INVALID` for what does not fit.
  */
-export function verifyAnswer(answer: PublicAnswer | UserAnswer, signer: string): void {
+export function verifyAnswer(answer: Answer, signer: string): void {
   if (answer.kind === 'public-decryption') verifyPublicAnswer(answer, signer);
   else verifyUserAnswer(answer, signer);
 }
@@ -148,7 +157,7 @@ function verifyUserAnswer(answer: UserAnswer, signer: string): void {
 /** The payload names a key: it must be the signer's, and have signed the payload. */
 function requireInternalSignature(
   tag: typeof HASH_TAG.publicDecryption | typeof HASH_TAG.userDecryption,
-  answer: PublicAnswer | UserAnswer,
+  answer: Answer,
   verificationKey: Uint8Array,
   signer: string,
 ): void {

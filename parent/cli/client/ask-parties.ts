@@ -3,8 +3,9 @@
  * have answered; it is a result of its own, to be reported.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { isKmsError, KmsError } from '../../../common/errors.ts';
 import { describeFailure } from '../framework/failure.ts';
-import type { PartySession, QuorumSession } from './quorum-session.ts';
+import type { MissingParty } from './quorum-session.ts';
 
 /** What became of asking one party. */
 export type PartyOutcome<A> =
@@ -31,9 +32,9 @@ const GRACE_MS = 3000;
  * @param ask - Throws if the answer is not to be believed.
  * @returns One outcome for each party of the quorum, ascending.
  */
-export async function askParties<A>(
-  quorum: Pick<QuorumSession, 'running' | 'missing'>,
-  ask: (session: PartySession, signal: AbortSignal) => Promise<A>,
+export async function askParties<P extends { readonly party: number }, A>(
+  quorum: { readonly running: readonly P[]; readonly missing: readonly MissingParty[] },
+  ask: (party: P, signal: AbortSignal) => Promise<A>,
   { enough, graceMs = GRACE_MS }: AskOptions<A>,
 ): Promise<readonly PartyOutcome<A>[]> {
   const done = new AbortController();
@@ -58,6 +59,33 @@ export async function askParties<A>(
   const late = quorum.running.map(({ party }): PartyOutcome<A> => outcomes.get(party) ?? { party, state: 'late' });
   const down = quorum.missing.map(({ party, reason }): PartyOutcome<A> => ({ party, state: 'down', reason }));
   return [...late, ...down].sort((a, b) => a.party - b.party);
+}
+
+/** Something that every one of these parties must do: the first that fails ends it for all. */
+export async function atAllParties<P extends { readonly party: number }, A>(
+  parties: readonly P[],
+  act: (party: P, signal: AbortSignal) => Promise<A>,
+): Promise<readonly PartyOutcome<A>[]> {
+  const done = new AbortController();
+  try {
+    return await Promise.all(
+      parties.map(async (one): Promise<PartyOutcome<A>> => {
+        try {
+          return { party: one.party, state: 'answered', answer: await act(one, done.signal) };
+        } catch (error) {
+          throw ofParty(error, one.party);
+        }
+      }),
+    );
+  } finally {
+    done.abort();
+  }
+}
+
+/** A failure says at which party it was. */
+function ofParty(error: unknown, party: number): unknown {
+  if (!isKmsError(error)) return error;
+  return new KmsError(error.code, `party ${party}: ${error.message}`, { ...error.facts, party }, error.cause);
 }
 
 /** Returns the answers among outcomes. */

@@ -7,7 +7,7 @@ import { toHex } from '../../../common/bytes.ts';
 import type { RequestId } from '../../../wire/ids.ts';
 import { failure } from '../framework/failure.ts';
 import type { Params } from '../supervise/run-node.ts';
-import { answersOf, askParties, describeSilence, majority, type PartyOutcome } from './ask-parties.ts';
+import { answersOf, askParties, atAllParties, describeSilence, majority, type PartyOutcome } from './ask-parties.ts';
 import { addToJournal } from './journal.ts';
 import {
   type CrsFacts,
@@ -45,13 +45,13 @@ export async function generateQuorumKey(
   const preprocId = randomId();
   const keyId = randomId();
   const common = { params: paramsNumber(params), domain: context.domain.message, extraData: context.extraData };
-  await atAll(quorum, async (session, signal) => {
+  await atAllParties(quorum.running, async (session, signal) => {
     await session.call('InsecureKeyGenPreproc', { requestId: { requestId: preprocId }, ...common }, signal);
     await session.poll('GetInsecureKeyGenPreprocResult', { requestId: preprocId }, signal);
   });
   await addToJournal(quorum.dir, journalEntry('key', keyId, params));
   const ids = { requestId: { requestId: keyId }, preprocId: { requestId: preprocId } };
-  const made = await atAll(quorum, async (session, signal) => {
+  const made = await atAllParties(quorum.running, async (session, signal) => {
     await session.call('InsecureKeyGen', { ...ids, ...common }, signal);
     return keyFacts(await session.poll('GetInsecureKeyGenResult', { requestId: keyId }, signal));
   });
@@ -74,7 +74,7 @@ export async function generateQuorumCrs(
     extraData: context.extraData,
     ...(maxNumBits === undefined ? {} : { maxNumBits }),
   };
-  const made = await atAll(quorum, async (session, signal) => {
+  const made = await atAllParties(quorum.running, async (session, signal) => {
     await session.call('InsecureCrsGen', request, signal);
     return crsFacts(await session.poll('GetInsecureCrsGenResult', { requestId: crsId }, signal));
   });
@@ -149,24 +149,6 @@ export async function chooseQuorumKey(quorum: QuorumSession, named: string | und
   const last = items.findLast(({ parties }) => parties.length > quorum.threshold);
   if (last !== undefined) return readId(last.id);
   throw failure('NOT_FOUND', 'the quorum has no key', "generate one with 'arca key generate'");
-}
-
-/** Something that every party must do: the first that fails ends it for all. */
-async function atAll<A>(
-  { running }: QuorumSession,
-  act: (session: PartySession, signal: AbortSignal) => Promise<A>,
-): Promise<readonly PartyOutcome<A>[]> {
-  const done = new AbortController();
-  try {
-    return await Promise.all(
-      running.map(async (session): Promise<PartyOutcome<A>> => {
-        const answer = await act(session, done.signal);
-        return { party: session.party, state: 'answered', answer };
-      }),
-    );
-  } finally {
-    done.abort();
-  }
 }
 
 function agreedKey(
