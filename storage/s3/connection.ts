@@ -1,0 +1,71 @@
+/**
+ * Connections to S3 over streams that somebody else opens: a relay may carry them, and TLS ends here, inside of this
+ * process. One pool per vault, kept alive between requests.
+ */
+import { type AgentOptions, Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from 'node:https';
+import { connect as connectTcp, isIP, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { connect as connectTls, rootCertificates } from 'node:tls';
+import type { S3StorageOptions } from './options.ts';
+
+/** Opens a byte stream to a host. */
+type Connect = (host: string, port: number) => Duplex;
+
+/** Pools for the two kinds of address. */
+export interface ConnectionPools {
+  readonly httpAgent: HttpAgent;
+  readonly httpsAgent: HttpsAgent;
+}
+
+const POOL: AgentOptions = { keepAlive: true, maxSockets: 16, scheduling: 'lifo' };
+
+/** Opens pools whose every connection goes through `connect`, and trusts nobody but the given authorities. */
+export function openPools({ connect = connectTcp_, ca = rootCertificates }: S3StorageOptions): ConnectionPools {
+  return { httpAgent: new PlainAgent(connect), httpsAgent: new TlsAgent(connect, ca) };
+}
+
+const connectTcp_: Connect = (host, port) => connectTcp({ host, port });
+
+class PlainAgent extends HttpAgent {
+  readonly #connect: Connect;
+
+  constructor(connect: Connect) {
+    super(POOL);
+    this.#connect = connect;
+  }
+
+  override createConnection(options: { host?: string | null; port?: string | number | null }): Duplex {
+    const stream = this.#connect(options.host ?? '', Number(options.port ?? 80));
+    // The pool sets keep-alive and timeouts on what it is given.
+    if (!(stream instanceof Socket)) throw new TypeError('without TLS, the store needs a socket, not just a stream');
+    return stream;
+  }
+}
+
+class TlsAgent extends HttpsAgent {
+  readonly #connect: Connect;
+  readonly #ca: readonly string[];
+
+  constructor(connect: Connect, ca: readonly string[]) {
+    super(POOL satisfies HttpsAgentOptions);
+    this.#connect = connect;
+    this.#ca = ca;
+  }
+
+  override createConnection(options: { host?: string | null; port?: string | number | null }): Duplex {
+    const host = options.host ?? '';
+    const socket = this.#connect(host, Number(options.port ?? 443));
+    const secured = connectTls({
+      socket,
+      host,
+      ...(isIP(host) === 0 && { servername: host }),
+      ca: [...this.#ca],
+      minVersion: 'TLSv1.2',
+      ALPNProtocols: ['http/1.1'],
+    });
+    // What breaks below, before or after the handshake, is told above.
+    socket.on('error', (error) => secured.destroy(error));
+    return secured;
+  }
+}
