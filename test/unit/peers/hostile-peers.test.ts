@@ -163,3 +163,23 @@ t.test('sessions of a bandwidth test are bounded for each peer', async (t) => {
   for (const session of sessions) session.close();
   await until(() => two.network.links.get(1)?.stats().sessions === 1);
 });
+
+t.test('a flood of sessions that nobody wants is held within bounds, and others go on', async (t) => {
+  const network = engineNetwork(t, 3);
+  const [two, three] = [await network.start(2), await network.start(3)];
+  const hostile = await hostileEngine(t, network, 1);
+  await until(
+    () => two.network.links.get(3)?.stats().sessions === 1 && three.network.links.get(2)?.stats().sessions === 1,
+  );
+  const sent = Array.from({ length: 1_000 }, async () => {
+    await hostile.link.open(randomBytes(32)).send(1, new Uint8Array(50_000));
+  });
+  await Promise.allSettled(sent);
+  const stats = two.network.links.get(1)?.stats();
+  t.ok((stats?.unopened ?? 999) <= 256, `${stats?.unopened} sessions wait`);
+  t.ok((stats?.bufferedBytes ?? 1e9) < 256 * 65 * 1024, `${stats?.bufferedBytes} bytes`);
+  const never = new AbortController().signal;
+  const meeting = { kind: 'k', id: new Uint8Array(32), digest: new Uint8Array(32), parties: [2, 3] };
+  await Promise.all([two.network.meet(meeting, never), three.network.meet(meeting, never)]);
+  t.equal(hostile.ended(), undefined);
+});
