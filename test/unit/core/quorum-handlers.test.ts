@@ -93,7 +93,8 @@ t.test('what a protocol gave up is told in its own words, and as no abort of the
   const failure = new KmsError('ABORTED', 'inconsistent epoch: the opened value is outside its bounds');
   core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => Promise.reject(failure));
   await t.rejects(core.raw('PublicDecryptSync', publicDecryption(A)), {
-    statusName: 'INTERNAL',
+    name: 'GrpcError',
+    status: 13,
     explanation: failure.message,
   });
   core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () =>
