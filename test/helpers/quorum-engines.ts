@@ -58,6 +58,8 @@ export interface QuorumEngine {
 /** What of one engine varies. */
 export interface QuorumEngineStart extends Partial<EngineOptions> {
   readonly quorum?: Partial<ThresholdOptions>;
+  /** Whether what governance must approve waits for a signature from elsewhere. */
+  readonly withoutGovernanceKey?: boolean;
 }
 
 /** See the file comment. */
@@ -141,10 +143,8 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
     quorum.record = { ...record, version: record.version + 1, parties: named };
   };
 
-  async function start(
-    party: number,
-    { quorum: changed, ...overrides }: QuorumEngineStart = {},
-  ): Promise<QuorumEngine> {
+  async function start(party: number, options: QuorumEngineStart = {}): Promise<QuorumEngine> {
+    const { quorum: changed, withoutGovernanceKey = false, ...overrides } = options;
     const lines: LogLine[] = [];
     const destination = {
       write: (text: string) => {
@@ -171,7 +171,7 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
         charter: charterOf(party),
         record: signedRecord(),
         releases,
-        localGovernance: { key: governanceKey, keep: async () => undefined },
+        localGovernance: withoutGovernanceKey ? undefined : { key: governanceKey, keep: async () => undefined },
       },
       threshold: {
         readRecord: async () => signedRecord(),
