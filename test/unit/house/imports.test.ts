@@ -23,7 +23,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const LAYERS = Object.keys(MAY_IMPORT);
 
 /** Files that alone name the trust anchor, the keychain and insecure operations. */
-const MAINS = ['enclave/main.ts', 'enclave/main-dev.ts', 'parent/core/main.ts', 'parent/core/main-dev.ts'];
+const MAINS = [
+  'enclave/main.ts',
+  'enclave/main-dev.ts',
+  'enclave/main-import-dev.ts',
+  'parent/core/main.ts',
+  'parent/core/main-dev.ts',
+];
 
 interface Import {
   readonly from: string;
@@ -65,7 +71,7 @@ t.test('nothing below the main modules imports one', async (t) => {
 
 t.test('only the main modules of developer mode name the clear keychain', async (t) => {
   const users = imports.filter(({ to }) => to === 'enclave/vault/clear-keychain.ts').map(({ from }) => from);
-  t.same(users, ['enclave/main-dev.ts']);
+  t.same(users, ['enclave/main-dev.ts', 'enclave/main-import-dev.ts']);
 });
 
 t.test('no file outside of the code imports tests', async (t) => {
