@@ -1,12 +1,17 @@
 /**
  * What `arca doctor` does: runs the checks in order and stops at the first that fails.
  */
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { CHECKS, type Check, type Findings, newFindings } from '../doctor/checks.ts';
 import { absoluteDir } from '../framework/command.ts';
 import type { Output } from '../framework/output.ts';
 
 /** `arca doctor`. */
 export async function runDoctor(dir: string, output: Output): Promise<void> {
+  if (await selectsQuorum({ dir })) {
+    await (await import('./doctor-quorum.ts')).runQuorumDoctor(absoluteDir(dir), output);
+    return;
+  }
   const findings = newFindings(absoluteDir(dir));
   const checks = await runChecks(CHECKS, findings, (line) => output.note(line));
   const running = findings.node !== undefined;

@@ -174,6 +174,9 @@ async function checkClock({ clock, node }: Findings): Promise<string> {
   return new Date(now).toISOString();
 }
 
+/** Checks of the machine, which are the same for all parties of a quorum on it. */
+export const MACHINE_CHECKS: ReadonlySet<string> = new Set(['node version', 'native library', 'clock']);
+
 /** The system's clock, unless a test brings its own. */
 export function newFindings(dir: string, clock: Clock = systemClock): Findings {
   return { dir, clock };
