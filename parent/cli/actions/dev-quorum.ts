@@ -18,6 +18,7 @@ export async function runDevQuorum(options: DevOptions & { readonly parties: num
   const { parties, killParty = [], lieParty = [] } = options;
   requireParties('--kill-party', killParty, parties);
   requireParties('--lie-party', lieParty, parties);
+  warnOfTooMany(new Set([...killParty, ...lieParty]).size, (parties - 1) / 3, output);
   const live = process.stderr.isTTY === true && !output.json ? liveTable(output, process.stderr) : undefined;
   const said = live?.output ?? output;
   const quorum = await startDeveloperQuorum(
@@ -81,6 +82,12 @@ function quorumJson(quorum: RunningQuorum): object {
       pids: pids(),
     })),
   };
+}
+
+/** Beyond t nothing is promised: a demonstration of that is a demonstration, too. */
+function warnOfTooMany(faulty: number, threshold: number, output: Output): void {
+  if (faulty <= threshold) return;
+  output.warn(`${faulty} parties are to fail, ${threshold} may: decryptions will fail with a reason, and open nothing`);
 }
 
 /** @throws {@link KmsError} with exit code 2 for numbers that are no party's. */
