@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Params } from '../../parent/cli/supervise/run-node.ts';
 import { buildLoadGenerator } from '../helpers/load-generator.ts';
 import { measureAttestation } from './attestation.ts';
 import { type Bench, measureDecryption, measureWithoutMesh } from './decryption.ts';
@@ -21,6 +22,7 @@ import { startBenchParty } from './party.ts';
 import { startPlainNode } from './plain-node.ts';
 import { memory } from './process-usage.ts';
 import { summarizeProfiles } from './profile.ts';
+import { measureQuorums } from './quorum.ts';
 import { buildRequests } from './requests.ts';
 import { measureSteps } from './steps.ts';
 import { measureTransports } from './transport.ts';
@@ -30,6 +32,7 @@ const HELP = `Usage: npm run bench -- [options]
   --json FILE            also write every figure, by name, to FILE
   --params default|test  parameter set (default: default, the production one; test makes ciphertexts smaller)
   --seconds N            how long each load is measured (default: 5)
+  --only party|quorum    measure a single party, or quorums, and leave docs/benchmarks.md alone
   --profile              also say which code the main threads of engine and Core are busy with
   --help`;
 
@@ -37,6 +40,7 @@ const { values } = parseArgs({
   options: {
     json: { type: 'string' },
     params: { type: 'string', default: 'default' },
+    only: { type: 'string' },
     seconds: { type: 'string', default: '5' },
     profile: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -46,9 +50,10 @@ const { values } = parseArgs({
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
 async function main(): Promise<number> {
-  const { params, json } = values;
+  const { params, json, only } = values;
   const seconds = Number(values.seconds);
-  if (values.help || (params !== 'default' && params !== 'test') || !(seconds > 0)) {
+  const isPart = only === undefined || only === 'party' || only === 'quorum';
+  if (values.help || (params !== 'default' && params !== 'test') || !(seconds > 0) || !isPart) {
     say(HELP);
     return values.help ? 0 : 2;
   }
@@ -59,39 +64,46 @@ async function main(): Promise<number> {
     const figures = new Figures();
     const bench: Bench = { figures, folder, seconds, say, loadGenerator: await buildLoadGenerator() };
     if (values.profile) process.env.NODE_OPTIONS = `--cpu-prof --cpu-prof-dir=${folder}`;
-    const party = await startBenchParty(params, say);
-    const requests = buildRequests(folder, party.making.keyId, party.ciphertext);
-    try {
-      const measurable = { ...party, clientUrl: party.running.node.clientUrl };
-      for (const request of requests) await measureDecryption(bench, measurable, request);
-      addMemory(figures, party.enginePid, party.corePid);
-    } finally {
-      await party.running.stop();
-      delete process.env.NODE_OPTIONS;
-    }
-    const plain = await startPlainNode(party.running.dir);
-    try {
-      for (const request of requests) await measureWithoutMesh(bench, plain, request);
-    } finally {
-      await plain.stop();
-    }
-    await measureAttestation(bench);
-    await measureMeshHandshake(bench);
-    await measureFrameChannel(bench);
-    await measureTransports(bench, requests[0] ?? fail());
-    await measureSteps(bench, party.running.dir, party.making.keyId, requests);
-    addWhere(figures);
-    await measureStart(bench, params, party.making);
+    if (only !== 'quorum') await measureParty(bench, params);
+    if (only !== 'party') await measureQuorums(bench, params);
     process.stdout.write(`\n${machine}\n\n${textTable(figures.all())}\n`);
     if (values.profile) showProfiles(folder);
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(figures.toRecord(), null, 2)}\n`);
-    if (params === 'default' && !values.profile) await writePage(machine, figures);
+    if (params === 'default' && !values.profile && only === undefined) await writePage(machine, figures);
     const missed = figures.all().filter((figure) => reaches(figure) === false);
     for (const { name, value, goal } of missed) say(`goal missed: ${name} is ${value}, wanted ${goal}`);
     return 0;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** The single party, and whatever concerns no quorum. */
+async function measureParty(bench: Bench, params: Params): Promise<void> {
+  const { figures, folder } = bench;
+  const party = await startBenchParty(params, say);
+  const requests = buildRequests(folder, party.making.keyId, party.ciphertext);
+  try {
+    const measurable = { ...party, clientUrl: party.running.node.clientUrl };
+    for (const request of requests) await measureDecryption(bench, measurable, request);
+    addMemory(figures, party.enginePid, party.corePid);
+  } finally {
+    await party.running.stop();
+    delete process.env.NODE_OPTIONS; // profiles are of what runs as it does in production
+  }
+  const plain = await startPlainNode(party.running.dir);
+  try {
+    for (const request of requests) await measureWithoutMesh(bench, plain, request);
+  } finally {
+    await plain.stop();
+  }
+  await measureAttestation(bench);
+  await measureMeshHandshake(bench);
+  await measureFrameChannel(bench);
+  await measureTransports(bench, requests[0] ?? fail());
+  await measureSteps(bench, party.running.dir, party.making.keyId, requests);
+  addWhere(figures);
+  await measureStart(bench, params, party.making);
 }
 
 function addMemory(figures: Figures, enginePid: number, corePid: number): void {

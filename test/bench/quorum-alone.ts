@@ -2,6 +2,7 @@
  * Engines of a quorum without anything around them: all parties in one process, real handlers and arithmetic, frames
  * handed over in memory. What it costs is processor time divided by parties and decryptions.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import type { CallHandler } from '../../enclave/call.ts';
 import { AnswerSigner } from '../../enclave/sign/answer-signer.ts';
@@ -36,6 +37,10 @@ export interface AloneLoad {
   readonly goal?: number;
 }
 
+/** Carries a frame, or loses it. */
+export type Carry = (from: number, deliver: () => void) => void;
+
+const atOnce: Carry = (_, deliver) => deliver();
 const ID_DIGITS = 64;
 const WARM_UP_CALLS = 200;
 
@@ -47,7 +52,7 @@ export async function measureAlone(
   loads: readonly AloneLoad[],
 ): Promise<void> {
   const cleanUp: (() => void)[] = [];
-  const parties = aloneParties({ teardown: (work: () => void) => cleanUp.push(work) }, key, n, t);
+  const parties = aloneParties({ teardown: (work: () => void) => cleanUp.push(work) }, key, { n, t, carry: atOnce });
   try {
     for (const { figure, request, goal } of loads) {
       const bodies = uniqueBodies(request);
@@ -85,6 +90,73 @@ export function uniqueBodies({ body, idAt }: Pick<BenchRequest, 'body' | 'idAt'>
   };
 }
 
+/** A bad network: what is added to each frame's way, and the part of one party's frames that is lost. */
+export interface BadNetwork {
+  readonly delayMs: number;
+  readonly loss: number;
+  readonly lossy: number;
+}
+
+/**
+ * Measures how long clients wait on a bad network: until 2t + 1 parties have answered, at a steady rate of calls.
+ *
+ * @param options - `random` gives numbers from 0 to 1; a run with the same ones loses the same frames.
+ */
+export async function measureBadNetwork(
+  { figures, seconds, say }: Pick<Bench, 'figures' | 'seconds' | 'say'>,
+  key: FheKey,
+  {
+    n,
+    t,
+    perSecond,
+    network,
+    random,
+  }: {
+    readonly n: number;
+    readonly t: number;
+    readonly perSecond: number;
+    readonly network: BadNetwork;
+    readonly random: () => number;
+  },
+  { figure, request, goal }: AloneLoad,
+): Promise<void> {
+  const cleanUp: (() => void)[] = [];
+  const { delayMs, loss, lossy } = network;
+  const carry: Carry = (from, deliver) => {
+    if (from !== lossy || random() >= loss) setTimeout(deliver, delayMs);
+  };
+  const parties = aloneParties({ teardown: (work: () => void) => cleanUp.push(work) }, key, { n, t, carry });
+  const nextBody = uniqueBodies(request);
+  const waitedMs: number[] = [];
+  try {
+    const one = async (): Promise<void> => {
+      const body = nextBody();
+      const started = performance.now();
+      let left = 2 * t + 1;
+      const answered = parties.map(async (party) => {
+        await party[request.name](body);
+        left -= 1;
+        if (left === 0) waitedMs.push(performance.now() - started);
+      });
+      await Promise.all(answered);
+    };
+    const calls: Promise<void>[] = [];
+    for (let call = 0; call < perSecond * seconds; call++) {
+      calls.push(one());
+      await sleep(1000 / perSecond);
+    }
+    await Promise.all(calls);
+  } finally {
+    for (const work of cleanUp) work();
+  }
+  waitedMs.sort((a, b) => a - b);
+  const at = (share: number): number => waitedMs[Math.ceil(waitedMs.length * share) - 1] ?? Number.NaN;
+  const note = `${delayMs} ms added to each frame, ${loss * 100} % of one party's lost; ${perSecond} calls/s`;
+  figures.add({ name: `${figure}.p50Ms`, value: at(0.5), unit: 'ms', note });
+  figures.add({ name: `${figure}.p99Ms`, value: at(0.99), unit: 'ms', note, ...(goal === undefined ? {} : { goal }) });
+  say(`${figure}: p50 ${at(0.5).toFixed(1)} ms, p99 ${at(0.99).toFixed(1)} ms, ${waitedMs.length} calls`);
+}
+
 async function ask(
   parties: readonly Readonly<Record<'public' | 'user', Ask>>[],
   name: 'public' | 'user',
@@ -116,15 +188,14 @@ function requireAnswer(name: 'public' | 'user', answer: Uint8Array): void {
 function aloneParties(
   teardown: { teardown(work: () => void): unknown },
   key: FheKey,
-  n: number,
-  t: number,
+  { n, t, carry }: { readonly n: number; readonly t: number; readonly carry: Carry },
 ): Readonly<Record<'public' | 'user', Ask>>[] {
   const listeners = new Map<number, QuorumListener>();
   const timers = systemQuorumTimers(() => performance.now());
   return thresholdParties(teardown, key, n, t).map((party) => {
     const me = party.party;
     const links: QuorumLinks = {
-      send: async (to, frame) => listeners.get(to)?.onFrame(me, frame),
+      send: async (to, frame) => carry(me, () => listeners.get(to)?.onFrame(me, frame)),
       drop: () => undefined,
       listen: (listener) => {
         listeners.set(me, listener);
