@@ -3,7 +3,7 @@
  * itself. All else is as in production: it is attested by the supervisor's security module and speaks over the mesh.
  * With `[threshold]` it is one party of a quorum.
  *
- * This file and main.ts are the only ones that name trust anchor, keychain and insecure operations.
+ * This file, main-import-dev.ts and main.ts are the only ones that name trust anchor, keychain and insecure operations.
  */
 import { openInheritedNsm } from '../attestation/developer/nsm-link.ts';
 import { unixTransport } from '../attestation/mesh/transport-unix.ts';
