@@ -14,6 +14,7 @@ import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { encryptCommand } from './commands/encrypt.ts';
 import { epochCommand } from './commands/epoch.ts';
+import { importCommand } from './commands/import.ts';
 import { keyCommand } from './commands/key.ts';
 import { nodeCommand } from './commands/node.ts';
 import { peersCommand } from './commands/peers.ts';
@@ -47,6 +48,7 @@ export function createProgram(): Command {
     statusCommand(),
     keyCommand(),
     crsCommand(),
+    importCommand(),
     encryptCommand(),
     decryptCommand(),
     verifyCommand(),

@@ -6,7 +6,7 @@ import { isKmsError } from '../../../common/errors.ts';
 import { DEFAULT_CONTEXT_ID } from '../../../wire/ids.ts';
 import { atAllParties } from '../client/ask-parties.ts';
 import { randomId, readId } from '../client/keys.ts';
-import { type PartyAdmin, requireAll, withPartyAdmins } from '../client/quorum-admin.ts';
+import { type PartyAdmin, type QuorumAdmin, requireAll, withPartyAdmins } from '../client/quorum-admin.ts';
 import type { NodeSelection } from '../client/session.ts';
 import { describeParties, readTopology } from '../client/topology.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
@@ -32,12 +32,12 @@ export async function runEpochNew(
   const epochId = options.id === undefined ? randomId() : readId(options.id);
   const contextId = options.context === undefined ? DEFAULT_CONTEXT_ID : readId(options.context);
   await withPartyAdmins(options, async (quorum) => {
-    await requireAll(options, quorum, 'a new epoch');
-    const progress = output.progress(`set up epoch ${epochId} at ${quorum.parties.length} parties`);
+    const members = await membersOf(quorum, contextId);
+    const progress = output.progress(`set up epoch ${epochId} at ${members.length} parties`);
     const request = { contextId: { requestId: contextId }, epochId: { requestId: epochId } };
     try {
-      await atAllParties(quorum.parties, ({ call }, signal) => call('NewMpcEpoch', request, signal));
-      await atAllParties(quorum.parties, ({ poll }, signal) => poll('GetEpochResult', { requestId: epochId }, signal));
+      await atAllParties(members, ({ call }, signal) => call('NewMpcEpoch', request, signal));
+      await atAllParties(members, ({ poll }, signal) => poll('GetEpochResult', { requestId: epochId }, signal));
       const ms = Math.round(progress.done());
       output.result({ epochId, contextId, ms }, epochId);
     } catch (error) {
@@ -45,6 +45,24 @@ export async function runEpochNew(
       throw error;
     }
   });
+}
+
+/**
+ * Returns the parties of a context, which all have to take part.
+ *
+ * @throws {@link KmsError} `NOT_FOUND` for an unknown context, `UNAVAILABLE` naming those that do not run.
+ */
+async function membersOf(quorum: QuorumAdmin, contextId: string): Promise<readonly PartyAdmin[]> {
+  const { contexts } = await readTopology(quorum);
+  const context = contexts.find((known) => known.contextId === contextId);
+  if (context === undefined) throw failure('NOT_FOUND', 'no party knows that context', "see 'arca context list'");
+  // One node that was named by itself makes its part of an epoch, and waits for the others.
+  if (quorum.missing.length === 0 && quorum.parties.length === 1) return quorum.parties;
+  const isMember = (party: number): boolean => context.nodes.some((node) => node.party === party);
+  const missing = quorum.missing.filter(({ party }) => isMember(party));
+  if (missing.length === 0) return quorum.parties.filter(({ party }) => isMember(party));
+  const names = missing.map(({ party, reason }) => `party ${party}: ${reason}`).join('; ');
+  throw failure('UNAVAILABLE', `a new epoch needs all ${context.nodes.length} parties (${names})`, "see 'arca status'");
 }
 
 /** `arca epoch destroy ID --yes`. */
@@ -90,6 +108,7 @@ export async function destroyAt<A>(
     else failed.push({ party, reason: result.reason });
   }
   const [first] = failed;
+  if (first !== undefined && failed.length === parties.length) throw first.reason;
   if (first !== undefined) {
     const names = failed.map(({ party }) => party).join(', ');
     const code = isKmsError(first.reason) ? first.reason.code : 'INTERNAL';
