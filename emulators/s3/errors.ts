@@ -70,11 +70,6 @@ const ERRORS = {
 /** The code of a failure. */
 export type S3ErrorCode = keyof typeof ERRORS;
 
-/** Returns whether the text is a code of {@link S3ErrorCode}. */
-export function isS3ErrorCode(text: string): text is S3ErrorCode {
-  return Object.hasOwn(ERRORS, text);
-}
-
 /** A failure that the client is answered with. */
 export class S3Error extends Error {
   readonly code: S3ErrorCode;

@@ -7,8 +7,6 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
-  ListObjectsV2Command,
-  ListObjectVersionsCommand,
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3';
@@ -17,6 +15,7 @@ import type { ObjectPath, ObjectTag } from '../storage.ts';
 import type { Attempts, Outcome } from './attempts.ts';
 import { type Crc32, crc32Base64 } from './crc32.ts';
 import type { Attempted } from './failures.ts';
+import { listNames } from './listing.ts';
 
 /** The state that a write replaces; `any` asks nothing. */
 export type Expected = { readonly tag: ObjectTag } | 'absent' | 'any';
@@ -34,15 +33,6 @@ export interface OpenedBody extends AsyncIterable<Uint8Array> {
   destroy(): void;
 }
 
-/** One version of an object, or the mark that it was deleted. */
-export interface ObjectVersion {
-  readonly versionId: string;
-  readonly current: boolean;
-  readonly deleted: boolean;
-  readonly sizeBytes: number;
-  readonly modified: Date;
-}
-
 /** What {@link S3Calls} needs. */
 export interface CallsOptions {
   readonly client: S3Client;
@@ -53,8 +43,8 @@ export interface CallsOptions {
   readonly bodyTimeoutMs: number;
 }
 
-/** More pages of a listing than any vault has: a server that never ends one is stopped here. */
-const MAX_PAGES = 10_000;
+/** How often an object that comes and goes is looked at. */
+const MAX_LOOKS = 3;
 
 /** Requests to one vault. */
 export class S3Calls {
@@ -78,7 +68,7 @@ export class S3Calls {
     const outcome = await attempts.run(attempted, head, { timeoutMs });
     if (outcome.ok) return;
     // The answer has no body, so no reason: ask for something that has one.
-    await this.list([], { limit: 1 });
+    await listNames(this, [], { limit: 1 });
     throw outcome.failure.error;
   }
 
@@ -87,25 +77,27 @@ export class S3Calls {
     const { client, attempts, timeoutMs } = this.options;
     const attempted = { operation: 'HeadObject', action: 's3:GetObject', type: path[0] ?? '' };
     const command = () => new HeadObjectCommand({ ...this.at(path), ChecksumMode: 'ENABLED' });
-    const outcome = await attempts.run(attempted, (abortSignal) => client.send(command(), { abortSignal }), {
-      timeoutMs,
-      signal,
-    });
-    if (outcome.ok) {
-      const { ContentLength, ETag, ChecksumCRC32, ChecksumType } = outcome.value;
-      const whole = ChecksumType !== 'COMPOSITE' && ChecksumCRC32 !== undefined && !ChecksumCRC32.includes('-');
-      return { ...checkHead(ContentLength, ETag, attempted), crc32: whole ? ChecksumCRC32 : undefined };
+    for (let turn = 1; ; turn++) {
+      const outcome = await attempts.run(attempted, (abortSignal) => client.send(command(), { abortSignal }), {
+        timeoutMs,
+        signal,
+      });
+      if (outcome.ok) {
+        const { ContentLength, ETag, ChecksumCRC32, ChecksumType } = outcome.value;
+        const whole = ChecksumType !== 'COMPOSITE' && ChecksumCRC32 !== undefined && !ChecksumCRC32.includes('-');
+        return { ...checkHead(ContentLength, ETag, attempted), crc32: whole ? ChecksumCRC32 : undefined };
+      }
+      const { status } = outcome.failure;
+      if (status === undefined || status >= 500) throw outcome.failure.error;
+      // An answer to HEAD has no body: no object, no bucket and no permission look alike. One to GET tells them apart.
+      if (await this.#isAbsent(path, signal)) return undefined;
+      // It came into being in between.
+      if (turn === MAX_LOOKS) throw outcome.failure.error;
     }
-    const { status } = outcome.failure;
-    if (status === undefined || status >= 500) throw outcome.failure.error;
-    // An answer to HEAD has no body: no object, no bucket and no permission look alike. One to GET tells them apart.
-    const why = await this.#whyNot(path, signal);
-    if (why === 'NoSuchKey') return undefined;
-    throw outcome.failure.error;
   }
 
-  /** The code that the server gives for not handing out an object; throws what is no answer about the object. */
-  async #whyNot(path: ObjectPath, signal: AbortSignal | undefined): Promise<string> {
+  /** Whether there is no object, and nothing else the matter; throws whatever is. */
+  async #isAbsent(path: ObjectPath, signal: AbortSignal | undefined): Promise<boolean> {
     const { client, attempts, timeoutMs } = this.options;
     const attempted = { operation: 'GetObject', action: 's3:GetObject', type: path[0] ?? '' };
     const command = () => new GetObjectCommand({ ...this.at(path), Range: 'bytes=0-0' });
@@ -115,9 +107,11 @@ export class S3Calls {
     });
     if (outcome.ok) {
       destroyBody(outcome.value.Body);
-      return 'ok';
+      return false;
     }
-    if (outcome.failure.code === 'NoSuchKey') return 'NoSuchKey';
+    if (outcome.failure.code === 'NoSuchKey') return true;
+    // An empty object has no first byte.
+    if (outcome.failure.code === 'InvalidRange') return false;
     throw outcome.failure.error;
   }
 
@@ -168,94 +162,6 @@ export class S3Calls {
       client.send(new DeleteObjectCommand({ ...this.at(path), ...IfMatch }), { abortSignal });
     return attempts.run(attempted, send, { timeoutMs });
   }
-
-  /** Lists names directly below a folder; `limit` stops early. */
-  async list(folder: ObjectPath, { limit = Number.POSITIVE_INFINITY, signal }: ListOptions = {}): Promise<string[]> {
-    const { client, bucket, attempts, timeoutMs } = this.options;
-    const attempted = { operation: 'ListObjectsV2', action: 's3:ListBucket', type: folder[0] ?? '' };
-    const Prefix = `${[this.options.prefix, ...folder].join('/')}/`;
-    const names = new Set<string>();
-    let token: string | undefined;
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const input = {
-        Bucket: bucket,
-        Prefix,
-        Delimiter: '/',
-        EncodingType: 'url' as const,
-        ...(limit < 1000 && { MaxKeys: limit }),
-        ...(token !== undefined && { ContinuationToken: token }),
-      };
-      const send = (abortSignal: AbortSignal) => client.send(new ListObjectsV2Command(input), { abortSignal });
-      const answer = await attempts.get(attempted, send, { timeoutMs, signal });
-      const encoded = answer.EncodingType === 'url';
-      const keys = [
-        ...(answer.Contents ?? []).map(({ Key }) => Key),
-        ...(answer.CommonPrefixes ?? []).map((p) => p.Prefix),
-      ];
-      for (const key of keys) {
-        const name = nameBelow(Prefix, encoded ? decodeKey(key ?? '') : (key ?? ''));
-        if (name !== undefined) names.add(name);
-      }
-      const next = answer.IsTruncated === true ? answer.NextContinuationToken : undefined;
-      if (next === undefined || names.size >= limit) return [...names].sort();
-      if (next === token) break;
-      token = next;
-    }
-    throw new KmsError('STATE_INVALID', 'S3 never ends the list of objects', { type: folder[0] ?? '' });
-  }
-
-  /** Lists the versions of one object, newest first. */
-  async versions(path: ObjectPath): Promise<readonly ObjectVersion[]> {
-    const { client, attempts, timeoutMs } = this.options;
-    const attempted = { operation: 'ListObjectVersions', action: 's3:ListBucketVersions', type: path[0] ?? '' };
-    const { Bucket, Key } = this.at(path);
-    const found: ObjectVersion[] = [];
-    let marker: { KeyMarker?: string; VersionIdMarker?: string } = {};
-    for (let page = 0; page < MAX_PAGES; page++) {
-      const input = { Bucket, Prefix: Key, ...marker };
-      const send = (abortSignal: AbortSignal) => client.send(new ListObjectVersionsCommand(input), { abortSignal });
-      const answer = await attempts.get(attempted, send, { timeoutMs });
-      const rows = [
-        ...(answer.Versions ?? []).map((row) => ({ ...row, deleted: false })),
-        ...(answer.DeleteMarkers ?? []).map((row) => ({ ...row, Size: 0, deleted: true })),
-      ];
-      for (const row of rows.filter((one) => one.Key === Key)) {
-        found.push({
-          versionId: row.VersionId ?? 'null',
-          current: row.IsLatest === true,
-          deleted: row.deleted,
-          sizeBytes: row.Size ?? 0,
-          modified: row.LastModified ?? new Date(0),
-        });
-      }
-      const past = answer.NextKeyMarker === undefined || answer.NextKeyMarker > Key;
-      if (answer.IsTruncated !== true || past) break;
-      marker = {
-        ...(answer.NextKeyMarker !== undefined && { KeyMarker: answer.NextKeyMarker }),
-        ...(answer.NextVersionIdMarker !== undefined && { VersionIdMarker: answer.NextVersionIdMarker }),
-      };
-    }
-    const newestFirst = (a: ObjectVersion, b: ObjectVersion): number =>
-      Number(b.current) - Number(a.current) || b.modified.getTime() - a.modified.getTime();
-    return found.sort(newestFirst);
-  }
-
-  /** Opens one version of an object, once. */
-  async openVersion(path: ObjectPath, versionId: string): Promise<OpenedBody> {
-    const { client, attempts, timeoutMs } = this.options;
-    const attempted = { operation: 'GetObjectVersion', action: 's3:GetObjectVersion', type: path[0] ?? '' };
-    const command = () => new GetObjectCommand({ ...this.at(path), VersionId: versionId });
-    const answer = await attempts.get(attempted, (abortSignal) => client.send(command(), { abortSignal }), {
-      timeoutMs,
-    });
-    return openedBody(answer.Body);
-  }
-}
-
-/** Settings of a listing. */
-interface ListOptions {
-  readonly limit?: number;
-  readonly signal?: AbortSignal;
 }
 
 /** The headers of a conditional write. */
@@ -277,7 +183,8 @@ function checkHead(sizeBytes: number | undefined, tag: string | undefined, attem
   return { sizeBytes, tag: checkTag(tag, attempted) };
 }
 
-function openedBody(body: unknown): OpenedBody {
+/** The body of an answer. */
+export function openedBody(body: unknown): OpenedBody {
   if (isOpenedBody(body)) return body;
   throw new KmsError('STATE_INVALID', 'S3 answers without a body');
 }
@@ -288,19 +195,4 @@ function isOpenedBody(body: unknown): body is OpenedBody {
 
 function destroyBody(body: unknown): void {
   if (isOpenedBody(body)) body.destroy();
-}
-
-function decodeKey(key: string): string {
-  try {
-    return decodeURIComponent(key.replaceAll('+', ' '));
-  } catch {
-    return '';
-  }
-}
-
-/** The first segment below a prefix; what hides or is empty is no name of ours. */
-function nameBelow(prefix: string, key: string): string | undefined {
-  if (!key.startsWith(prefix)) return undefined;
-  const name = key.slice(prefix.length).split('/')[0] ?? '';
-  return name === '' || name.startsWith('.') ? undefined : name;
 }

@@ -58,6 +58,8 @@ const BY_CODE: Readonly<Record<string, Rule>> = {
     'the bucket is in another region: correct the region in the configuration',
   ],
   InvalidObjectState: ['STATE_INVALID', 'the object was archived: restore it to the standard storage class'],
+  PreconditionFailed: ['ABORTED', 'somebody else writes this object at the same time: look at it, then try again'],
+  NoSuchUpload: ['ABORTED', 'S3 has dropped the upload: try again'],
   NotImplemented: ['UNIMPLEMENTED', 'this S3 server does not do what the vault needs'],
   QuotaExceeded: ['STORAGE_FULL', 'the bucket is full: make room, then try again'],
   EntityTooLarge: ['RESOURCE_EXHAUSTED', 'the object is larger than this S3 server takes'],

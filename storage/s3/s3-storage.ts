@@ -25,8 +25,9 @@ import {
 } from '../storage.ts';
 import { Turns } from '../turns.ts';
 import { Attempts, type FailedOutcome, type Outcome, type Sleep } from './attempts.ts';
-import { type Head, type ObjectVersion, S3Calls } from './calls.ts';
+import { type Head, S3Calls } from './calls.ts';
 import { makeClient } from './client.ts';
+import { listNames, listVersions, type ObjectVersion, openVersion } from './listing.ts';
 import type { S3StorageOptions } from './options.ts';
 import { type Fences, probeFences } from './probe.ts';
 import { readObject } from './read.ts';
@@ -198,7 +199,7 @@ class S3Vault implements S3Storage {
   }
 
   async list(folder: ObjectPath): Promise<string[]> {
-    return await this.#calls.list(checkFolder(folder));
+    return await listNames(this.#calls, checkFolder(folder));
   }
 
   async delete(path: ObjectPath): Promise<boolean> {
@@ -213,14 +214,11 @@ class S3Vault implements S3Storage {
   }
 
   async versions(path: ObjectPath): Promise<readonly ObjectVersion[]> {
-    return await this.#calls.versions(checkPath(path));
+    return await listVersions(this.#calls, checkPath(path));
   }
 
   async openVersion(path: ObjectPath, versionId: string): Promise<AsyncIterable<Uint8Array>> {
-    checkPath(path);
-    const body = await this.#calls.openVersion(path, versionId);
-    if (!body) throw notFound(path);
-    return body;
+    return await openVersion(this.#calls, checkPath(path), versionId);
   }
 
   #head(path: ObjectPath, signal?: AbortSignal): Promise<Head | undefined> {
@@ -241,7 +239,7 @@ class S3Vault implements S3Storage {
   /** A name is an object or a folder, never both, as on a file system; S3 itself would take it. */
   async #refuseFolderClash(path: ObjectPath): Promise<void> {
     const parents = path.slice(1).map((_, index) => this.has(path.slice(0, index + 1)));
-    const inside = this.#calls.list(path, { limit: 1 });
+    const inside = listNames(this.#calls, path, { limit: 1 });
     const [names, ...objects] = await Promise.all([inside, ...parents]);
     if (names.length > 0 || objects.includes(true)) {
       throw new KmsError('STATE_INVALID', 'a folder and an object cannot have one name', { type: path[0] ?? '' });
@@ -255,18 +253,17 @@ class S3Vault implements S3Storage {
 
   /** Gives a first object its name. Loses against another writer of the same name, never overwrites. */
   async #create(path: ObjectPath, staged: StagedObject): Promise<'stored' | 'already'> {
-    let state: 'absent' | 'same' | 'other' = 'absent';
-    if (this.fenced) {
-      const outcome = await staged.publish('absent');
-      if (outcome.ok) return 'stored';
-      if (!conditionFailed(outcome)) throw outcome.failure.error;
-      state = await this.#compareDigest(path, staged.digest);
-      if (state === 'absent') throw outcome.failure.error;
-    } else {
-      state = await this.#compareDigest(path, staged.digest);
-      if (state === 'absent') return await published(staged.publish('any'));
+    for (let turn = 1; ; turn++) {
+      const outcome = this.fenced ? await staged.publish('absent') : undefined;
+      if (outcome?.ok) return 'stored';
+      if (outcome && !conditionFailed(outcome)) throw outcome.failure.error;
+      const state = await this.#compareDigest(path, staged.digest);
+      if (state === 'other') throw otherContent(path);
+      if (state === 'same') break;
+      if (!outcome) return await published(staged.publish('any'));
+      // What stood in the way was removed since.
+      if (outcome.failure.code === 'NoSuchUpload' || turn === MAX_TURNS) throw outcome.failure.error;
     }
-    if (state === 'other') throw otherContent(path);
     await staged.abort();
     return 'already';
   }
