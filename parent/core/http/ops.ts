@@ -2,6 +2,7 @@
  * The operator's window: `/metrics /health /live /ready /version /config` (spec 10). Shows nothing secret.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { cpus } from 'node:os';
 import type { MetricsRegistry } from '../../../common/metrics.ts';
 import type { Health } from '../health.ts';
 import { type ListenAt, type RunningHttpServer, sendText, startHttpServer } from './http-server.ts';
@@ -49,7 +50,12 @@ function sendHealth(response: ServerResponse, { health }: OpsDeps, well: string)
   else sendText(response, 503, 'text/plain', `${reasons.join('\n')}\n`);
 }
 
-/** The configuration and, of a party of a quorum, what no setting says: its number stands in its charter. */
+/**
+ * The configuration and, of a party of a quorum, what no setting says: its number, and the processor, since parties compute
+ * the same bytes on the same kind alone.
+ */
 function shown({ config, party }: OpsDeps): unknown {
-  return party === undefined || typeof config !== 'object' ? config : { ...config, node: { type: 'threshold', party } };
+  if (party === undefined || typeof config !== 'object') return config;
+  const processor = cpus()[0]?.model ?? 'unknown';
+  return { ...config, node: { type: 'threshold', party, processor, arch: process.arch } };
 }

@@ -77,14 +77,12 @@ export function openBackground(deps: RpcDeps): Background {
 
 /** @param turns - The line before the engine of a threshold node. */
 async function attempt(deps: RpcDeps, work: Work, turns: Turns | undefined): Promise<Outcome> {
-  const { entry, method, body, signal } = work;
-  const { engine, engineTimeoutMs: timeoutMs, stopping, clock, waits } = deps;
+  const { entry } = work;
+  const { engine, stopping, clock, waits } = deps;
   for (let attempts = 1, again = false; ; ) {
-    const turn = turns?.take({ sizeBytes: body.byteLength, again, signal: stopping });
-    const endTurn = turn instanceof Promise ? await turn : turn;
     const startedMs = clock.monotonicMs();
     try {
-      return { state: 'done', response: await engine.call(method, body, { signal, timeoutMs }) };
+      return { state: 'done', response: await callInTurn(deps, work, turns, again) };
     } catch (error) {
       if (stopping.aborted) throw error;
       const transient = isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED');
@@ -94,18 +92,32 @@ async function attempt(deps: RpcDeps, work: Work, turns: Turns | undefined): Pro
       if (transient && turns && waitsForOthers(error)) {
         // The engine has waited a minute for the others; it ends this itself, with a failure that is final.
         again = true;
-        endTurn?.();
         const restMs = waits.quorumMs - (clock.monotonicMs() - startedMs);
         if (restMs > 0) await pause(restMs, stopping);
         continue;
       }
       if (!transient || attempts >= MAX_ATTEMPTS) return failure(deps, error, entry);
       // Waiting for an engine that is away is free; each time it takes the request and goes away counts.
-      if (engine.state === 'connected' || error.facts.reason === 'engine stopped') attempts++;
+      const isThere = engine.state === 'connected';
+      if (isThere || error.facts.reason === 'engine stopped') attempts++;
+      if (isThere && turns) await pause(waits.quorumMs, stopping);
       await engine.whenConnected(stopping);
-    } finally {
-      endTurn?.();
     }
+  }
+}
+
+async function callInTurn(
+  { engine, engineTimeoutMs: timeoutMs, stopping }: RpcDeps,
+  { method, body, signal }: Work,
+  turns: Turns | undefined,
+  again: boolean,
+): Promise<Uint8Array> {
+  const turn = turns?.take({ sizeBytes: body.byteLength, again, signal: stopping });
+  const endTurn = turn instanceof Promise ? await turn : turn;
+  try {
+    return await engine.call(method, body, { signal, timeoutMs });
+  } finally {
+    endTurn?.();
   }
 }
 
