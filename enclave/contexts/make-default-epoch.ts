@@ -41,19 +41,24 @@ export function makeDefaultEpoch(options: MakeDefaultEpochOptions): {
   readonly ended: Promise<void>;
 } {
   const { epochs, log } = options;
-  const ended = run(options).catch((err: unknown) => {
+  // Stays true: an epoch that was destroyed later has been there.
+  let settled = epochs.find(DEFAULT_EPOCH_ID)?.settled ?? false;
+  const onSettled = (): void => {
+    settled = true;
+  };
+  const ended = run(options, onSettled).catch((err: unknown) => {
     // The node stays as it is, without an epoch: whoever looks at it finds this line.
     if (!options.signal.aborted) log.error({ event: 'epoch.default.given-up', err });
   });
   return {
     get settled() {
-      return epochs.find(DEFAULT_EPOCH_ID)?.settled ?? false;
+      return settled;
     },
     ended,
   };
 }
 
-async function run(options: MakeDefaultEpochOptions): Promise<void> {
+async function run(options: MakeDefaultEpochOptions, onSettled: () => void): Promise<void> {
   const { epochs, leases, network, clock, log, signal } = options;
   const context = await completeContext(options);
   const held = epochs.find(DEFAULT_EPOCH_ID);
@@ -74,6 +79,7 @@ async function run(options: MakeDefaultEpochOptions): Promise<void> {
   try {
     if (!held?.settled) {
       await leases.make(context.contextId, DEFAULT_EPOCH_ID, () => making.settled(signal));
+      onSettled();
       const ms = Math.round(clock.monotonicMs() - beganMs);
       log.info({ event: 'epoch.made', contextId: context.contextId, epochId: DEFAULT_EPOCH_ID, ms });
     }

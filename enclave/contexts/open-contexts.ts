@@ -157,6 +157,8 @@ class OpenContexts implements Contexts {
     }
     const context = contexts.require(contextId);
     requireMember(context);
+    // A node that has another epoch at its next start would take itself for one that needs no default epoch.
+    if (!this.settled) throw new KmsError('UNAVAILABLE', 'the default epoch is being made: ask again later');
     const requireNew = (): void => {
       if (epochs.find(epochId)) throw new KmsError('REQUEST_INVALID', 'this epoch exists already', { epochId });
     };

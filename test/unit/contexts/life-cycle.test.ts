@@ -207,6 +207,7 @@ t.test('with one quorum', async (t) => {
     const engine = present(engines[2]);
     await engine.link.call(ENGINE_METHOD.destroyContext, destroyContext(DEFAULT_CONTEXT_ID));
     t.same(await contextsOf(engine), [CONTEXT]);
+    t.equal((await engine.describe()).threshold?.settled, true);
     const again = await quorum.restart(engine);
     engines[2] = again;
     t.same(await contextsOf(again), [CONTEXT]);

@@ -1,9 +1,13 @@
 /** How parties of a quorum come together: late, not enrolled, killed half way, with a vault that is not theirs, lying. */
 import { inspect } from 'node:util';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { systemRandom } from '../../../common/random.ts';
 import { lyingMasks } from '../../../enclave/developer/lying-shares.ts';
 import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { EngineStatusSchema, PeerTableSchema } from '../../../proto/gen/engine_pb.js';
+import { NewMpcEpochRequestSchema } from '../../../proto/gen/kms_pb.js';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID, idBytes, parseRequestId } from '../../../wire/ids.ts';
 import { publicDecryption } from '../../helpers/party-requests.ts';
 import { present } from '../../helpers/present.ts';
@@ -18,7 +22,10 @@ t.test('engines serve their Cores and wait for a party that comes late', async (
   // Enrolled now; nobody has to have made the epoch.
   for (const storage of quorum.storages.values()) await storage.delete(['EpochData', DEFAULT_EPOCH_ID]);
   const early = await Promise.all([1, 2, 3].map((party) => quorum.start(party)));
-  for (const { describe } of early) {
+  for (const { describe, link } of early) {
+    const epochId = { requestId: idOf(5) };
+    const asked = toBinary(NewMpcEpochRequestSchema, create(NewMpcEpochRequestSchema, { epochId }));
+    await t.rejects(link.call(ENGINE_METHOD.newEpoch, asked), { code: 'UNAVAILABLE' }, 'one after the other');
     const { threshold } = await describe();
     t.equal(threshold?.settled, false);
     t.same(threshold?.epochs, [], 'nothing is there before all have it');
@@ -139,6 +146,12 @@ t.test('a party that lies is named by the others, and changes no result', async 
     log.flatMap((line) => (line.event === 'quorum.fault' && party !== 2 ? [line.party] : [])),
   );
   t.same([...new Set(blamed)], [2], 'and nobody else');
+  const { link } = present(engines[0]);
+  const { peers } = fromBinary(PeerTableSchema, await link.call(ENGINE_METHOD.peers));
+  const faulty = peers.flatMap(({ role, party, faults }) => faults.map(({ kind }) => [role, party, kind]));
+  t.same(faulty, [['engine', 2, 'wrong share']], 'in `arca peers`, too');
+  const { quorum: counts } = fromBinary(EngineStatusSchema, await link.call(ENGINE_METHOD.status));
+  t.match(counts, { publicDecryptions: 10n, masks: [{ epochId: DEFAULT_EPOCH_ID, blocks: 160n }] });
 });
 
 t.test('nothing secret of an epoch is in a log or an inspected object', async (t) => {
