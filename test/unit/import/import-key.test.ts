@@ -30,6 +30,7 @@ import { domainHash, HASH_TAG } from '../../../wire/hash.ts';
 import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID, parseRequestId, SIGNING_KEY_ID } from '../../../wire/ids.ts';
 import type { KeyGenMetadata } from '../../../wire/metadata.ts';
 import { encodePrivateSigKey } from '../../../wire/signing-keys.ts';
+import { clientKeyOf } from '../../helpers/client-key.ts';
 import { fromLittleEndian, testKeySet } from '../../helpers/fhe-key-set.ts';
 import { present } from '../../helpers/present.ts';
 import { D0, idOf } from '../../helpers/requests.ts';
@@ -45,15 +46,6 @@ const uncompressed = await testKeySet(t, 'uncompressed');
 const clientKey = clientKeyOf(compressed.key);
 const BIG_COMPRESSED = 2;
 const EUINT64 = 5;
-
-/** What lies in the object of a whole key: the crate's own serialization. */
-function clientKeyOf(key: FheKey): Uint8Array {
-  const object = key.encode(new Uint8Array());
-  const view = new DataView(object.buffer, object.byteOffset, object.byteLength);
-  let at = 8 + 3 + 4 + 8 + 3 + 8 + 'arca::FhePrivateKey'.length + 5 * 4;
-  at += 8 + Number(view.getBigUint64(at, true));
-  return object.slice(at + 8, at + 8 + Number(view.getBigUint64(at, true)));
-}
 
 interface Node extends ImportTarget {
   readonly storage: Storage;
