@@ -152,7 +152,9 @@ export class Network implements PeerNetwork {
     this.#channels.close();
     this.#sink.close();
     this.#sessions.close();
-    await Promise.all([this.#listener?.close(), this.#peers.close()]);
+    // What was said last still leaves; the listener would cut it off.
+    await this.#peers.close();
+    await this.#listener?.close();
   }
 
   /** A session that the peer has opened; one of a protocol waits in its link until that begins here. */

@@ -51,6 +51,7 @@ export class PeerLinks {
   readonly #me: number;
   readonly #peers = new Map<number, Peer>();
   readonly #closing = new Set<Promise<void>>();
+  readonly #open = new Set<Promise<string>>();
   readonly #forget: () => void;
   #closed = false;
 
@@ -80,8 +81,7 @@ export class PeerLinks {
       connection.close('the engine of the lower party number dials');
       return;
     }
-    this.#options.mesh.peers.connected(connection);
-    this.#options.onVerified(party, connection);
+    this.#verified(party, connection);
     const channel = peer.link.attach(connection.stream);
     void channel.closed.then((reason) => connection.explain(reason));
     channel.ready.then(
@@ -90,12 +90,12 @@ export class PeerLinks {
     );
   }
 
-  /** Ends all connections and dials no more. */
+  /** Ends all connections, once what was written has left or a second has passed, and dials no more. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#forget();
     for (const party of [...this.#peers.keys()]) this.#drop(party, 'the engine stops');
-    await Promise.all(this.#closing);
+    await Promise.all([...this.#closing, ...this.#open]);
   }
 
   #follow(): void {
@@ -132,7 +132,7 @@ export class PeerLinks {
   }
 
   #dial(party: number, link: FrameLink, address: string): RenewingLink<Renewable> {
-    const { mesh, dial, clock, log, onVerified, onServed } = this.#options;
+    const { mesh, dial, clock, log, onServed } = this.#options;
     const { endpoint, peers } = mesh;
     const expect = { service: 'engine-data', role: 'engine', party } as const;
     return dialFrames({
@@ -141,8 +141,7 @@ export class PeerLinks {
           // An endpoint that is no address is one that cannot be dialled, not the end of the others.
           const open = meshDialer({ dial: (within) => dial(address)(within), endpoint, expect });
           const connection = await open(signal);
-          peers.connected(connection);
-          onVerified(party, connection);
+          this.#verified(party, connection);
           return connection;
         } catch (error) {
           peers.failed({ role: 'engine', party }, error);
@@ -156,6 +155,14 @@ export class PeerLinks {
       clock,
       log,
     });
+  }
+
+  #verified(party: number, connection: MeshConnection): void {
+    this.#options.mesh.peers.connected(connection);
+    this.#options.onVerified(party, connection);
+    const { closed } = connection;
+    this.#open.add(closed);
+    void closed.then(() => this.#open.delete(closed));
   }
 
   #drop(party: number, reason: string): void {

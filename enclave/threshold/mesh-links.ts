@@ -80,9 +80,9 @@ export class MeshQuorumLinks implements QuorumLinks {
     };
   }
 
-  /** Ends the sessions. */
+  /** Sends no more. */
   close(): void {
-    for (const session of [...this.#before.values(), ...this.#current.values()]) session.close();
+    for (const session of this.#current.values()) session.end();
     this.#current.clear();
     this.#before.clear();
   }
