@@ -31,22 +31,39 @@ interface MpcBinding {
   maskSets(n: number, t: number): number[][];
   loadSquashKeys(path: string, publicKeyPath?: string): Promise<RawHandle>;
   partialDecrypt(input: RawInput, items: readonly CiphertextItem[]): Promise<Uint8Array[]>;
-  userShares(
-    input: RawInput,
-    nodeKey: RawNodeKey,
-    items: readonly CiphertextItem[],
-    recipient: Recipient,
-  ): Promise<Uint8Array[]>;
+  partialDecryptSync(input: RawInput, items: readonly CiphertextItem[]): Uint8Array[];
+  userShares(...options: UserSharesOptions): Promise<Uint8Array[]>;
+  userSharesSync(...options: UserSharesOptions): Uint8Array[];
   zeroShares(input: RawInput): Promise<Uint8Array>;
   openZeros(n: number, t: number, parties: readonly number[], contributions: readonly Uint8Array[]): number[] | null;
-  openDecryption(
-    n: number,
-    t: number,
-    fheType: number,
-    format: number,
-    parties: readonly number[],
-    contributions: readonly Uint8Array[],
-  ): Promise<OpenedDecryption | null>;
+  openDecryption(...options: OpenOptions): Promise<OpenedDecryption | null>;
+  openDecryptionSync(...options: OpenOptions): OpenedDecryption | null;
+}
+
+type UserSharesOptions = [input: RawInput, nodeKey: RawNodeKey, items: readonly CiphertextItem[], recipient: Recipient];
+
+type OpenOptions = [
+  n: number,
+  t: number,
+  fheType: number,
+  format: number,
+  parties: readonly number[],
+  contributions: readonly Uint8Array[],
+];
+
+/**
+ * Works of so few bytes and sets of masks take less than the way to the thread pool and back costs; they are done at
+ * once. At production size nothing but openings is so small.
+ */
+const SMALL_CIPHERTEXTS_BYTES = 16_384;
+const SMALL_QUORUM = 7;
+const SMALL_SHARES_BYTES = 1024;
+const FIRST_SQUASHED_FORMAT = 2;
+
+function isSmall({ shares, items }: Pick<PartialInput, 'shares' | 'items'>): boolean {
+  const bytes = items.reduce((sum, { ciphertext }) => sum + ciphertext.byteLength, 0);
+  const isSquashed = items.every(({ format }) => format >= FIRST_SQUASHED_FORMAT);
+  return isSquashed && bytes <= SMALL_CIPHERTEXTS_BYTES && shares.n <= SMALL_QUORUM;
 }
 
 const lib = native<MpcBinding>([
@@ -54,10 +71,13 @@ const lib = native<MpcBinding>([
   'maskSets',
   'loadSquashKeys',
   'partialDecrypt',
+  'partialDecryptSync',
   'userShares',
+  'userSharesSync',
   'zeroShares',
   'openZeros',
   'openDecryption',
+  'openDecryptionSync',
 ]);
 
 let rawMasks: (keys: MaskKeys) => RawHandle;
@@ -172,7 +192,7 @@ function rawInput(input: PartialInput): RawInput {
 }
 
 /**
- * Makes this party's masked shares of ciphertexts, for the other parties, on the native thread pool.
+ * Makes this party's masked shares of ciphertexts, for the other parties, on the native thread pool if they are large.
  *
  * Deterministic: the same shares, names and ciphertext give the same bytes, so a peer that missed them may ask again.
  * Incomplete last groups are filled with mask-only blocks.
@@ -181,8 +201,9 @@ function rawInput(input: PartialInput): RawInput {
  * @throws {@link KmsError} `CIPHERTEXT_INVALID` as {@link publicDecrypt}; `PRECONDITION_FAILED` for a small ciphertext
  * without squashing keys; `REQUEST_INVALID` if shares and masks are of different parties or thresholds.
  */
-export function partialDecrypt(input: PartialInput): Promise<Uint8Array[]> {
-  return attemptAsync(() => lib.partialDecrypt(rawInput(input), input.items));
+export async function partialDecrypt(input: PartialInput): Promise<Uint8Array[]> {
+  if (isSmall(input)) return attempt(() => lib.partialDecryptSync(rawInput(input), input.items));
+  return await attemptAsync(() => lib.partialDecrypt(rawInput(input), input.items));
 }
 
 /**
@@ -191,10 +212,15 @@ export function partialDecrypt(input: PartialInput): Promise<Uint8Array[]> {
  *
  * @throws {@link KmsError} as {@link partialDecrypt}; `KEY_INVALID` for an `encKey` that is not canonical.
  */
-export function userShares(input: PartialInput & Recipient & { readonly nodeKey: NodeKey }): Promise<Uint8Array[]> {
+export async function userShares(
+  input: PartialInput & Recipient & { readonly nodeKey: NodeKey },
+): Promise<Uint8Array[]> {
   const { items, nodeKey, encKey, clientAddress, link } = input;
-  const recipient = { encKey, clientAddress, link };
-  return attemptAsync(() => lib.userShares(rawInput(input), rawNodeKey(nodeKey), items, recipient));
+  const options = (): UserSharesOptions => {
+    return [rawInput(input), rawNodeKey(nodeKey), items, { encKey, clientAddress, link }];
+  };
+  if (isSmall(input)) return attempt(() => lib.userSharesSync(...options()));
+  return await attemptAsync(() => lib.userShares(...options()));
 }
 
 /**
@@ -230,7 +256,7 @@ export interface OpenedDecryption {
 }
 
 /**
- * Opens a public decryption from the parties' masked shares of one ciphertext, on the native thread pool.
+ * Opens a public decryption from the parties' masked shares of one ciphertext, on the native thread pool if it is large.
  *
  * A value counts if 2t + 1 contributions agree on it, so up to t wrong ones change nothing and are named.
  *
@@ -245,8 +271,10 @@ export async function openDecryption(options: {
   readonly contributions: ReadonlyMap<number, Uint8Array>;
 }): Promise<OpenedDecryption | undefined> {
   const { n, t, fheType, format, contributions } = options;
-  const opened = await attemptAsync(() =>
-    lib.openDecryption(n, t, fheType, format, [...contributions.keys()], [...contributions.values()]),
-  );
+  const shares = [...contributions.values()];
+  const open: OpenOptions = [n, t, fheType, format, [...contributions.keys()], shares];
+  const opened = shares.every(({ byteLength }) => byteLength <= SMALL_SHARES_BYTES)
+    ? attempt(() => lib.openDecryptionSync(...open))
+    : await attemptAsync(() => lib.openDecryption(...open));
   return opened ?? undefined;
 }

@@ -190,3 +190,13 @@ t.test('refuses what is no ciphertext of the stated type, and inputs of differen
   await t.rejects(partialDecrypt(short), { code: 'REQUEST_INVALID' }, 'a short id');
   t.same(await publicDecrypt(key, [item]).then(([value]) => fromLittleEndian(present(value))), 7n, 'the item is fine');
 });
+
+t.test('what is done at once and what is done on the pool are the same', async (t) => {
+  const [party] = thresholdParties(t, key, 4, 1);
+  const small = await encrypted(7n, UINT64, BIG_COMPRESSED);
+  const large = Array.from({ length: 8 }, () => small);
+  const of = (items: readonly CiphertextItem[]) => partialDecrypt(partialInput(present(party), items));
+  const [[alone], many] = await Promise.all([of([small]), of(large)]);
+  t.ok(large.reduce((sum, { ciphertext }) => sum + ciphertext.byteLength, 0) > 16_384, 'too much for doing it at once');
+  for (const each of many) t.same(each, alone);
+});

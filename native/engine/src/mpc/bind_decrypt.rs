@@ -83,6 +83,10 @@ impl PartialDecryption {
         payload.extend_from_slice(&elements);
         seal.signcrypt(&payload, fhe_type)
     }
+
+    fn run(&self) -> Result<Outputs> {
+        self.items.iter().map(|item| self.one(item)).collect()
+    }
 }
 
 impl<'task> ScopedTask<'task> for PartialDecryption {
@@ -90,7 +94,7 @@ impl<'task> ScopedTask<'task> for PartialDecryption {
     type JsValue = Vec<Uint8ArraySlice<'task>>;
 
     fn compute(&mut self) -> napi::Result<Outputs> {
-        Ok(guarded("partial decryption", || self.items.iter().map(|item| self.one(item)).collect::<Result<_>>())?)
+        Ok(guarded("partial decryption", || self.run())?)
     }
 
     fn resolve(&mut self, env: &'task Env, outputs: Outputs) -> napi::Result<Vec<Uint8ArraySlice<'task>>> {
@@ -102,6 +106,33 @@ impl<'task> ScopedTask<'task> for PartialDecryption {
 #[napi]
 pub fn partial_decrypt(input: PartialInput, items: Vec<CiphertextItem>) -> napi::Result<AsyncTask<PartialDecryption>> {
     Ok(AsyncTask::new(PartialDecryption::new(&input, items, None)?))
+}
+
+/// [`partial_decrypt`] on the calling thread.
+#[napi]
+pub fn partial_decrypt_sync<'e>(
+    env: &'e Env,
+    input: PartialInput,
+    items: Vec<CiphertextItem>,
+) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
+    let decryption = PartialDecryption::new(&input, items, None)?;
+    copy_out(env, guarded("partial decryption", || decryption.run())?)
+}
+
+/// [`user_shares`] on the calling thread.
+#[napi]
+pub fn user_shares_sync<'e>(
+    env: &'e Env,
+    input: PartialInput,
+    node_key: &NativeNodeKey,
+    items: Vec<CiphertextItem>,
+    recipient: Recipient,
+) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
+    let outputs = guarded("partial decryption", || {
+        let seal = Seal::new(node_key, &recipient)?;
+        PartialDecryption::new(&input, items, Some(seal))?.run()
+    })?;
+    copy_out(env, outputs)
 }
 
 /// The same for one user: each share leaves signed and encrypted.
@@ -184,11 +215,29 @@ impl<'task> ScopedTask<'task> for Opening {
     }
 
     fn resolve(&mut self, env: &'task Env, output: Self::Output) -> napi::Result<Self::JsValue> {
-        let wrap = |opened: OpenedPlaintext| {
-            let liars = opened.liars.iter().copied().map(u32::from).collect();
-            Ok(OpenedDecryption { plaintext: Uint8ArraySlice::copy_from(env, opened.plaintext.as_slice())?, liars })
-        };
-        output.map(wrap).transpose()
+        hand_out(env, output)
+    }
+}
+
+fn hand_out(env: &Env, output: Option<OpenedPlaintext>) -> napi::Result<Option<OpenedDecryption<'_>>> {
+    let wrap = |opened: OpenedPlaintext| {
+        let liars = opened.liars.iter().copied().map(u32::from).collect();
+        Ok(OpenedDecryption { plaintext: Uint8ArraySlice::copy_from(env, opened.plaintext.as_slice())?, liars })
+    };
+    output.map(wrap).transpose()
+}
+
+impl Opening {
+    fn new(
+        (n, t): (u32, u32),
+        (fhe_type, format): (i32, i32),
+        parties: &[u32],
+        contributions: Vec<Uint8Array>,
+    ) -> Result<Self> {
+        let (n, t) = (n as usize, t as usize);
+        super::ring::check_parties(n, t)?;
+        let (fhe_type, format) = (FheType::parse(fhe_type)?, Format::parse(format)?);
+        Ok(Self { n, t, fhe_type, format, parties: check_roles(parties)?, contributions })
     }
 }
 
@@ -202,8 +251,20 @@ pub fn open_decryption(
     parties: Vec<u32>,
     contributions: Vec<Uint8Array>,
 ) -> napi::Result<AsyncTask<Opening>> {
-    let (fhe_type, format) = (FheType::parse(fhe_type)?, Format::parse(format)?);
-    let parties = check_roles(&parties)?;
-    super::ring::check_parties(n as usize, t as usize)?;
-    Ok(AsyncTask::new(Opening { n: n as usize, t: t as usize, fhe_type, format, parties, contributions }))
+    Ok(AsyncTask::new(Opening::new((n, t), (fhe_type, format), &parties, contributions)?))
+}
+
+/// [`open_decryption`] on the calling thread.
+#[napi]
+pub fn open_decryption_sync<'e>(
+    env: &'e Env,
+    n: u32,
+    t: u32,
+    fhe_type: i32,
+    format: i32,
+    parties: Vec<u32>,
+    contributions: Vec<Uint8Array>,
+) -> napi::Result<Option<OpenedDecryption<'e>>> {
+    let opening = Opening::new((n, t), (fhe_type, format), &parties, contributions)?;
+    hand_out(env, guarded("opening", || opening.run())?)
 }
