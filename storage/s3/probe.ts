@@ -2,11 +2,14 @@
  * Finds out whether a store keeps to conditional writes, by writes that it must refuse. That a condition is taken
  * without an error says nothing: servers that do not know it overwrite.
  */
-import type { ObjectPath } from '../storage.ts';
+import type { ObjectPath, ObjectTag } from '../storage.ts';
 import type { Outcome } from './attempts.ts';
 import type { S3Calls } from './calls.ts';
 import { crc32Base64 } from './crc32.ts';
 import { PartsUpload } from './upload.ts';
+
+/** How often the step is repeated whose answer was lost. */
+const MAX_TURNS = 3;
 
 /** What a store keeps to. */
 export interface Fences {
@@ -43,12 +46,7 @@ export async function probeFences(calls: S3Calls, name: string): Promise<Fences>
     const other = { tag: `"${'0'.repeat(32)}"` };
     await mustRefuse('If-Match with another ETag', await calls.put(path, content('third'), other, undefined));
     await mustRefuse('If-None-Match: * of an upload in parts', await inParts(calls, path, content('fourth')));
-    if (findings.length === 0) {
-      const moved = await calls.put(path, content('fifth'), { tag }, undefined);
-      if (!moved.ok) findings.push('refuses If-Match with the right ETag');
-      else if ((await calls.head(path))?.tag !== moved.value)
-        findings.push('takes If-Match with the right ETag and does nothing');
-    }
+    if (findings.length === 0) findings.push(...(await movesOn(calls, path, content('fifth'), tag)));
     const deletions = findings.length === 0 && (await refusesDeletion(calls, path, other));
     return { writes: findings.length === 0, deletions, findings };
   } finally {
@@ -81,6 +79,20 @@ async function plainly(
   const again = await calls.put(path, content, 'any', undefined);
   if (!again.ok) throw again.failure.error;
   return again.value;
+}
+
+/** A condition that holds must be taken; returns what is wrong otherwise. */
+async function movesOn(calls: S3Calls, path: ObjectPath, content: Uint8Array, first: ObjectTag): Promise<string[]> {
+  let tag: ObjectTag | undefined = first;
+  for (let turn = 0; turn < MAX_TURNS && tag !== undefined; turn++) {
+    const moved: Outcome<ObjectTag> = await calls.put(path, content, { tag }, undefined);
+    const now: ObjectTag | undefined = (await calls.head(path))?.tag;
+    if (moved.ok) return now === moved.value ? [] : ['takes If-Match with the right ETag and does nothing'];
+    // An attempt whose answer was lost has moved it; otherwise the refusal is the finding.
+    if (!moved.ambiguous) break;
+    tag = now;
+  }
+  return ['refuses If-Match with the right ETag'];
 }
 
 async function refusesDeletion(calls: S3Calls, path: ObjectPath, other: { tag: string }): Promise<boolean> {
