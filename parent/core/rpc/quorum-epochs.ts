@@ -19,6 +19,7 @@ import type { RpcDeps } from './deps.ts';
 import type { Lifecycle } from './lifecycle.ts';
 import { EMPTY, noteId, type Rpc } from './method.ts';
 import { retire } from './mpc.ts';
+import { unsettled } from './quorum-topology.ts';
 import { decodeId, requireRequest, resultOf } from './results.ts';
 import type { Topology } from './topology.ts';
 
@@ -42,7 +43,9 @@ export function newQuorumEpochRpc(deps: QuorumMpcDeps): Rpc {
       noteId(call, message.epochId);
       const { epochId: id, contextId, previous } = parseNewMpcEpoch(message, deps.keccak);
       if (previous) throw new KmsError('UNIMPLEMENTED', 'resharing is not part of this release');
-      if (engine.info() === undefined) throw engineAway(engine.reason);
+      const info = engine.info();
+      if (info === undefined) throw engineAway(engine.reason);
+      if (!info.threshold?.settled) throw unsettled();
       if (topology.hasEpoch(id)) throw new KmsError('REQUEST_INVALID', 'this epoch exists', { id });
       const known = store.find('epoch', id);
       if (known?.state === 'running') throw new KmsError('ALREADY_EXISTS', 'this epoch is being made', { id });
@@ -78,7 +81,7 @@ export function epochResultRpc({ store, engine, topology }: QuorumMpcDeps): Rpc 
       const info = engine.info();
       if (info === undefined) throw engineAway(engine.reason);
       if (id === DEFAULT_EPOCH_ID && !info.threshold?.settled) {
-        throw new KmsError('UNAVAILABLE', 'the parties have not all made the first epoch yet');
+        throw unsettled();
       }
       const entry = requireRequest(store, 'epoch', id);
       if (entry.state === 'done') throw new KmsError('NOT_FOUND', 'the engine no longer has this epoch', { id });

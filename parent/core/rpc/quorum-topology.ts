@@ -29,13 +29,18 @@ export function openQuorumTopology(engine: EngineClient): Topology {
       const { info, contexts, epochs } = current();
       if (epochs.get(epochId) === contextId) return;
       // What is not there yet may be an epoch that all parties are making: the client is to ask again.
-      if (!info?.settled) throw new KmsError('UNAVAILABLE', 'the parties have not all made the first epoch yet');
+      if (!info?.settled) throw unsettled();
       if (!contexts.has(contextId)) throw new KmsError('NOT_FOUND', 'this node knows no such context', { contextId });
       throw new KmsError('NOT_FOUND', 'this context has no such epoch', { contextId, epochId });
     },
     contexts: () => [...current().contexts],
     epochsOf: (contextId) => [...current().epochs].flatMap(([id, context]) => (context === contextId ? [id] : [])),
   };
+}
+
+/** The error for what needs all parties to have the first epoch. */
+export function unsettled(): KmsError {
+  return new KmsError('UNAVAILABLE', 'the parties have not all made the first epoch yet');
 }
 
 function indexOf(info: ThresholdInfo | undefined): Index {

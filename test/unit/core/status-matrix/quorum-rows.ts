@@ -165,6 +165,7 @@ const EPOCH_ROWS: Row[] = [
   on('NewMpcEpoch', 'the id is malformed', 'INVALID_ARGUMENT', newEpoch(ZERO_ID)),
   on('NewMpcEpoch', 'it is empty', 'INVALID_ARGUMENT', EMPTY),
   on('NewMpcEpoch', 'there are no tokens', 'RESOURCE_EXHAUSTED', newEpoch(A), { options: NO_TOKENS }),
+  on('NewMpcEpoch', 'the first epoch is being made', 'UNAVAILABLE', newEpoch(A), { before: unsettled }),
   on('NewMpcEpoch', 'the engine is away', 'UNAVAILABLE', newEpoch(A), { before: engineGone }),
   on('NewMpcEpoch', 'the engine was never there', 'UNAVAILABLE', newEpoch(A), { before: engineNeverThere }),
   on('GetEpochResult', 'it is done', 'OK', idBody(A), { before: made(A) }),
