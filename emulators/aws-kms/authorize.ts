@@ -5,10 +5,11 @@
  * then anybody whose IAM policy allows it may, conditions of other statements notwithstanding. That is the usual way
  * in which attestation is got round by mistake, so it is emulated as it is.
  */
+import { matchesWildcard } from '../../wire/key-policy/wildcard.ts';
 import { AwsError } from './aws-error.ts';
 import type { Grant } from './grants.ts';
 import type { Caller } from './identities.ts';
-import { matchesPattern } from './pattern.ts';
+
 import { conditionsHold, type RequestContext } from './policy-conditions.ts';
 import type { PolicyDocument, Principals, Statement } from './policy-document.ts';
 
@@ -69,8 +70,8 @@ function denied({ caller, action, resource }: Request, why: string): AwsError {
 function fitsRequest(statement: Statement, { action, resource, context }: Request): boolean {
   const { actions, resources, conditions } = statement;
   const lower = action.toLowerCase();
-  const hasAction = actions.patterns.some((pattern) => matchesPattern(pattern.toLowerCase(), lower));
-  const hasResource = resources.patterns.some((pattern) => matchesPattern(pattern, resource));
+  const hasAction = actions.patterns.some((pattern) => matchesWildcard(pattern.toLowerCase(), lower));
+  const hasResource = resources.patterns.some((pattern) => matchesWildcard(pattern, resource));
   return hasAction !== actions.negated && hasResource !== resources.negated && conditionsHold(conditions, context);
 }
 

@@ -2,9 +2,9 @@
  * Conditions of policy statements: all operators of AWS for texts, ARNs, truth values, numbers, dates and presence, with
  * `IfExists`, `ForAnyValue:` and `ForAllValues:`, and what each makes of a key that the request does not have.
  */
+import { matchesWildcard } from '../../wire/key-policy/wildcard.ts';
 import { malformedPolicy } from './aws-error.ts';
 import { isObject } from './fields.ts';
-import { matchesPattern } from './pattern.ts';
 
 /** One line of a `Condition` block. */
 export interface Condition {
@@ -38,7 +38,7 @@ const asDate =
 const POSITIVE: Readonly<Record<string, Test>> = {
   StringEquals: (actual, expected) => actual === expected,
   StringEqualsIgnoreCase: (actual, expected) => actual.toLowerCase() === expected.toLowerCase(),
-  StringLike: (actual, expected) => matchesPattern(expected, actual),
+  StringLike: (actual, expected) => matchesWildcard(expected, actual),
   ArnEquals: arnLike,
   ArnLike: arnLike,
   Bool: (actual, expected) => actual.toLowerCase() === expected.toLowerCase(),
@@ -132,7 +132,7 @@ function arnLike(actual: string, expected: string): boolean {
   const parts = split(actual);
   const patterns = split(expected);
   if (patterns.length === 1 && expected === '*') return true;
-  return parts.length === patterns.length && parts.every((part, index) => matchesPattern(patterns[index] ?? '', part));
+  return parts.length === patterns.length && parts.every((part, index) => matchesWildcard(patterns[index] ?? '', part));
 }
 
 function instantOf(text: string): number {

@@ -1,7 +1,7 @@
-/** Wildcards of policies: `*` for any characters, `?` for one. */
+/** Wildcards of AWS policies: `*` for any characters, `?` for one. Linear in the text, whatever the pattern. */
 
 /** Returns whether a text matches a pattern with `*` and `?`. */
-export function matchesPattern(pattern: string, text: string): boolean {
+export function matchesWildcard(pattern: string, text: string): boolean {
   // Linear: on a mismatch only the last star is tried one further.
   let p = 0;
   let star = -1;
