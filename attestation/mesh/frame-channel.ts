@@ -29,6 +29,8 @@ export interface FrameChannelOptions {
   readonly limits?: Partial<FrameLimits>;
   /** Takes each flow that the peer opens. A `KmsError` out of it ends the connection. */
   readonly onFlow: (flow: InFlow) => void;
+  /** Told when the peer breaks the protocol, which ends the connection. */
+  readonly onBroken?: (() => void) | undefined;
 }
 
 /** What went over a channel, and what is there now. */
@@ -52,6 +54,7 @@ const FLUSH_WITHIN_MS = 1_000;
 export class FrameChannel {
   readonly #stream: Duplex;
   readonly #peer: string;
+  readonly #onBroken: (() => void) | undefined;
   readonly #limits: FrameLimits;
   readonly #sender: FrameSender;
   readonly #receiver: FrameReceiver;
@@ -72,9 +75,10 @@ export class FrameChannel {
   /** Resolves with the reason when the connection has ended. */
   readonly closed: Promise<string> = this.#closed.promise;
 
-  constructor(stream: Duplex, { peer, limits, onFlow }: FrameChannelOptions) {
+  constructor(stream: Duplex, { peer, limits, onFlow, onBroken }: FrameChannelOptions) {
     this.#stream = stream;
     this.#peer = peer;
+    this.#onBroken = onBroken;
     this.#limits = withDefaults(limits);
     const onEnded = (): void => this.#checkDrained();
     this.#sender = new FrameSender(stream, {
@@ -163,6 +167,7 @@ export class FrameChannel {
     } catch (error) {
       if (!isKmsError(error)) throw error;
       this.close(`${this.#peer} broke the frame protocol: ${error.message}`);
+      this.#onBroken?.();
     }
   }
 

@@ -26,6 +26,8 @@ export interface FrameLinkOptions {
   readonly unopenedMs?: number;
   /** Told the id of each session that the peer opens first. */
   readonly onUnopened?: (id: string) => void;
+  /** Told when the peer breaks the frame protocol, which ends the connection. */
+  readonly onBroken?: () => void;
 }
 
 /** What a link has carried, and what it holds. */
@@ -69,11 +71,12 @@ export class FrameLink {
    * before drains and closes.
    */
   attach(stream: Duplex): FrameChannel {
-    const { peer, limits } = this.#options;
+    const { peer, limits, onBroken } = this.#options;
     const channel = new FrameChannel(stream, {
       peer,
       ...(limits && { limits }),
       onFlow: (flow) => this.#arrived(flow),
+      onBroken,
     });
     this.#channels.add(channel);
     const [oldest] = this.#channels;

@@ -67,6 +67,7 @@ export class Network implements PeerNetwork {
         this.#gossip.met(party, { record: hello.recordVersion, releases: hello.releaseSetVersion }),
       onServed: (party) => this.#sessions.connected(party),
       onSession: (party, id) => this.#opened(party, id),
+      onBroken: (party) => this.ledger.note({ party, kind: 'malformed frame' }),
     });
     this.#sessions = new MeshQuorumLinks({ me, links: this.links, random });
     this.#channels = new PeerChannels(this.#sessions);

@@ -30,6 +30,8 @@ export interface PeerLinksOptions {
   readonly onServed: (party: number) => void;
   /** The peer has opened a session. */
   readonly onSession: (party: number, id: string) => void;
+  /** The peer has broken the frame protocol; its connection ends. */
+  readonly onBroken: (party: number) => void;
 }
 
 interface Peer {
@@ -39,7 +41,7 @@ interface Peer {
 }
 
 /** A party that starts late is found soon; one that is away for long costs a hundred bytes a second. */
-const RETRY_MS = { first: 50, longest: 1_000 };
+const RETRY_MS = { first: 50, longest: 500 };
 /** The largest message of all channels. */
 const MAX_PAYLOAD_BYTES = CHANNEL_TAG_BYTES + MAX_CONTROL_BYTES;
 
@@ -111,7 +113,7 @@ export class PeerLinks {
   }
 
   #keep(party: number, endpoint: string | undefined): void {
-    const { mesh, onSession, clock } = this.#options;
+    const { mesh, onSession, onBroken, clock } = this.#options;
     const known = this.#peers.get(party);
     const link =
       known?.link ??
@@ -120,6 +122,7 @@ export class PeerLinks {
         clock,
         limits: { maxPayloadBytes: MAX_PAYLOAD_BYTES },
         onUnopened: (id) => onSession(party, id),
+        onBroken: () => onBroken(party),
       });
     const peer = known ?? { link, endpoint: undefined, dialer: undefined };
     this.#peers.set(party, peer);

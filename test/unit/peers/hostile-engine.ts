@@ -1,5 +1,6 @@
 /** An engine that is attested like the others and says what it wants: its frames come from the test. */
 import { createHash } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import { meshDialer } from '../../../attestation/mesh/dialer.ts';
 import { FrameLink } from '../../../attestation/mesh/frame-link.ts';
 import { unixDial } from '../../../attestation/mesh/transport-unix.ts';
@@ -13,6 +14,8 @@ import type { Teardown } from '../../helpers/temp-dir.ts';
 /** See the file comment. */
 export interface HostileEngine {
   readonly link: FrameLink;
+  /** What its frames go over. */
+  readonly stream: Duplex;
   /** Frames that the other side has sent, with their channels' tags. */
   readonly heard: Uint8Array[];
   /** Sends a frame on a channel. */
@@ -49,5 +52,13 @@ export async function hostileEngine(t: Teardown, network: EngineNetwork, me: num
   links.connected(to);
   t.teardown(() => link.close('test over'));
   const raw = (frame: Uint8Array): Promise<void> => links.send(to, frame);
-  return { link, heard, raw, say: (name, payload) => raw(concatBytes(channelTag(name), payload)), ended: () => reason };
+  const { stream } = connection;
+  return {
+    link,
+    stream,
+    heard,
+    raw,
+    say: (name, payload) => raw(concatBytes(channelTag(name), payload)),
+    ended: () => reason,
+  };
 }

@@ -183,3 +183,17 @@ t.test('a flood of sessions that nobody wants is held within bounds, and others 
   await Promise.all([two.network.meet(meeting, never), three.network.meet(meeting, never)]);
   t.equal(hostile.ended(), undefined);
 });
+
+t.test('bytes that are no frames end the connection, and the peer is named', async (t) => {
+  for (const garbage of [Buffer.alloc(64, 0xff), Buffer.from('GET / HTTP/1.1\r\n\r\n'.repeat(4))]) {
+    const network = engineNetwork(t, 2);
+    const two = await network.start(2);
+    const hostile = await hostileEngine(t, network, 1);
+    await until(() => two.network.links.get(1)?.stats().sessions === 1);
+    hostile.stream.write(garbage);
+    await until(() => hostile.ended() !== undefined);
+    t.equal(two.network.ledger.of(1).counts['malformed frame'], 1);
+    const [row] = two.mesh.peers.rows().filter(({ role, party }) => role === 'engine' && party === 1);
+    t.match(row?.reason, /^engine of party 1 broke the frame protocol: /);
+  }
+});
