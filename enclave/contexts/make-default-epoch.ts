@@ -98,7 +98,7 @@ async function setUp(
 ): Promise<void> {
   const work = { kind: KIND, id: Buffer.concat([idBytes(DEFAULT_EPOCH_ID), setUpId]), epochId: DEFAULT_EPOCH_ID };
   const session = await openSession(options, context, work, signal);
-  using prss = await setUpInSession(session, { requireAll: true });
+  using prss = await setUpInSession(session);
   if (signal.aborted) throw new KmsError('ABORTED', 'another party has begun again');
   await options.epochs.add(DEFAULT_EPOCH_ID, context, { setUpId, prss, settled: false });
 }

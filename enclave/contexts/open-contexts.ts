@@ -53,6 +53,8 @@ export interface ContextsOptions {
 /** Only hashed, never signed: it stands in no table of signatures. */
 const WORK_LABEL = 'arca-joint-work';
 const VERSION = 1;
+/** How long the slowest party may need longer than the fastest for a set-up. */
+const OUTCOME_WITHIN_MS = 60_000;
 
 /**
  * Reads contexts and epochs from the vault and begins, if need be, to make the default epoch, without waiting for it.
@@ -165,12 +167,13 @@ class OpenContexts implements Contexts {
     requireNew();
     await this.#leases.make(contextId, epochId, async () => {
       requireNew();
-      const digest = sha256(idBytes(epochId));
-      const session = await this.joint({ kind: 'prss-setup', id: epochId, digest, contextId, epochId }, signal);
-      using prss = await setUpInSession(session, { requireAll: false });
+      const work = { kind: 'prss-setup', id: epochId, digest: sha256(idBytes(epochId)), contextId, epochId };
+      const session = await this.joint(work, signal);
+      using prss = await setUpInSession(session);
+      // Whoever was lost on the way could never come to have this epoch: then nobody is to have it.
+      await this.#meet({ ...work, kind: 'prss-outcome', digest: session.id }, context, signal, OUTCOME_WITHIN_MS);
       await epochs.add(epochId, context, { setUpId: Uint8Array.from(session.id), prss, settled: true });
-      const missing = [...session.corrupt];
-      this.#options.log.info({ event: 'epoch.made', contextId, epochId, ...(missing.length > 0 && { missing }) });
+      this.#options.log.info({ event: 'epoch.made', contextId, epochId });
     });
   }
 
@@ -196,16 +199,11 @@ class OpenContexts implements Contexts {
   }
 
   async joint(work: JointWork, signal: AbortSignal): Promise<Session> {
-    const { network } = this.#options;
     const context = this.#parts.contexts.require(work.contextId);
     requireMember(context);
-    const until = AbortSignal.any([signal, this.#closing.signal]);
-    const id = idBytes(work.id);
-    const digest = digestOf(work, context);
-    const parties = context.nodes.map(({ party }) => party);
-    const name = await network.meet({ kind: work.kind, id, digest, parties }, until);
-    const run = { kind: work.kind, id: Buffer.concat([id, name]), epochId: work.epochId };
-    return await openSession(this.#options, context, run, until);
+    const name = await this.#meet(work, context, signal);
+    const run = { kind: work.kind, id: Buffer.concat([idBytes(work.id), name]), epochId: work.epochId };
+    return await openSession(this.#options, context, run, AbortSignal.any([signal, this.#closing.signal]));
   }
 
   onEpochDestroyed(listener: (epochId: RequestId) => Promise<void>): void {
@@ -221,6 +219,14 @@ class OpenContexts implements Contexts {
     this.#parts.quorums.close();
     await this.#defaultEpoch.ended;
     this.#parts.epochs.close();
+  }
+
+  /** Waits for all parties of a context; returns what they then agree on, which never was before. */
+  async #meet(work: JointWork, context: Context, signal: AbortSignal, withinMs?: number): Promise<Uint8Array> {
+    const parties = context.nodes.map(({ party }) => party);
+    const within = withinMs === undefined ? {} : { withinMs };
+    const meeting = { kind: work.kind, id: idBytes(work.id), digest: digestOf(work, context), parties, ...within };
+    return await this.#options.network.meet(meeting, AbortSignal.any([signal, this.#closing.signal]));
   }
 
   #held(): readonly HeldEpoch[] {

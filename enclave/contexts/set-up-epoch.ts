@@ -68,25 +68,20 @@ export async function openSession(
 }
 
 /**
- * Runs the set-up in a session and ends it.
+ * Runs the set-up in a session and ends it. Liars could be left out of it, but a party without keys of the epoch could have
+ * no part in what is done under it: so all have to take part to the end.
  *
- * @param requireAll - Fail unless every party took part to the end.
  * @returns The keys, which the caller disposes of.
  * @throws KmsError `ABORTED`, `TASK_FAILED` as the protocol does, and `ABORTED` naming who did not take part.
  */
-export async function setUpInSession(
-  session: Session,
-  { requireAll }: { readonly requireAll: boolean },
-): Promise<PrssKeys> {
+export async function setUpInSession(session: Session): Promise<PrssKeys> {
   try {
     // A key is a hash of a ring element: 256 uniform bits are as many as it has.
     const prss = await setUpPrss(session, nativeArithmetic(64));
     const missing = [...session.corrupt].sort((a, b) => a - b);
-    if (requireAll && missing.length > 0) {
-      prss[Symbol.dispose]();
-      throw new KmsError('ABORTED', `not all parties took part in the set-up: ${missing.join(', ')} did not`);
-    }
-    return prss;
+    if (missing.length === 0) return prss;
+    prss[Symbol.dispose]();
+    throw new KmsError('ABORTED', `not all parties took part in the set-up: ${missing.join(', ')} did not`);
   } finally {
     session.end();
   }

@@ -165,3 +165,18 @@ t.test('nothing secret of an epoch is in a log or an inspected object', async (t
   t.ok(keys.every((key) => !said.includes(key.toString('hex')) && !said.includes(key.toString('base64'))));
   t.ok(said.includes(DEFAULT_CONTEXT_ID), 'while ids are');
 });
+
+t.test(
+  'a node that makes no epoch by itself waits for nothing, and makes the default one when it is asked to',
+  async (t) => {
+    const quorum = quorumEngines(t, 4);
+    const engines = await quorum.startAll({ quorum: { makeDefaultEpoch: false } });
+    for (const { describe } of engines) t.match((await describe()).threshold, { settled: true, epochs: [] });
+    const epochId = { requestId: DEFAULT_EPOCH_ID };
+    const asked = toBinary(NewMpcEpochRequestSchema, create(NewMpcEpochRequestSchema, { epochId }));
+    await Promise.all(engines.map(({ link }) => link.call(ENGINE_METHOD.newEpoch, asked)));
+    for (const { describe } of engines) {
+      t.match((await describe()).threshold, { epochs: [{ contextId: DEFAULT_CONTEXT_ID, epochId: DEFAULT_EPOCH_ID }] });
+    }
+  },
+);
