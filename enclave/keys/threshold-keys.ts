@@ -65,17 +65,19 @@ function makeKey(
 ): ThresholdKey {
   const { shares, metadata } = held;
   const names = { contextId: idBytes(contextId), epochId: idBytes(epochId), keyId: idBytes(metadata.keyId) };
-  const input = async (items: readonly CiphertextItem[]): Promise<PartialInput> => {
-    const given = { shares, masks, ...names, items };
-    if (items.every(({ format }) => format > LAST_SMALL_FORMAT)) return given;
-    return { ...given, squash: await loader.load(held) };
-  };
+  const big = (items: readonly CiphertextItem[]): PartialInput => ({ shares, masks, ...names, items });
+  /** Large ciphertexts, which are nearly all, take no turn of the event loop on their way. */
+  const withInput = <T>(items: readonly CiphertextItem[], use: (input: PartialInput) => Promise<T>): Promise<T> =>
+    items.every(({ format }) => format > LAST_SMALL_FORMAT)
+      ? use(big(items))
+      : loader.load(held).then((squash) => use({ ...big(items), squash }));
   return {
     party: context.party,
     t: context.t,
     quorum,
-    partialDecrypt: async (items) => await native.partialDecrypt(await input(items)),
-    userShares: async (items, recipient) => await native.userShares({ ...(await input(items)), ...recipient, nodeKey }),
+    partialDecrypt: (items) => withInput(items, (input) => native.partialDecrypt(input)),
+    userShares: (items, recipient) =>
+      withInput(items, (input) => native.userShares({ ...input, ...recipient, nodeKey })),
   };
 }
 
