@@ -69,6 +69,23 @@ t.test('all parties make the same public objects, and their shares open what the
   t.same(opened?.liars, []);
 });
 
+t.test('larger quorums deal as well, each party its own shares of one sharing', async (t) => {
+  for (const [n, threshold] of [
+    [7, 2],
+    [13, 4],
+  ] as const) {
+    const parties = await dealingParties(t, { n, t: threshold });
+    await dealAtAll(parties);
+    const held = parties.map(({ catalogue }) => catalogue.shares(DEFAULT_EPOCH_ID, KEY).shares);
+    t.same(
+      held.map((shares) => [shares.n, shares.t, shares.party]),
+      parties.map(({ party }) => [n, threshold, party]),
+    );
+    t.equal(new Set(held.map(({ sharingId }) => toHex(sharingId))).size, 1);
+    t.equal(new Set(parties.map(({ objects }) => objects.map(({ digest }) => digest).join(' '))).size, 1);
+  }
+});
+
 t.test('shares come back from the vault with what was signed', async (t) => {
   const parties = await dealingParties(t);
   await dealAtAll(parties);
