@@ -68,6 +68,8 @@ export class Meetings {
     const withinMs = check(meeting);
     const { me, random, timers } = this.#options;
     const key = keyOf(meeting);
+    const cancelled = (): KmsError => new KmsError('CANCELLED', 'no longer waiting for the other parties');
+    if (signal.aborted) throw cancelled();
     if (this.#open.has(key)) throw new KmsError('ALREADY_EXISTS', 'this meeting is under way');
     const { kind, id, digest } = meeting;
     const parties = [...new Set(meeting.parties)].filter((party) => party !== me);
@@ -88,9 +90,8 @@ export class Meetings {
       for (const party of parties) this.#ask(open, party);
       cancel = timers.at(Math.min(timers.monotonicMs() + REPEAT_MS, endMs), again);
     };
-    const onAbort = (): void => open.over.reject(new KmsError('CANCELLED', 'no longer waiting for the other parties'));
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
+    const onAbort = (): void => open.over.reject(cancelled());
+    signal.addEventListener('abort', onAbort, { once: true });
     try {
       for (const party of parties) this.#takeEarly(open, key, party);
       again();
