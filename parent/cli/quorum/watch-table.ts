@@ -49,6 +49,7 @@ export class QuorumWatch {
 }
 
 const REDRAW_MS = 2000;
+const DEFAULT_COLUMNS = 120;
 
 /** A table that is kept up to date. */
 export interface LiveTable {
@@ -59,7 +60,7 @@ export interface LiveTable {
 }
 
 /** Makes a table at the end of `sink`, which `output` writes to as well. */
-export function liveTable(output: Output, sink: TextSink): LiveTable {
+export function liveTable(output: Output, sink: TextSink & { readonly columns?: number | undefined }): LiveTable {
   let drawn = 0;
   const erase = (): void => {
     if (drawn > 0) sink.write(`\u001b[${drawn}A\r\u001b[0J`);
@@ -67,7 +68,9 @@ export function liveTable(output: Output, sink: TextSink): LiveTable {
   };
   let lines: readonly string[] = [];
   const draw = (): void => {
-    sink.write(lines.map((line) => `  ${line}\n`).join(''));
+    // A line that wraps would be two to erase.
+    const width = Math.max(1, (sink.columns ?? DEFAULT_COLUMNS) - 1);
+    sink.write(lines.map((line) => `${`  ${line}`.slice(0, width)}\n`).join(''));
     drawn = lines.length;
   };
   const above =
