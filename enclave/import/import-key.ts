@@ -91,7 +91,8 @@ export async function importKey(options: ImportOptions): Promise<Imported> {
     const { params, tag } = made.key;
     return { keyId, params, objects, parties: quorum?.n ?? 0, foreignTag: !isTagOf(tag, keyId) };
   } catch (error) {
-    for (const takeBack of undo.reverse()) await takeBack();
+    // Each is tried, whatever becomes of the others: what stays behind is named by the next import of this id.
+    for (const takeBack of undo.reverse()) await takeBack().catch(() => undefined);
     throw error;
   } finally {
     made.dispose();
@@ -144,9 +145,9 @@ function sealedOf(
 
 async function seal({ target, path, encode }: Sealed, metadata: KeyGenMetadata, undo: Undo): Promise<void> {
   const encoded = encode(encodeKeyGenMetadata(metadata));
-  undo.push(() => target.vault.delete(path));
   try {
     await target.vault.put(path, encoded);
+    undo.push(() => target.vault.delete(path));
   } finally {
     encoded.fill(0);
   }
