@@ -36,7 +36,8 @@ export interface PolicyText {
 type Fields = Readonly<Record<string, unknown>>;
 
 const MAX_CHARACTERS = 131_072;
-const LABEL = 'arca-key-policy-1';
+/** Our own tag: no published hash begins with it. */
+const TAG = 'ARCAPOLI';
 const PLAIN_FIELDS = ['Sid', 'Effect', 'Principal', 'Action', 'Resource', 'Condition'];
 
 const refuse = (why: string): KmsError =>
@@ -132,7 +133,7 @@ export function keyPolicyHash(text: string): Uint8Array {
   const { Id: _, ...body } = isFields(value) ? value : {};
   return new Uint8Array(
     createHash('sha384')
-      .update(`${LABEL}\n${JSON.stringify(canonical(body))}`)
+      .update(`${TAG}${JSON.stringify(canonical(body))}`)
       .digest(),
   );
 }

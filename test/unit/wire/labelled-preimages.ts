@@ -18,6 +18,12 @@ import { leafDigest } from '../../../attestation/mesh/leaf.ts';
 import { proofDigest } from '../../../attestation/mesh/proof.ts';
 import { ROLES, SERVICES } from '../../../attestation/role.ts';
 import { toHex } from '../../../common/bytes.ts';
+import {
+  bindingDigest,
+  DATA_KEY_PURPOSES,
+  encryptionContextOf,
+  kmsUserData,
+} from '../../../enclave/keychain/data-keys.ts';
 
 const bytes = fc.uint8Array({ maxLength: 80 });
 const fixed = (sizeBytes: number) => fc.uint8Array({ minLength: sizeBytes, maxLength: sizeBytes });
@@ -100,6 +106,17 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       authorizationPolicy: 'published',
     }),
   ),
+  'kms-document': fc.tuple(fixed(48), party).map(([charter, n]) => {
+    return labelled('sha384', ['arca-kms-1', charter, n], kmsUserData({ charterDigest: charter, party: n }));
+  }),
+  'data-key': fc
+    .tuple(fc.constantFrom(...DATA_KEY_PURPOSES), fixed(48), party, fc.option(fc.string()), fc.string())
+    .map(([purpose, charter, n, epoch, object]) => {
+      const ids = { contextId: 'aa', epochId: epoch ?? undefined };
+      const binding = { purpose, charterDigest: charter, party: n, ...ids, object };
+      const facts = new Map(Object.entries(encryptionContextOf(binding)));
+      return labelled('sha256', ['arca-data-key-1', facts], bindingDigest(binding));
+    }),
   'release-set': fc.tuple(network, counter, fixed(48)).map(([net, version, value]) =>
     encodeReleaseSet({
       version,
@@ -129,4 +146,6 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-proposal-1': 'proposal',
   'arca-record-1': 'record',
   'arca-release-set-1': 'release-set',
+  'arca-kms-1': 'kms-document',
+  'arca-data-key-1': 'data-key',
 };
