@@ -36,12 +36,20 @@ export async function runEpochNew(
     const progress = output.progress(`set up epoch ${epochId} at ${members.length} parties`);
     const request = { contextId: { requestId: contextId }, epochId: { requestId: epochId } };
     try {
-      await atAllParties(members, ({ call }, signal) => call('NewMpcEpoch', request, signal));
+      await atAllParties(members, async ({ call }, signal) => {
+        try {
+          await call('NewMpcEpoch', request, signal);
+        } catch (error) {
+          // Under way since an earlier call, which not all parties heard of: now they do.
+          if (!isKmsError(error, 'ALREADY_EXISTS')) throw error;
+        }
+      });
       await atAllParties(members, ({ poll }, signal) => poll('GetEpochResult', { requestId: epochId }, signal));
       const ms = Math.round(progress.done());
       output.result({ epochId, contextId, ms }, epochId);
     } catch (error) {
       progress.failed();
+      output.note(`to go on with this epoch once the cause is gone: arca epoch new --id ${epochId}`);
       throw error;
     }
   });

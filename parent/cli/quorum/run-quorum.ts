@@ -3,6 +3,7 @@
  * other's attestation and hold shares of keys that nobody has.
  */
 import { resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MeasuredProgram } from '../../../attestation/developer/measure-program.ts';
 import { systemClock } from '../../../common/clock.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
@@ -18,6 +19,7 @@ import { prepareSocketPath } from '../supervise/socket-path.ts';
 import { createStateFolder, partyFolder, requireUsableStateFolder, writeFormat } from '../supervise/state-folder.ts';
 import { takeStateFolder } from '../supervise/take-state-folder.ts';
 import { watchEnrolment } from './enrolment.ts';
+import { readPartyStatus } from './party-status.ts';
 import { startPublicRelay } from './public-relay.ts';
 import { chooseQuorumPorts, type PartyPorts } from './quorum-ports.ts';
 import { ensureQuorumRelease } from './quorum-release.ts';
@@ -35,6 +37,8 @@ import { type DeveloperQuorumOptions, PARTY_COUNTS, type RunningParty, type Runn
 const HOST = '127.0.0.1';
 /** Engine and Core of a party, which share the machine with those of all others. */
 const START_LIMIT_MS = 120_000;
+const CONNECT_LIMIT_MS = 5000;
+const CONNECT_POLL_MS = 50;
 
 /** A party with all that belongs to it. */
 interface OpenParty {
@@ -62,10 +66,24 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
     const { parties, broken } = await openParties(options, dir, held, output);
     const started = Promise.all(parties.map(({ processes }) => processes.start()));
     const nodes = await Promise.race([started, broken]);
+    await untilConnected(nodes);
     return await describeQuorum({ dir, parties, nodes, held, startedAt });
   } catch (error) {
     await held.disposeAsync();
     throw error;
+  }
+}
+
+/**
+ * The parties of a quorum that was there before serve at once: their engines are still connecting to each other. Nobody fails
+ * for want of a connection, so the wait is bounded and its end no condition.
+ */
+async function untilConnected(nodes: readonly NodeFile[]): Promise<void> {
+  const endAtMs = systemClock.monotonicMs() + CONNECT_LIMIT_MS;
+  while (systemClock.monotonicMs() < endAtMs) {
+    const statuses = await Promise.all(nodes.map(readPartyStatus));
+    if (statuses.every((status) => status.state !== 'down' && status.attested >= nodes.length)) return;
+    await delay(CONNECT_POLL_MS);
   }
 }
 

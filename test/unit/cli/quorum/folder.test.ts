@@ -88,12 +88,16 @@ t.test('numbers that are no quorum are wrong usage before anything is made', asy
   await fc.assert(
     fc.asyncProperty(fc.oneof(fc.integer(), fc.double(), fc.integer({ min: 0, max: 20 })), async (parties) => {
       fc.pre(!PARTY_COUNTS.some((count) => count === parties));
-      await t.rejects(start(parties), { facts: { usage: true } }, String(parties));
+      await t.rejects(start(parties), { code: 'REQUEST_INVALID', facts: { usage: true } }, String(parties));
     }),
     { numRuns: 50 },
   );
   for (const liar of [0, 5, -1, 1.5, Number.NaN]) {
-    await t.rejects(start(4, [1, liar]), { facts: { usage: true }, message: /no party/ }, String(liar));
+    await t.rejects(
+      start(4, [1, liar]),
+      { code: 'REQUEST_INVALID', facts: { usage: true }, message: /no party/ },
+      String(liar),
+    );
   }
   t.throws(() => readdirSync(dir), 'no folder was made');
 });
@@ -122,6 +126,7 @@ t.test('ports are the published ones, a hundred apart, or any free ones, and nev
     'the mesh stays where the governed record has it',
   );
   await t.rejects(chooseQuorumPorts({ ...bases, clientPort: 65_300, parties: 4 }), {
+    code: 'REQUEST_INVALID',
     message: /no port for party 4/,
     facts: { usage: true },
   });
