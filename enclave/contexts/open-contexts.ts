@@ -53,8 +53,6 @@ export interface ContextsOptions {
 /** Only hashed, never signed: it stands in no table of signatures. */
 const WORK_LABEL = 'arca-joint-work';
 const VERSION = 1;
-/** How long the slowest party may need longer than the fastest for a set-up. */
-const OUTCOME_WITHIN_MS = 60_000;
 
 /**
  * Reads contexts and epochs from the vault and begins, if need be, to make the default epoch, without waiting for it.
@@ -171,7 +169,8 @@ class OpenContexts implements Contexts {
       const session = await this.joint(work, signal);
       using prss = await setUpInSession(session);
       // Whoever was lost on the way could never come to have this epoch: then nobody is to have it.
-      await this.#meet({ ...work, kind: 'prss-outcome', digest: session.id }, context, signal, OUTCOME_WITHIN_MS);
+      const { roundTimeoutMs } = this.#options;
+      await this.#meet({ ...work, kind: 'prss-outcome', digest: session.id }, context, signal, roundTimeoutMs);
       await epochs.add(epochId, context, { setUpId: Uint8Array.from(session.id), prss, settled: true });
       this.#options.log.info({ event: 'epoch.made', contextId, epochId });
     });
