@@ -2,8 +2,9 @@
  * An emulated AWS KMS for one test, with an administrator, an engine's role, an attested enclave under the emulator's
  * root, and the AWS SDK's own client for each of them.
  */
-import { KMSClient, type KMSClientConfig } from '@aws-sdk/client-kms';
+import { CreateKeyCommand, KMSClient, type KMSClientConfig } from '@aws-sdk/client-kms';
 import { type DeveloperRootKey, makeDeveloperRoot } from '../../attestation/developer/chain.ts';
+import { toHex } from '../../common/bytes.ts';
 import type { Clock } from '../../common/clock.ts';
 import { systemClock } from '../../common/clock.ts';
 import type { AwsError } from '../../emulators/aws-kms/aws-error.ts';
@@ -125,3 +126,35 @@ export const engineMay = (
   Resource: '*',
   ...(condition === undefined ? {} : { Condition: condition }),
 });
+
+/** What attested enclaves are allowed. */
+export const USE = ['kms:Decrypt', 'kms:GenerateDataKey'];
+
+/** Makes a key and returns its ARN. */
+export async function makeKey(client: KMSClient, policy: string, change: object = {}): Promise<string> {
+  const { KeyMetadata } = await client.send(new CreateKeyCommand({ Policy: policy, ...change }));
+  return KeyMetadata?.Arn ?? '';
+}
+
+/** Conditions that name the enclave of a test. */
+export function attested(
+  { enclave }: TestKms,
+  change: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, unknown>> {
+  const pcr = (index: number) => toHex(enclave.pcrs.get(index) ?? new Uint8Array(0));
+  return {
+    StringEqualsIgnoreCase: {
+      'kms:RecipientAttestation:ImageSha384': pcr(0).toUpperCase(),
+      'kms:RecipientAttestation:PCR0': pcr(0),
+      'kms:RecipientAttestation:PCR1': pcr(1),
+      'kms:RecipientAttestation:PCR2': pcr(2),
+      ...change,
+    },
+  };
+}
+
+/** `Recipient` over a fresh document. */
+export async function recipientOf({ enclave }: TestKms, publicKey: Uint8Array | undefined) {
+  const AttestationDocument = await enclave.nsm.attest({ publicKey });
+  return { AttestationDocument, KeyEncryptionAlgorithm: 'RSAES_OAEP_SHA_256' } as const;
+}
