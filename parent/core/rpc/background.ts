@@ -3,7 +3,7 @@
  *
  * What was acknowledged is done, whatever happens to the engine meanwhile; what was not fails with the engine.
  */
-import { isKmsError, type KmsError } from '../../../common/errors.ts';
+import { isKmsError, KmsError } from '../../../common/errors.ts';
 import type { EngineMethod } from '../../../wire/frames.ts';
 import type { Permit } from '../limits/rate-limiter.ts';
 import { pause } from '../pause.ts';
@@ -45,7 +45,7 @@ export interface Background {
 
 /** Opens the runner. */
 export function openBackground(deps: RpcDeps): Background {
-  const turns = deps.threshold ? openTurns() : undefined;
+  const turns = deps.threshold ? openTurns(deps.clock, deps.waits.turnMs) : undefined;
   let running = 0;
   let heldBytes = 0;
   return {
@@ -106,18 +106,24 @@ async function attempt(deps: RpcDeps, work: Work, turns: Turns | undefined): Pro
   }
 }
 
+/** Calls the engine, on a threshold node in turn. */
 async function callInTurn(
   { engine, engineTimeoutMs: timeoutMs, stopping }: RpcDeps,
   { method, body, signal }: Work,
   turns: Turns | undefined,
   again: boolean,
 ): Promise<Uint8Array> {
-  const turn = turns?.take({ sizeBytes: body.byteLength, again, signal: stopping });
-  const endTurn = turn instanceof Promise ? await turn : turn;
+  if (!turns) return await engine.call(method, body, { signal, timeoutMs });
+  const granted = turns.take({ sizeBytes: body.byteLength, again, signal: stopping });
+  const turn = granted instanceof Promise ? await granted : granted;
   try {
-    return await engine.call(method, body, { signal, timeoutMs });
+    const ends = signal ? AbortSignal.any([signal, turn.signal]) : turn.signal;
+    return await engine.call(method, body, { signal: ends, timeoutMs });
+  } catch (error) {
+    if (!turn.signal.aborted || signal?.aborted) throw error;
+    throw new KmsError('UNAVAILABLE', 'not done yet, and others stand in line', { waiting: 'quorum' });
   } finally {
-    endTurn?.();
+    turn.end();
   }
 }
 

@@ -44,6 +44,8 @@ export interface Waits {
   readonly preprocessingMs: number;
   /** A decryption whose quorum is missing, at least this long between two questions to the engine. */
   readonly quorumMs: number;
+  /** Fresh decryptions in line, for one that has been at the engine of a threshold node for so long. */
+  readonly turnMs: number;
   /** An abort, for the engine's word on it. */
   readonly abortMs: number;
 }
@@ -54,5 +56,6 @@ export const DEFAULT_WAITS: Waits = {
   recordMs: 2000,
   preprocessingMs: 300_000,
   quorumMs: 1000,
+  turnMs: 5000,
   abortMs: 5000,
 };

@@ -112,6 +112,29 @@ t.test('an id that the engine knows for another request is refused, though the s
   t.equal(core.store.find('public_decrypt', A), undefined);
 });
 
+t.test('requests that one party alone is asked for give way to those of all parties', async (t) => {
+  const core = await start(t, { waits: { quorumMs: 1, turnMs: 10 } });
+  const flood = new Set<string>();
+  let given = 0;
+  core.engine.answers.set(ENGINE_METHOD.publicDecrypt, (body, { signal }) => {
+    if (!flood.has(Buffer.from(body).toString('hex'))) return Uint8Array.of(0x22, 1, 9);
+    return new Promise((_resolve, reject) => {
+      signal?.addEventListener('abort', () => {
+        given++;
+        reject(new KmsError('CANCELLED', 'the caller gave up'));
+      });
+    });
+  });
+  const small = { ciphertexts: [{ ciphertext: new Uint8Array(1), fheType: 5 }] };
+  const bodies = Array.from({ length: 3100 }, (_, at) => publicDecryption(idOf(`flood ${at}`), small));
+  for (const body of bodies) flood.add(Buffer.from(body).toString('hex'));
+  await Promise.all(bodies.map((body) => core.raw('PublicDecrypt', body)));
+  t.equal(await core.status('PublicDecryptSync', publicDecryption(A)), 'OK', 'within its minute');
+  t.ok(given > 0, 'others gave way');
+  t.equal(core.store.count('public_decrypt').running, bodies.length, 'and none of them is lost');
+  await core.stop();
+});
+
 t.test('while a quorum is missing the engine is not asked more often than the pace', async (t) => {
   const core = await start(t, { waits: { quorumMs: 60_000, resultMs: 20 } });
   core.engine.answers.set(ENGINE_METHOD.userDecrypt, () => Promise.reject(QUORUM_MISSING));

@@ -1,20 +1,26 @@
 /** The line before the engine of a party: bounded, first come first served, nobody kept out by those who wait. */
 import fc from 'fast-check';
 import t from 'tap';
-import { openTurns, type Turns } from '../../../parent/core/rpc/quorum-turns.ts';
+import { openTurns as open, type Turn, type TurnLimits, type Turns } from '../../../parent/core/rpc/quorum-turns.ts';
 
 const NEVER = new AbortController().signal;
 
+/** A clock that the test moves. */
+const clock = { nowMs: () => 0, monotonicMs: () => clock.ms, ms: 0 };
+const openTurns = (limits: TurnLimits): Turns => open(clock, 5000, limits);
+
 /** Takes a turn; `granted` says whether it has come. */
 function ask(turns: Turns, sizeBytes: number, again = false, signal = NEVER) {
-  const asked = { granted: false, end: (): void => undefined, again, sizeBytes };
-  const take = (end: () => void): void => {
+  const turn: { signal?: AbortSignal } = {};
+  const asked = { granted: false, end: (): void => undefined, again, sizeBytes, turn };
+  const take = ({ end, signal }: Turn): void => {
     asked.granted = true;
     asked.end = end;
+    turn.signal = signal;
   };
-  const turn = turns.take({ sizeBytes, again, signal });
-  if (turn instanceof Promise) void turn.then(take);
-  else take(turn);
+  const granted = turns.take({ sizeBytes, again, signal });
+  if (granted instanceof Promise) void granted.then(take);
+  else take(granted);
   return asked;
 }
 
@@ -53,6 +59,39 @@ t.test('those that wait for other parties leave the rest of the room to fresh on
   await settle();
   t.ok(later.granted);
 });
+
+t.test(
+  'whoever has been there for long gives way to fresh ones, the longest first and no more than needed',
+  async (t) => {
+    const turns = openTurns({ calls: 3, bytes: 1e9, againPart: 3 });
+    const first = [ask(turns, 1), ask(turns, 1)];
+    clock.ms += 1000;
+    first.push(ask(turns, 1));
+    const isToEnd = (): boolean[] => first.map(({ turn }) => turn.signal?.aborted ?? false);
+    const until = async (done: () => boolean): Promise<void> => {
+      while (!done()) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    clock.ms += 60_000;
+    ask(turns, 1, true);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    t.strictSame(isToEnd(), [false, false, false], 'not for one that waits again');
+    const fresh = ask(turns, 1);
+    await until(() => isToEnd()[0] === true);
+    t.strictSame(isToEnd(), [true, false, false]);
+    first[0]?.end();
+    await settle();
+    first[1]?.end();
+    await settle();
+    t.ok(fresh.granted);
+    clock.ms += 4999;
+    const next = ask(turns, 1);
+    await until(() => isToEnd()[2] === true);
+    t.notOk(fresh.turn.signal?.aborted, 'it has its time');
+    first[2]?.end();
+    await settle();
+    t.ok(next.granted);
+  },
+);
 
 t.test('a request larger than all bounds goes alone', async (t) => {
   const turns = openTurns({ calls: 9, bytes: 100, againPart: 3 });
