@@ -15,7 +15,7 @@ import {
   type KeyGenMetadata,
 } from '../../wire/metadata.ts';
 import type { HeldCrs } from '../vault/catalogue.ts';
-import type { EpochScopedType, PrivateVault } from '../vault/private-vault.ts';
+import type { EpochScopedPath, EpochScopedType, PrivateVault } from '../vault/private-vault.ts';
 
 /** One party's shares of a key set. */
 export interface HeldShares {
@@ -46,6 +46,7 @@ export class ShareCatalogue {
   readonly #vault: PrivateVault;
   readonly #keys = new Map<string, HeldShares>();
   readonly #crs = new Map<string, HeldCrs>();
+  readonly #timesForgotten = new Map<RequestId, number>();
   readonly #onAdded: ((held: HeldShares) => void)[] = [];
   readonly #onForgotten: ((held: HeldShares) => void)[] = [];
 
@@ -119,12 +120,16 @@ export class ShareCatalogue {
     }
   }
 
-  /** Writes shares and takes over their handle once they are durable. The key is real from then on. */
+  /**
+   * Writes shares and takes over their handle once they are durable. The key is real from then on.
+   *
+   * @throws KmsError `ALREADY_EXISTS`; `NOT_FOUND` if the epoch was destroyed meanwhile: nothing is kept then.
+   */
   async addKeySet(held: HeldShares): Promise<void> {
     const { epochId, metadata, shares } = held;
     const encoded = shares.encode(encodeKeyGenMetadata(metadata));
     try {
-      await this.#vault.put(['FheKeyInfo', epochId, metadata.keyId], encoded);
+      await this.#put(['FheKeyInfo', epochId, metadata.keyId], encoded);
     } finally {
       encoded.fill(0);
     }
@@ -132,10 +137,10 @@ export class ShareCatalogue {
     for (const listener of this.#onAdded) listener(held);
   }
 
-  /** Writes what is known of a CRS, which is real from then on. */
+  /** Writes what is known of a CRS, which is real from then on. @throws KmsError as {@link addKeySet}. */
   async addCrs(held: HeldCrs): Promise<void> {
     const { epochId, metadata } = held;
-    await this.#vault.put(['CrsInfo', epochId, metadata.crsId], encodeCrsGenMetadata(metadata));
+    await this.#put(['CrsInfo', epochId, metadata.crsId], encodeCrsGenMetadata(metadata));
     this.#crs.set(nameOf(epochId, metadata.crsId), held);
   }
 
@@ -144,6 +149,7 @@ export class ShareCatalogue {
    * earlier attempt left behind goes, too.
    */
   async forgetEpoch(epochId: RequestId): Promise<void> {
+    this.#timesForgotten.set(epochId, this.#timesForgottenOf(epochId) + 1);
     for (const [name, held] of this.#keys) if (held.epochId === epochId) this.#forget(name, held);
     for (const [name, held] of this.#crs) if (held.epochId === epochId) this.#crs.delete(name);
     for (const type of ERASED_TYPES) {
@@ -165,6 +171,20 @@ export class ShareCatalogue {
   dispose(): void {
     for (const [name, held] of this.#keys) this.#forget(name, held);
     this.#crs.clear();
+  }
+
+  /** An epoch may be destroyed while something of it is being written: that must not stay. */
+  async #put(path: EpochScopedPath, content: Uint8Array): Promise<void> {
+    const [, epochId] = path;
+    const before = this.#timesForgottenOf(epochId);
+    await this.#vault.put(path, content);
+    if (this.#timesForgottenOf(epochId) === before) return;
+    await this.#vault.delete(path);
+    throw new KmsError('NOT_FOUND', 'the epoch was destroyed', { epochId });
+  }
+
+  #timesForgottenOf(epochId: RequestId): number {
+    return this.#timesForgotten.get(epochId) ?? 0;
   }
 
   #forget(name: string, held: HeldShares): void {

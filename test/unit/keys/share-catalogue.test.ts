@@ -5,6 +5,7 @@ import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { KeyShares, type ShareProvenance, splitKey } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
+import type { Storage } from '../../../storage/storage.ts';
 import { DEFAULT_EPOCH_ID, parseRequestId } from '../../../wire/ids.ts';
 import { encodeKeyGenMetadata, type KeyGenMetadata } from '../../../wire/metadata.ts';
 import { testKeySet } from '../../helpers/fhe-key-set.ts';
@@ -90,6 +91,28 @@ t.test('an epoch takes its shares with it, those of an attempt that was cut shor
   t.same(await storage.list(['FheKeyInfo']), [OTHER_EPOCH]);
   t.same(await storage.list(['CrsInfo']), []);
   await catalogue.forgetEpoch(DEFAULT_EPOCH_ID);
+  catalogue.dispose();
+});
+
+t.test('what is being written when its epoch is destroyed does not stay', async (t) => {
+  const { storage } = emptyVault();
+  const gate = Promise.withResolvers<void>();
+  const slow: Storage = {
+    ...storage,
+    put: async (...args) => {
+      await gate.promise;
+      return await storage.put(...args);
+    },
+  };
+  const catalogue = await load(new PrivateVault(slow, clearKeychain));
+  const late = await held();
+  const adding = catalogue.addKeySet(late);
+  await catalogue.forgetEpoch(DEFAULT_EPOCH_ID);
+  gate.resolve();
+  await t.rejects(adding, { code: 'NOT_FOUND', message: /destroyed/ });
+  t.same([catalogue.keys(), await storage.list(['FheKeyInfo'])], [[], []]);
+  await catalogue.addKeySet(late);
+  t.equal(catalogue.keys().length, 1, 'an epoch that is made anew takes keys');
   catalogue.dispose();
 });
 
