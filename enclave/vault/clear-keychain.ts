@@ -18,7 +18,7 @@ const DIGEST_BYTES = 32;
 /** Our own tag: no published hash begins with it. */
 const TAG = 'ARCA_OBJ';
 
-/** See the file comment. Named by main-dev.ts alone. */
+/** See the file comment. Named by main-dev.ts and main-import-dev.ts alone. */
 export const clearKeychain: Keychain = {
   name: 'clear',
   seal: async (path, content) =>

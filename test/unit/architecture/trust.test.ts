@@ -20,9 +20,11 @@ t.test('the document verifier reaches nothing that a browser lacks', async (t) =
 });
 
 t.test('a production process reaches nothing that makes developer documents or keeps keys in clear', async (t) => {
-  for (const main of ['enclave/main.ts', 'parent/core/main.ts']) {
+  for (const main of ['enclave/main.ts', 'enclave/engine.ts', 'parent/core/main.ts']) {
     const reached = [...reach([main])];
-    const ways = reached.filter(([name]) => /^attestation\/developer\/|clear-keychain|main-dev/.test(name));
+    const ways = reached.filter(([name]) =>
+      /^attestation\/developer\/|^enclave\/import\/|clear-keychain|main-(?:import-)?dev/.test(name),
+    );
     t.same(
       ways.map(([, way]) => way),
       [],
