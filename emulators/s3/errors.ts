@@ -72,6 +72,7 @@ export type S3ErrorCode = keyof typeof ERRORS;
 
 /** A failure that the client is answered with. */
 export class S3Error extends Error {
+  override readonly name = 'S3Error';
   readonly code: S3ErrorCode;
   readonly status: number;
   /** Further elements of the answer's body, such as `Region` or `Condition`. */

@@ -5,7 +5,6 @@
 import {
   DeleteObjectCommand,
   GetObjectCommand,
-  HeadBucketCommand,
   HeadObjectCommand,
   PutObjectCommand,
   type S3Client,
@@ -15,7 +14,6 @@ import type { ObjectPath, ObjectTag } from '../storage.ts';
 import type { Attempts, Outcome } from './attempts.ts';
 import { type Crc32, crc32Base64 } from './crc32.ts';
 import type { Attempted } from './failures.ts';
-import { listNames } from './listing.ts';
 
 /** The state that a write replaces; `any` asks nothing. */
 export type Expected = { readonly tag: ObjectTag } | 'absent' | 'any';
@@ -57,19 +55,6 @@ export class S3Calls {
   /** Bucket and key of an object, as every request wants them. */
   at(path: ObjectPath): { Bucket: string; Key: string } {
     return { Bucket: this.options.bucket, Key: [this.options.prefix, ...path].join('/') };
-  }
-
-  /** @throws KmsError unless the bucket is there, in this region, for this caller. */
-  async headBucket(): Promise<void> {
-    const { client, bucket, attempts, timeoutMs } = this.options;
-    const attempted = { operation: 'HeadBucket', action: 's3:ListBucket', type: '' };
-    const head = (signal: AbortSignal) =>
-      client.send(new HeadBucketCommand({ Bucket: bucket }), { abortSignal: signal });
-    const outcome = await attempts.run(attempted, head, { timeoutMs });
-    if (outcome.ok) return;
-    // The answer has no body, so no reason: ask for something that has one.
-    await listNames(this, [], { limit: 1 });
-    throw outcome.failure.error;
   }
 
   /** Looks at an object. Undefined where there is none, and only then. */
