@@ -5,10 +5,9 @@
  * announcements are then of honest engines, whose Cores were asked. Announcements that come before this engine was asked
  * are kept for a while, within bounds of each peer: a flooder pushes out his own only. Pure: time comes in.
  */
-import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
-import { tagOf } from './quorum-frame.ts';
-import { idKeyOf, type RequestName } from './request-name.ts';
+import { PartySet } from './party-set.ts';
+import type { RequestKind, RequestName } from './request-name.ts';
 
 /** Bounds of a book. */
 export interface BookLimits {
@@ -23,15 +22,21 @@ export interface BookLimits {
   readonly keepEndedMs: number;
 }
 
-/** A request that this engine was asked for. */
+/** A request that this engine was asked for. Kept small: there are many that have ended. */
 export interface OwnRequest {
-  readonly name: RequestName;
-  /** The digest in hexadecimal. */
+  readonly kind: RequestKind;
+  /** Kind and id, and the digest, as {@link textOf} writes them. */
+  readonly idKey: string;
   readonly key: string;
   readonly sinceMs: number;
   /** This engine and the peers that announced it. */
-  readonly announcedBy: Set<number>;
+  readonly announcedBy: PartySet;
   endedMs: number | undefined;
+}
+
+/** Returns a request's name, in memory of its own. */
+export function nameOf({ kind, idKey, key }: OwnRequest): RequestName {
+  return { kind, id: bytesOf(idKey.slice(KIND_LENGTH)), digest: bytesOf(key) };
 }
 
 /** What became of an announcement. */
@@ -44,6 +49,25 @@ export type Heard =
 interface Early {
   readonly idKey: string;
   readonly atMs: number;
+}
+
+/** Characters of a kind in front of an id. */
+const KIND_LENGTH = 1;
+/** Bytes of the digest by which shares name their request. */
+const TAG_LENGTH = 16;
+
+/** One character for each byte: half of what hexadecimal digits take. */
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
+function bytesOf(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'latin1'));
+}
+
+/** Two requests of one kind and id are one request, or one of them is another request under a known id. */
+function idKeyOf({ kind, id }: RequestName): string {
+  return kind.slice(0, KIND_LENGTH) + textOf(id);
 }
 
 /** One peer's early announcements: by digest in the order they came, and by id. */
@@ -88,12 +112,12 @@ export class ApprovalBook {
 
   /** Returns a request that this engine was asked for, by its digest. */
   own(digest: Uint8Array): OwnRequest | undefined {
-    return this.#byKey(toHex(digest));
+    return this.#byKey(textOf(digest));
   }
 
   /** Returns a request that this engine was asked for, by the tag of its digest. */
   ownByTag(tag: Uint8Array): OwnRequest | undefined {
-    const key = this.#tags.get(toHex(tag));
+    const key = this.#tags.get(textOf(tag));
     return key === undefined ? undefined : this.#byKey(key);
   }
 
@@ -113,11 +137,11 @@ export class ApprovalBook {
     name: RequestName,
     nowMs: number,
   ): { readonly request: OwnRequest; readonly isNew: boolean; readonly others: readonly number[] } {
-    const key = toHex(name.digest);
+    const key = textOf(name.digest);
     this.#forgetEnded(nowMs);
     const known = this.#byKey(key);
     if (known) return { request: known, isNew: false, others: [] };
-    const [idKey, tag] = [idKeyOf(name), toHex(tagOf(name.digest))];
+    const [idKey, tag] = [idKeyOf(name), key.slice(0, TAG_LENGTH)];
     if (this.#idKeys.has(idKey) || this.#tags.has(tag)) {
       throw new KmsError('ALREADY_EXISTS', 'another request with this id was asked for before');
     }
@@ -125,7 +149,9 @@ export class ApprovalBook {
     if (this.#pending.size >= maxPending) {
       throw new KmsError('RESOURCE_EXHAUSTED', 'too many requests wait for other parties', { maxPending });
     }
-    const request: OwnRequest = { name, key, sinceMs: nowMs, announcedBy: new Set([this.#me]), endedMs: undefined };
+    const { kind } = name;
+    const announcedBy = new PartySet([this.#me]);
+    const request: OwnRequest = { kind, idKey, key, sinceMs: nowMs, announcedBy, endedMs: undefined };
     const others: number[] = [];
     for (const [party, early] of this.#early) {
       this.#forgetEarly(early, nowMs);
@@ -142,7 +168,7 @@ export class ApprovalBook {
 
   /** A peer announces a request. */
   hear(from: number, name: RequestName, nowMs: number): Heard {
-    const key = toHex(name.digest);
+    const key = textOf(name.digest);
     const request = this.#byKey(key);
     if (request) {
       request.announcedBy.add(from);
@@ -163,7 +189,7 @@ export class ApprovalBook {
   end(request: OwnRequest, nowMs: number): void {
     if (!this.#pending.delete(request.key)) return;
     request.endedMs = nowMs;
-    if (request.name.kind === 'zero') {
+    if (request.kind === 'zero') {
       this.#lasting.set(request.key, request);
       return;
     }
@@ -183,8 +209,8 @@ export class ApprovalBook {
     for (const [key, request] of this.#ended) {
       if (this.#ended.size <= maxEnded && nowMs - (request.endedMs ?? nowMs) < keepEndedMs) return;
       this.#ended.delete(key);
-      this.#idKeys.delete(idKeyOf(request.name));
-      this.#tags.delete(toHex(tagOf(request.name.digest)));
+      this.#idKeys.delete(request.idKey);
+      this.#tags.delete(key.slice(0, TAG_LENGTH));
       this.onForget?.(request);
     }
   }

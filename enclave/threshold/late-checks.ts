@@ -4,7 +4,7 @@
  * What a request was opened with is kept for a while, within bounds, and late shares are held against it, so many a
  * second: at low load all of them, at high load a sample that is large enough for a liar not to stay unnamed.
  */
-import type { ShareCollector } from './share-collector.ts';
+import type { LiveRequest } from './live-request.ts';
 
 /** Settings of {@link LateChecks}. */
 export interface LateChecksOptions {
@@ -17,7 +17,7 @@ export interface LateChecksOptions {
 /** See the file comment. */
 export class LateChecks {
   readonly #options: LateChecksOptions;
-  readonly #kept = new Map<ShareCollector, number>();
+  readonly #kept = new Map<LiveRequest, number>();
   #bytes = 0;
   #left: number;
   #atMs: number;
@@ -29,8 +29,8 @@ export class LateChecks {
   }
 
   /** An opened request keeps its shares; the oldest ones make room. */
-  keep(collector: ShareCollector, bytes: number): void {
-    this.#kept.set(collector, bytes);
+  keep(live: LiveRequest, bytes: number): void {
+    this.#kept.set(live, bytes);
     this.#bytes += bytes;
     for (const oldest of this.#kept.keys()) {
       if (this.#bytes <= this.#options.mostBytes) return;
@@ -39,10 +39,10 @@ export class LateChecks {
   }
 
   /** A request's shares are kept no longer. */
-  drop(collector: ShareCollector): void {
-    this.#bytes -= this.#kept.get(collector) ?? 0;
-    this.#kept.delete(collector);
-    collector.forget();
+  drop(live: LiveRequest): void {
+    this.#bytes -= this.#kept.get(live) ?? 0;
+    this.#kept.delete(live);
+    live.collector = undefined;
   }
 
   /** Whether one more late share may be looked at now. */

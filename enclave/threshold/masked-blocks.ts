@@ -9,18 +9,21 @@
 /** The ciphertexts of one request, as they are counted. */
 export interface MaskedItems {
   readonly epochId: string;
-  /** `key` is the same for equal ciphertexts under one key. */
+  readonly keyId: string;
+  /** `key` is the same for equal ciphertexts, and short. */
   readonly items: readonly { readonly key: string; readonly blocks: number }[];
 }
 
 /** Blocks after which an epoch should be replaced: the advantage of an adversary is 2^-19 by then. */
 export const MANY_MASKED_BLOCKS = 2 ** 40;
 /** Ciphertexts that are known to have been counted: at least so many of the last ones, at most twice as many. */
-const REMEMBERED = 32_768;
+const REMEMBERED = 16_384;
 
 /** See the file comment. */
 export class MaskedBlocks {
   readonly #counts = new Map<string, number>();
+  /** A number for each epoch and key, to keep short what is remembered. */
+  readonly #places = new Map<string, number>();
   readonly #onMany: (epochId: string, blocks: number) => void;
   readonly #many: number;
   readonly #remembered: number;
@@ -42,12 +45,19 @@ export class MaskedBlocks {
   }
 
   /** Counts the ciphertexts of a request in. */
-  add({ epochId, items }: MaskedItems): void {
+  add({ epochId, keyId, items }: MaskedItems): void {
     const before = this.#counts.get(epochId) ?? 0;
     let after = before;
-    for (const { key, blocks } of items) if (this.#isNew(`${epochId} ${key}`)) after += blocks;
+    const place = this.#placeOf(`${epochId} ${keyId}`);
+    for (const { key, blocks } of items) if (this.#isNew(`${place} ${key}`)) after += blocks;
     this.#counts.set(epochId, after);
     if (before < this.#many && after >= this.#many) this.#onMany(epochId, after);
+  }
+
+  #placeOf(name: string): number {
+    const place = this.#places.get(name) ?? this.#places.size;
+    this.#places.set(name, place);
+    return place;
   }
 
   #isNew(key: string): boolean {

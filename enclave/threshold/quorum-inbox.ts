@@ -4,14 +4,14 @@
  * Everything that a peer can make this engine keep is counted against that peer, and what it does wrong is noted.
  */
 import { isKmsError } from '../../common/errors.ts';
-import type { ApprovalBook, OwnRequest } from './approval-book.ts';
+import { type ApprovalBook, nameOf, type OwnRequest } from './approval-book.ts';
 import type { FaultKind, FaultLedger } from './fault-ledger.ts';
 import type { LiveRequest } from './live-request.ts';
 import { PeerBytes } from './peer-limits.ts';
 import { decodeFrame, type QuorumEntry, type Wanted } from './quorum-frame.ts';
 import type { QuorumLimits } from './quorum-limits.ts';
 import type { QuorumLinks } from './quorum-links.ts';
-import { ownName, type RequestName } from './request-name.ts';
+import type { RequestName } from './request-name.ts';
 import type { ShareRelease } from './share-release.ts';
 
 /** What an inbox needs. */
@@ -66,12 +66,11 @@ export class QuorumInbox {
   /** A request needs no more shares. */
   ended(live: LiveRequest): void {
     for (const [party, bytes] of live.kept) this.#kept.give(party, bytes);
-    live.kept.clear();
   }
 
   /** Notes that a peer asks for more than it may. */
   flood(party: number, live: LiveRequest): void {
-    this.#blame(party, 'flood', live.own.name);
+    this.#blame(party, 'flood', nameOf(live.own));
   }
 
   /** Notes that a peer has another request under an id that is known here. */
@@ -81,7 +80,7 @@ export class QuorumInbox {
 
   /** Notes that a peer sent something else than its share. */
   wrongShare(party: number, live: LiveRequest): void {
-    this.#blame(party, 'wrong share', live.own.name);
+    this.#blame(party, 'wrong share', nameOf(live.own));
   }
 
   #hear(from: number, entry: QuorumEntry): void {
@@ -100,7 +99,7 @@ export class QuorumInbox {
 
   #hearAnnouncement(from: number, name: RequestName): void {
     const { book, nowMs, live: liveOf, release, onApproved } = this.#options;
-    const heard = book.hear(from, ownName(name), nowMs());
+    const heard = book.hear(from, name, nowMs());
     if (heard.what === 'another') this.another(from, name);
     const live = heard.what === 'counted' ? liveOf(heard.request) : undefined;
     if (!live) return;
@@ -112,18 +111,18 @@ export class QuorumInbox {
     const own = this.#options.book.ownByTag(tag);
     const live = own && this.#options.live(own);
     if (!live?.collector) {
-      this.#unknown += 1;
+      if (own?.endedMs === undefined) this.#unknown += 1;
       return;
     }
     const bytes = shares.byteLength;
-    if (!live.collector.ended && !live.kept.has(from)) {
+    if (!live.collector.ended && !live.kept.some(([party]) => party === from)) {
       if (!this.#kept.take(from, bytes)) {
         this.flood(from, live);
         return;
       }
-      live.kept.set(from, bytes);
+      live.kept.push([from, bytes]);
     }
-    if (live.collector.add(from, shares) === 'revised') this.#blame(from, 'revised share', live.own.name);
+    if (live.collector.add(from, shares) === 'revised') this.#blame(from, 'revised share', nameOf(live.own));
   }
 
   #hearWant(from: number, digest: Uint8Array, wanted: Wanted): void {

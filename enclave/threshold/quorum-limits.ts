@@ -33,7 +33,7 @@ export const DEFAULT_LIMITS: QuorumLimits = {
   earlyPerPeer: 8192,
   keepEarlyMs: 10 * MINUTE_MS,
   maxPending: 16_384,
-  maxEnded: 32_768,
+  maxEnded: 16_384,
   keepEndedMs: 10 * MINUTE_MS,
   windowMs: MINUTE_MS,
   failAfterMs: 10 * MINUTE_MS,
@@ -43,7 +43,7 @@ export const DEFAULT_LIMITS: QuorumLimits = {
   answersBytesPerSecond: 4 * MIB,
   sharesBytesPerPeer: 16 * MIB,
   queuedBytesPerPeer: 8 * MIB,
-  lateSharesBytes: 2 * MIB,
+  lateSharesBytes: MIB / 2,
   lateChecksPerSecond: 50,
   ownSharesBytes: 16 * MIB,
 };

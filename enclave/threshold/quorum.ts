@@ -10,7 +10,7 @@
 import { availableParallelism } from 'node:os';
 import { KmsError } from '../../common/errors.ts';
 import type { CiphertextItem } from '../../native/engine/index.ts';
-import { ApprovalBook, type OwnRequest } from './approval-book.ts';
+import { ApprovalBook, nameOf, type OwnRequest } from './approval-book.ts';
 import { FairTurns, partsOf } from './fair-turns.ts';
 import type { OpenDecryption } from './kernels.ts';
 import { LateChecks } from './late-checks.ts';
@@ -23,7 +23,7 @@ import { QuorumInbox } from './quorum-inbox.ts';
 import type { EpochCheck, PublicJob, QuorumOptions, QuorumStats, UserJob } from './quorum-jobs.ts';
 import { DEFAULT_LIMITS, type QuorumLimits } from './quorum-limits.ts';
 import { Reminders } from './reminders.ts';
-import { ownName, type RequestName } from './request-name.ts';
+import type { RequestName } from './request-name.ts';
 import { ShareCollector } from './share-collector.ts';
 import { ShareRelease } from './share-release.ts';
 import { waitWithin } from './wait-within.ts';
@@ -112,7 +112,7 @@ export class Quorum {
    */
   async publicDecrypt({ name, items, masked, partialDecrypt }: PublicJob, signal: AbortSignal): Promise<Uint8Array[]> {
     const live = this.#join(name);
-    if (!live.collector && live.failure === undefined) {
+    if (isFresh(live)) {
       live.collector = this.#collector(live, items, this.#options.open);
       const make = (): Promise<Uint8Array[]> => this.#mask(masked, items, partialDecrypt);
       const done = (): void => {
@@ -120,7 +120,7 @@ export class Quorum {
       };
       this.#shareOut(live, make).then(done, (error: unknown) => this.#fail(live, error));
     }
-    return await this.#wait(live, live.collector?.opened ?? Promise.reject(live.failure), signal);
+    return await this.#wait(live, openedOf(live), signal);
   }
 
   /**
@@ -144,7 +144,7 @@ export class Quorum {
    */
   async checkEpoch({ name, zeroShares, openZeros }: EpochCheck, signal: AbortSignal): Promise<void> {
     const live = this.#join(name);
-    if (!live.collector && live.failure === undefined) {
+    if (isFresh(live)) {
       const open: OpenDecryption = async ({ n, t, contributions }) => {
         const liars = openZeros({ n, t, contributions });
         return liars && { plaintext: new Uint8Array(), liars };
@@ -152,8 +152,7 @@ export class Quorum {
       live.collector = this.#collector(live, [{ fheType: 0, format: 0 }], open);
       this.#shareOut(live, async () => [await zeroShares()]).catch((error: unknown) => this.#fail(live, error));
     }
-    const opened = live.collector?.opened ?? Promise.reject(live.failure);
-    await this.#wait(live, opened, signal, Number.POSITIVE_INFINITY);
+    await this.#wait(live, openedOf(live), signal, Number.POSITIVE_INFINITY);
   }
 
   /** Fails what waits with `UNAVAILABLE` and sends nothing more. */
@@ -174,8 +173,8 @@ export class Quorum {
     const { request, isNew, others } = this.#book.begin(name, this.#options.timers.monotonicMs());
     const known = this.#live.get(request);
     if (!isNew && known) return known;
-    const announcement = encodeEntry({ what: 'announce', name: ownName(name) });
-    const live = new LiveRequest(request, announcement, this.#limits.askAgainMs);
+    const live = new LiveRequest(request, this.#limits.askAgainMs);
+    const { announcement } = live;
     this.#live.set(request, live);
     for (const party of others) this.#inbox.another(party, name);
     for (const party of this.#peers) this.#outbox.push(party, announcement);
@@ -187,17 +186,16 @@ export class Quorum {
   #collector(live: LiveRequest, items: readonly KindOfItem[], open: OpenDecryption): ShareCollector {
     const { me, n, t } = this.#options;
     const kinds = items.map(({ fheType, format }) => ({ fheType, format }));
-    const collector: ShareCollector = new ShareCollector({
+    return new ShareCollector({
       me,
       n,
       t,
       open,
       items: kinds,
       onLiar: (party) => this.#inbox.wrongShare(party, live),
-      onOpened: (keptBytes) => this.#late.keep(collector, keptBytes),
+      onOpened: (keptBytes) => this.#late.keep(live, keptBytes),
       lateTurn: () => this.#late.turn(),
     });
-    return collector;
   }
 
   /** Counts what is masked, and does the work on it in parts. */
@@ -218,11 +216,12 @@ export class Quorum {
       const facts = { sizeBytes: shares.byteLength, mostBytes: MAX_SHARES_BYTES };
       throw new KmsError('TASK_FAILED', 'too many ciphertexts in one request', facts);
     }
-    this.#ownShares.keep(live, encodeEntry({ what: 'shares', tag: tagOf(live.own.name.digest), shares }));
+    const tag = tagOf(nameOf(live.own).digest);
+    this.#ownShares.keep(live, Uint8Array.from(encodeEntry({ what: 'shares', tag, shares })));
     await live.approved;
     for (const party of live.own.announcedBy) this.#release.shares(live, party);
     live.collector?.begin(own);
-    await live.collector?.opened;
+    live.opened = await live.collector?.opened;
     this.#end(live);
   }
 
@@ -230,7 +229,7 @@ export class Quorum {
     if (live.isApproved || live.failure !== undefined) return;
     live.approve();
     live.askAgainMs = this.#limits.askAgainMs;
-    if (live.own.name.kind === 'user') this.#end(live);
+    if (live.own.kind === 'user') this.#end(live);
     else this.#reminders.arm(live);
   }
 
@@ -266,17 +265,29 @@ export class Quorum {
   }
 
   #end(live: LiveRequest): void {
-    live.cancelTimer?.();
     this.#inbox.ended(live);
+    live.end();
     this.#book.end(live.own, this.#options.timers.monotonicMs());
   }
 
   #forget(request: OwnRequest): void {
     const live = this.#live.get(request);
-    if (live) this.#ownShares.drop(live);
-    if (live?.collector) this.#late.drop(live.collector);
+    if (live) {
+      this.#ownShares.drop(live);
+      this.#late.drop(live);
+    }
     this.#live.delete(request);
   }
+}
+
+/** Whether nothing was begun for it yet. */
+function isFresh({ collector, opened, failure }: LiveRequest): boolean {
+  return !collector && !opened && failure === undefined;
+}
+
+function openedOf({ collector, opened, failure }: LiveRequest): Promise<Uint8Array[]> {
+  if (opened) return Promise.resolve(opened);
+  return collector?.opened ?? Promise.reject(failure);
 }
 
 type KindOfItem = Pick<CiphertextItem, 'fheType' | 'format'>;

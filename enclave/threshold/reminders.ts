@@ -1,4 +1,5 @@
 /** Looks after requests that wait: asks peers again for what they have not sent, and gives requests up in the end. */
+import { nameOf } from './approval-book.ts';
 import type { LiveRequest } from './live-request.ts';
 import type { Outbox } from './outbox.ts';
 import { encodeEntry } from './quorum-frame.ts';
@@ -29,7 +30,7 @@ export class Reminders {
     if (live.own.endedMs !== undefined) return;
     const { timers, limits, onExpired } = this.#options;
     // Openings of zero wait for parties that are away for as long as it takes: they hold nobody up.
-    const failAtMs = live.own.name.kind === 'zero' ? Number.POSITIVE_INFINITY : live.own.sinceMs + limits.failAfterMs;
+    const failAtMs = live.own.kind === 'zero' ? Number.POSITIVE_INFINITY : live.own.sinceMs + limits.failAfterMs;
     const nextMs = Math.min(timers.monotonicMs() + live.askAgainMs, failAtMs);
     live.cancelTimer = timers.at(nextMs, () => {
       if (timers.monotonicMs() >= failAtMs) {
@@ -44,7 +45,7 @@ export class Reminders {
 
   #askAgain({ own, isApproved, announcement, collector }: LiveRequest): void {
     const { peers, outbox } = this.#options;
-    const { digest } = own.name;
+    const { digest } = nameOf(own);
     const heard = collector?.heard ?? new Set();
     for (const party of peers) {
       if (isApproved && heard.has(party)) continue;

@@ -6,7 +6,6 @@
  */
 import { createHash } from 'node:crypto';
 import { type CborValue, encodeCanonical } from '../../attestation/cbor.ts';
-import { toHex } from '../../common/bytes.ts';
 import { idBytes } from '../../wire/ids.ts';
 import type { PublicDecryption, UserDecryption } from '../../wire/validate/decryption.ts';
 import type { MaskedItems } from './masked-blocks.ts';
@@ -33,6 +32,8 @@ export interface NamedRequest {
 /** Only hashed, never signed: it stands in no table of signatures. */
 const LABEL = 'arca-request';
 const VERSION = 1;
+/** Bytes of a ciphertext's hash that tell it from the others which are counted. */
+const KEY_BYTES = 16;
 
 /** Names a request for everyone. */
 export function namePublicRequest(request: PublicDecryption): NamedRequest {
@@ -67,20 +68,10 @@ function nameRequest(
     recipient,
   ]);
   const masked = items.map(({ fheType, format }, i) => ({
-    key: `${keyId} ${format} ${toHex(hashes[i] ?? new Uint8Array())}`,
+    key: `${format} ${Buffer.from(hashes[i] ?? []).toString('latin1', 0, KEY_BYTES)}`,
     blocks: packedBlocks(fheType),
   }));
-  return { name: { kind, id, digest: sha256(preimage) }, masked: { epochId, items: masked } };
-}
-
-/** A name in memory of its own: what came in a frame must not keep the frame. */
-export function ownName({ kind, id, digest }: RequestName): RequestName {
-  return { kind, id: Uint8Array.from(id), digest: Uint8Array.from(digest) };
-}
-
-/** Two requests of one kind and id are one request, or one of them is another request under a known id. */
-export function idKeyOf({ kind, id }: Pick<RequestName, 'kind' | 'id'>): string {
-  return `${kind} ${toHex(id)}`;
+  return { name: { kind, id, digest: sha256(preimage) }, masked: { epochId, keyId, items: masked } };
 }
 
 function sha256(data: Uint8Array): Uint8Array {

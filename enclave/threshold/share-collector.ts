@@ -20,7 +20,7 @@ export interface CollectorOptions {
   readonly open: OpenDecryption;
   /** A party whose share is wrong; once a party. */
   readonly onLiar: (party: number) => void;
-  /** It is open, and keeps so many bytes of shares until it is told to forget them. */
+  /** It is open, and keeps so many bytes of shares as long as it is there. */
   readonly onOpened: (keptBytes: number) => void;
   /** Whether a late share may be looked at now. */
   readonly lateTurn: () => boolean;
@@ -87,13 +87,8 @@ export class ShareCollector {
   fail(error: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.forget();
-    this.#opened.reject(error);
-  }
-
-  /** Lets the shares of an opened request go. */
-  forget(): void {
     this.#heard.clear();
+    this.#opened.reject(error);
   }
 
   #try(): void {

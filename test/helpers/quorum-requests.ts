@@ -33,7 +33,7 @@ export function simRequest(
   const digest = new Uint8Array(createHash('sha256').update(`${kind} ${number} ${content}`).digest());
   const plaintexts = items.map(({ ciphertext, fheType }) => fakePlaintext(ciphertext, fheType));
   const masked = items.map((_, i) => ({ key: `${number} ${i} ${content}`, blocks: EUINT64_BLOCKS }));
-  return { name: { kind, id, digest }, masked: { epochId: 'epoch', items: masked }, items, plaintexts };
+  return { name: { kind, id, digest }, masked: { epochId: 'epoch', keyId: 'key', items: masked }, items, plaintexts };
 }
 
 /** Asks one party for everyone. */

@@ -7,9 +7,9 @@ const item = (key: string, blocks = 16) => ({ key, blocks });
 
 t.test('a ciphertext counts once an epoch, however often it is asked for', async (t) => {
   const masked = new MaskedBlocks(() => t.fail('so few'));
-  masked.add({ epochId: 'a', items: [item('1'), item('2', 64), item('1')] });
-  masked.add({ epochId: 'a', items: [item('2', 64)] });
-  masked.add({ epochId: 'b', items: [item('1')] });
+  masked.add({ epochId: 'a', keyId: 'k', items: [item('1'), item('2', 64), item('1')] });
+  masked.add({ epochId: 'a', keyId: 'k', items: [item('2', 64)] });
+  masked.add({ epochId: 'b', keyId: 'k', items: [item('1')] });
   t.same(
     [...masked.counts],
     [
@@ -21,7 +21,7 @@ t.test('a ciphertext counts once an epoch, however often it is asked for', async
 
 t.test('what was asked for long ago counts again: the count is never too small, and memory is bounded', async (t) => {
   const masked = new MaskedBlocks(() => undefined, { remembered: 10 });
-  const ask = (key: number) => masked.add({ epochId: 'a', items: [item(`${key}`, 1)] });
+  const ask = (key: number) => masked.add({ epochId: 'a', keyId: 'k', items: [item(`${key}`, 1)] });
   for (let key = 0; key < 25; key++) ask(key);
   t.equal(masked.counts.get('a'), 25);
   for (let key = 15; key < 25; key++) ask(key);
@@ -34,8 +34,8 @@ t.test('an epoch that has masked too much is told once', async (t) => {
   t.equal(MANY_MASKED_BLOCKS, 1_099_511_627_776);
   const told: unknown[] = [];
   const masked = new MaskedBlocks((epochId, blocks) => told.push([epochId, blocks]), { many: 100 });
-  for (let key = 0; key < 10; key++) masked.add({ epochId: 'a', items: [item(`${key}`, 16)] });
-  masked.add({ epochId: 'b', items: [item('1', 99)] });
+  for (let key = 0; key < 10; key++) masked.add({ epochId: 'a', keyId: 'k', items: [item(`${key}`, 16)] });
+  masked.add({ epochId: 'b', keyId: 'k', items: [item('1', 99)] });
   t.same(told, [['a', 112]]);
 });
 
