@@ -9,7 +9,9 @@ import type { MeshConnection } from '../../../../attestation/mesh/mesh-context.t
 import { parseTcpAddress, tcpDial, tcpTransport } from '../../../../attestation/mesh/transport-tcp.ts';
 import { type Clock, systemClock } from '../../../../common/clock.ts';
 import { createLogger } from '../../../../common/log.ts';
+import { openEngineClient } from '../../../../parent/core/engine-client/reconnecting-client.ts';
 import { connectPair, createTestMesh } from '../../../helpers/mesh-pair.ts';
+import { testEngine } from '../../../helpers/test-engine.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -78,4 +80,21 @@ t.test('frame links say so at both ends', async (t) => {
   while (reasons.length < 2) await delay(5);
   t.same(reasons.slice(0, 2).toSorted(), ['accepted: renewed', 'dialled: renewed']);
   t.equal(served, 2);
+});
+
+t.test('Core and engine say so, too', async (t) => {
+  const closed: { core: string[]; engine: string[] } = { core: [], engine: [] };
+  const logOf = (name: 'core' | 'engine') => {
+    const write = (line: string): void => {
+      const { event, reason } = JSON.parse(line);
+      if (event === 'mesh.closed') closed[name].push(reason);
+    };
+    return createLogger({ name, level: 'info', destination: { write } });
+  };
+  const { trust } = await testEngine(t, { log: logOf('engine') });
+  const { dial } = await trust.coreMesh(t, logOf('core'), { leafLifeMs: 3_000 });
+  const client = openEngineClient({ dial, developerMode: true, log: createLogger({ name: 'test', level: 'silent' }) });
+  t.teardown(() => client.close());
+  while (closed.core.length < 2 || closed.engine.length < 2) await delay(5);
+  t.same(closed, { core: ['renewed', 'renewed'], engine: ['renewed', 'renewed'] }, 'calls and bulk');
 });
