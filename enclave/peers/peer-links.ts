@@ -42,6 +42,8 @@ interface Peer {
 
 /** A party that starts late is found soon; one that is away for long costs a hundred bytes a second. */
 const RETRY_MS = { first: 50, longest: 500 };
+/** Renewals of engines that started together are spread over this share of what is left of their certificates. */
+const SPREAD = 0.1;
 /** The largest message of all channels. */
 const MAX_PAYLOAD_BYTES = CHANNEL_TAG_BYTES + MAX_CONTROL_BYTES;
 
@@ -145,7 +147,7 @@ export class PeerLinks {
           const open = meshDialer({ dial: (within) => dial(address)(within), endpoint, expect });
           const connection = await open(signal);
           this.#verified(party, connection);
-          return connection;
+          return { ...connection, renewAtMs: spreadRenewal(connection, this.#me, party) };
         } catch (error) {
           peers.failed({ role: 'engine', party }, error);
           throw error;
@@ -184,4 +186,10 @@ export class PeerLinks {
     this.#closing.add(closed);
     void closed.finally(() => this.#closing.delete(closed));
   }
+}
+
+/** Later for some pairs than for others: a handshake costs tens of milliseconds, and a quorum has many at the same time. */
+function spreadRenewal({ renewAtMs, closeAtMs }: MeshConnection, me: number, party: number): number {
+  const place = ((me * 29 + party * 17) % 64) / 64;
+  return renewAtMs + (closeAtMs - renewAtMs) * SPREAD * place;
 }
