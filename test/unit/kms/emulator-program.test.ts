@@ -3,14 +3,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
 import t from 'tap';
 import { makeDeveloperRoot } from '../../../attestation/developer/chain.ts';
 import { readEmulatorConfig } from '../../../emulators/aws-kms/config.ts';
-import { ACCOUNT, ADMIN_ARN, ALLOW_ALL, credentialsOf, REGION } from '../../helpers/aws-kms.ts';
+import { ACCOUNT, ADMIN_ARN, ALLOW_ALL, credentialsOf, ENGINE_ARN, REGION } from '../../helpers/aws-kms.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
 
 const MAIN = join(import.meta.dirname, '../../../emulators/aws-kms/main.ts');
@@ -84,4 +84,15 @@ t.test('a configuration that is wrong is refused with all that is wrong', async 
   writeFileSync(path, '{');
   t.throws(() => readEmulatorConfig(path), /is not JSON/);
   t.equal(readEmulatorConfig(configure(t, { root: 'aws' })).anchor.certificate.length, 533);
+});
+
+t.test('the configuration in the documentation is one', async (t) => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/developers/kms-emulator.md'), 'utf8');
+  const [, example = ''] = /```json\n([\s\S]*?)```/.exec(page) ?? [];
+  const path = configure(t);
+  renameSync(join(path, '../root.pem'), join(path, '../developer-root.pem'));
+  writeFileSync(path, example);
+  const options = readEmulatorConfig(path);
+  t.equal(options.identities.length, 2);
+  t.equal(options.roles?.[0]?.arn, ENGINE_ARN);
 });
