@@ -38,6 +38,8 @@ export async function runVerify(file: string | undefined, options: VerifyOptions
   if (asked.length !== 1) {
     throw usageFailure('needs one thing to verify', 'name an answer file, or --key ID, or --crs ID');
   }
+  // The parties of a quorum stand in one option, with commas.
+  for (const signer of options.signer?.split(',') ?? []) requireAddress(signer.trim());
   const answer = file === undefined ? undefined : await readAnswer(file);
   if (answer?.kind === 'quorum-public-decryption' || answer?.kind === 'quorum-user-decryption') {
     await verifyQuorumFile(answer, options, output);
