@@ -21,6 +21,7 @@ import {
 } from '../../../wire/cms/recipient-envelope.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 
+const OPENSSL = 'openssl';
 const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
 const CANNOT_OPEN = { code: 'STATE_INVALID', message: 'the answer of AWS KMS cannot be opened', facts: {} };
@@ -75,7 +76,7 @@ t.test('openssl opens what the emulator makes', async (t) => {
     const plaintext = systemRandom(32);
     writeFileSync(join(dir, 'in.der'), seal(plaintext, form));
     const arguments_ = ['cms', '-decrypt', '-inform', 'DER', '-in', 'in.der', '-inkey', keyFile, '-out', 'out.bin'];
-    execFileSync('openssl', arguments_, { cwd: dir, stdio: 'pipe' });
+    execFileSync(OPENSSL, arguments_, { cwd: dir, stdio: 'pipe' });
     t.equal(toHex(readFileSync(join(dir, 'out.bin'))), toHex(plaintext), nameOf(form));
   }
 });
@@ -84,7 +85,7 @@ t.test('what openssl makes opens, streamed or whole', async (t) => {
   const dir = tempDir(t);
   const keyFile = join(dir, 'key.pem');
   writeFileSync(keyFile, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-  const run = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'pipe' });
+  const run = (...args: string[]) => execFileSync(OPENSSL, args, { cwd: dir, stdio: 'pipe' });
   run('req', '-new', '-x509', '-key', keyFile, '-subj', '/CN=recipient', '-out', 'cert.pem', '-days', '2');
   const plaintext = systemRandom(3000);
   writeFileSync(join(dir, 'plain.bin'), plaintext);
