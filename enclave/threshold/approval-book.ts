@@ -155,10 +155,8 @@ export class ApprovalBook {
     const others: number[] = [];
     for (const [party, early] of this.#early) {
       this.#forgetEarly(early, nowMs);
-      if (early.byKey.delete(key)) {
-        request.announcedBy.add(party);
-        if (early.byId.get(idKey) === key) early.byId.delete(idKey);
-      } else if (early.byId.has(idKey)) others.push(party);
+      if (dropEarly(early, key)) request.announcedBy.add(party);
+      else if (early.byId.has(idKey)) others.push(party);
     }
     this.#pending.set(key, request);
     this.#idKeys.set(idKey, key);
@@ -178,7 +176,7 @@ export class ApprovalBook {
     const early = this.#early.get(from) ?? { byKey: new Map(), byId: new Map() };
     this.#early.set(from, early);
     this.#forgetEarly(early, nowMs);
-    const isRepeated = early.byKey.delete(key); // the newest stands last
+    const isRepeated = dropEarly(early, key); // the newest stands last
     early.byKey.set(key, { idKey, atMs: nowMs });
     early.byId.set(idKey, key);
     if (early.byKey.size > this.#limits.earlyPerPeer) this.#evictOldest(early);
@@ -222,11 +220,17 @@ export class ApprovalBook {
     }
   }
 
-  #evictOldest({ byKey, byId }: EarlyOfPeer): void {
-    const [oldest] = byKey;
-    if (!oldest) return;
-    const [key, { idKey }] = oldest;
-    byKey.delete(key);
-    if (byId.get(idKey) === key) byId.delete(idKey);
+  #evictOldest(early: EarlyOfPeer): void {
+    const [oldest] = early.byKey.keys();
+    if (oldest !== undefined) dropEarly(early, oldest);
   }
+}
+
+/** Takes an early announcement out, under whatever id it came. Returns whether there was one. */
+function dropEarly({ byKey, byId }: EarlyOfPeer, key: string): boolean {
+  const idKey = byKey.get(key)?.idKey;
+  if (idKey === undefined) return false;
+  byKey.delete(key);
+  if (byId.get(idKey) === key) byId.delete(idKey);
+  return true;
 }

@@ -58,6 +58,17 @@ t.test('a flooder pushes out his own announcements and no other', async (t) => {
   t.same([...own.begin(named('wanted'), 10_001).request.announcedBy].sort(), [1, 2, 3]);
 });
 
+t.test('one digest under ever new ids is one announcement, kept under the last id', async (t) => {
+  const own = book();
+  const { digest } = named('same');
+  for (let i = 0; i <= 1_000; i++) own.hear(4, { kind: 'public', id: hash(`id flood ${i}`), digest }, i);
+  t.equal(own.earlyOf(4), 1);
+  t.same(own.begin(named('flood 0'), 1_001).others, [], 'ids that it came under before are forgotten');
+  t.same(own.begin(named('flood 1000'), 1_001).others, [4]);
+  t.same([...own.begin({ kind: 'public', id: hash('id own'), digest }, 1_002).request.announcedBy], [1, 4]);
+  t.same(own.begin(named('flood 1000', 'again', 'user'), 1_003).others, []);
+});
+
 t.test('ended requests are remembered for a while and within bounds, waiting ones as long as they wait', async (t) => {
   const forgotten: string[] = [];
   const own = book({ maxEnded: 2, keepEndedMs: 1000, maxPending: 3 });
