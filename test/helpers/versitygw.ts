@@ -13,6 +13,7 @@ import type { S3StorageOptions } from '../../storage/s3/options.ts';
 import { freePorts } from './free-port.ts';
 import { tempDir } from './temp-dir.ts';
 
+const GO = 'go';
 const VERSION = '1.8.0';
 const CACHE = join(import.meta.dirname, '../../node_modules/.cache/arca');
 const KEYS = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY' };
@@ -22,14 +23,14 @@ function versitygw(): string | undefined {
   const program = join(CACHE, `versitygw-${VERSION}`);
   if (existsSync(program)) return program;
   try {
-    execFileSync('go', ['version'], { stdio: 'ignore' });
+    execFileSync(GO, ['version'], { stdio: 'ignore' });
   } catch {
     return undefined;
   }
   mkdirSync(CACHE, { recursive: true });
   // Without cgo: run by root, the linker's trials have been seen to remove /dev/null.
   const env = { ...process.env, GOBIN: CACHE, CGO_ENABLED: '0', GOFLAGS: '-p=1' };
-  execFileSync('go', ['install', `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`], { env, stdio: 'inherit' });
+  execFileSync(GO, ['install', `github.com/versity/versitygw/cmd/versitygw@v${VERSION}`], { env, stdio: 'inherit' });
   renameSync(join(CACHE, 'versitygw'), program);
   return program;
 }
