@@ -14,12 +14,14 @@ import { openTurns, type Turns } from './quorum-turns.ts';
 /** A request that stopped the engine this often is the reason why it stops. */
 const MAX_ATTEMPTS = 3;
 
+const NO_BODY = new Uint8Array(0);
+
 /** One piece of repeatable work. */
 export interface Work {
   readonly entry: RequestEntry;
   readonly method: EngineMethod;
-  /** The request as the client sent it. */
-  readonly body: Uint8Array;
+  /** The request as the client sent it; on a threshold node it is read from the store, when its turn comes, if absent. */
+  readonly body?: Uint8Array;
   /** Given back when the work has ended. */
   readonly permit: Permit;
   /** Called when nobody reads the body any more; not after a failure, when the link may still hold it. */
@@ -50,8 +52,9 @@ export function openBackground(deps: RpcDeps): Background {
   let heldBytes = 0;
   return {
     async run(work) {
+      const sizeBytes = work.body?.byteLength ?? 0;
       running++;
-      heldBytes += work.body.byteLength;
+      heldBytes += sizeBytes;
       try {
         const outcome = await attempt(deps, work, turns);
         await deps.store.settle(work.entry, outcome);
@@ -62,7 +65,7 @@ export function openBackground(deps: RpcDeps): Background {
         throw error;
       } finally {
         running--;
-        heldBytes -= work.body.byteLength;
+        heldBytes -= sizeBytes;
         work.permit.release();
       }
     },
@@ -108,17 +111,20 @@ async function attempt(deps: RpcDeps, work: Work, turns: Turns | undefined): Pro
 
 /** Calls the engine, on a threshold node in turn. */
 async function callInTurn(
-  { engine, engineTimeoutMs: timeoutMs, stopping }: RpcDeps,
-  { method, body, signal }: Work,
+  { engine, store, engineTimeoutMs: timeoutMs, stopping }: RpcDeps,
+  { entry, method, body = NO_BODY, signal }: Work,
   turns: Turns | undefined,
   again: boolean,
 ): Promise<Uint8Array> {
   if (!turns) return await engine.call(method, body, { signal, timeoutMs });
-  const granted = turns.take({ sizeBytes: body.byteLength, again, signal: stopping });
+  const sizeBytes = body === NO_BODY ? store.bodyBytes(entry) : body.byteLength;
+  const granted = turns.take({ sizeBytes, again, signal: stopping });
   const turn = granted instanceof Promise ? await granted : granted;
   try {
     const ends = signal ? AbortSignal.any([signal, turn.signal]) : turn.signal;
-    return await engine.call(method, body, { signal: ends, timeoutMs });
+    const sent = body === NO_BODY ? store.body(entry) : body;
+    if (!sent) throw new KmsError(INTERRUPTED.code, INTERRUPTED.reason);
+    return await engine.call(method, sent, { signal: ends, timeoutMs });
   } catch (error) {
     if (!turn.signal.aborted || signal?.aborted) throw error;
     throw new KmsError('UNAVAILABLE', 'not done yet, and others stand in line', { waiting: 'quorum' });
@@ -147,5 +153,11 @@ export function failure({ log, threshold }: RpcDeps, error: unknown, entry: Requ
   return { state: 'failed', code: code === 'ABORTED' && !/abort/i.test(reason) ? 'TASK_FAILED' : code, reason };
 }
 
+/** The outcome of what cannot be done again, since its body is gone. */
+export const INTERRUPTED = {
+  state: 'failed',
+  code: 'TASK_FAILED',
+  reason: 'interrupted by a restart',
+} as const satisfies Outcome;
 /** The outcome of what a client aborted. */
 export const ABORTED: Outcome = { state: 'failed', code: 'ABORTED', reason: 'aborted by request' };

@@ -44,7 +44,7 @@ export interface Waits {
   readonly preprocessingMs: number;
   /** A decryption whose quorum is missing, at least this long between two questions to the engine. */
   readonly quorumMs: number;
-  /** Fresh decryptions in line, for one that has been at the engine of a threshold node for so long. */
+  /** Decryptions in line, at most so long for each one at the engine of a threshold node. */
   readonly turnMs: number;
   /** An abort, for the engine's word on it. */
   readonly abortMs: number;

@@ -2,9 +2,8 @@
  * Who may have a request at the engine of a threshold node. There a request may wait a minute for other parties, and the
  * engine reads no further calls once it has too many: requests that wait must never keep it from hearing others.
  *
- * First come, first served; whoever has been at the engine for long gives way to those who have not been there at all.
- * Those that have waited before stand in a line of their own, which has a part of the room and never more: a client who
- * asks one party alone delays himself.
+ * First come, first served; whoever has been at the engine for long gives way. Those that have waited before stand in a
+ * line of their own, which has a part of the room and never more: a client who asks one party alone delays himself.
  */
 import type { Clock } from '../../../common/clock.ts';
 
@@ -19,7 +18,7 @@ export interface TurnLimits {
 
 /** See enclave/engine.ts: it takes 4,096 calls and 256 MiB. */
 const DEFAULT_LIMITS: TurnLimits = { calls: 3072, bytes: 160 * 1024 * 1024, againPart: 3 };
-/** How often those at the engine are looked at, while fresh ones stand in line. */
+/** How often those at the engine are looked at, while others stand in line. */
 const LOOK_MS = 250;
 
 /** What a request waits in line with. */
@@ -63,7 +62,7 @@ interface Room {
 /**
  * Opens a line.
  *
- * @param longestMs - How long a request stays at the engine while fresh ones stand in line.
+ * @param longestMs - How long a request stays at the engine while others stand in line.
  */
 export function openTurns(clock: Clock, longestMs: number, limits: TurnLimits = DEFAULT_LIMITS): Turns {
   const open = (part: number): Room => ({
@@ -76,7 +75,7 @@ export function openTurns(clock: Clock, longestMs: number, limits: TurnLimits = 
   const all = open(1);
   const again = open(limits.againPart);
   /** Those at the engine, the longest there first. */
-  const held = new Set<{ readonly sinceMs: number; readonly giveWay: AbortController }>();
+  const held = new Set<{ readonly isAgain: boolean; readonly sinceMs: number; readonly giveWay: AbortController }>();
   let look: NodeJS.Timeout | undefined;
 
   const mayEnter = (isAgain: boolean, sizeBytes: number): boolean =>
@@ -95,7 +94,7 @@ export function openTurns(clock: Clock, longestMs: number, limits: TurnLimits = 
   };
   const enter = (isAgain: boolean, sizeBytes: number): Turn => {
     const rooms = isAgain ? [all, again] : [all];
-    const stay = { sinceMs: clock.monotonicMs(), giveWay: new AbortController() };
+    const stay = { isAgain, sinceMs: clock.monotonicMs(), giveWay: new AbortController() };
     for (const room of rooms) hold(room, 1, sizeBytes);
     held.add(stay);
     return {
@@ -107,19 +106,21 @@ export function openTurns(clock: Clock, longestMs: number, limits: TurnLimits = 
       },
     };
   };
-  /** Asks as many to give way as fresh ones stand in line. */
+  /** Asks as many to give way as stand in line: any of them for fresh ones, their own kind for those that wait again. */
   const lookAround = (): void => {
     const beforeMs = clock.monotonicMs() - longestMs;
-    let wanted = all.line.size;
-    if (wanted === 0) {
-      clearInterval(look);
-      look = undefined;
-    }
-    for (const { sinceMs, giveWay } of held) {
-      if (wanted === 0 || sinceMs > beforeMs) break;
-      if (!giveWay.signal.aborted) wanted--;
+    const wanted = { fresh: all.line.size, again: again.line.size };
+    for (const { isAgain, sinceMs, giveWay } of held) {
+      if (sinceMs > beforeMs) break;
+      if (giveWay.signal.aborted) continue;
+      if (isAgain && wanted.again > 0) wanted.again--;
+      else if (wanted.fresh > 0) wanted.fresh--;
+      else continue;
       giveWay.abort();
     }
+    if (all.line.size + again.line.size > 0) return;
+    clearInterval(look);
+    look = undefined;
   };
 
   return {

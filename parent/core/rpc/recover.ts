@@ -6,7 +6,7 @@
  */
 import { ENGINE_METHOD, type EngineMethod } from '../../../wire/frames.ts';
 import type { RequestEntry, RequestKind } from '../store/request-store.ts';
-import { ABORTED, type Background } from './background.ts';
+import { ABORTED, type Background, INTERRUPTED } from './background.ts';
 import { settleInterrupted } from './generation-runner.ts';
 import { EMPTY } from './method.ts';
 import { type QuorumMpcDeps, settleInterruptedEpoch } from './quorum-epochs.ts';
@@ -19,11 +19,8 @@ const REPEATABLE: readonly (readonly [RequestKind, EngineMethod])[] = [
   ['preproc', ENGINE_METHOD.keyGenPreproc],
 ];
 
-/** Requests that run at a time. Those of a quorum may wait minutes for other parties: they must not keep others waiting. */
+/** Bodies read from the disk at a time; a threshold node reads each when its turn comes. */
 const AT_ONCE = 64;
-const AT_ONCE_IN_QUORUM = 512;
-/** Bytes of bodies read from the disk at a time; one more may be larger than that. */
-const MAX_HELD_BYTES = 128 * 1024 * 1024;
 
 /**
  * Notes what the last run left, before any request of this one, and returns what takes it up.
@@ -75,36 +72,26 @@ async function recover(deps: RecoveryDeps, { generations, repeated, recorded }: 
 }
 
 async function repeatAll(deps: RecoveryDeps, repeated: Interrupted['repeated']): Promise<void> {
-  const { background, threshold } = deps;
-  const atOnce = threshold ? AT_ONCE_IN_QUORUM : AT_ONCE;
-  const failed: unknown[] = [];
-  let running = 0;
-  let freed = Promise.withResolvers<void>();
-  const run = async (entry: RequestEntry, method: EngineMethod): Promise<void> => {
-    running++;
-    try {
-      await runAgain(deps, entry, method);
-    } catch (error) {
-      failed.push(error);
-    }
-    running--;
-    freed.resolve();
-    freed = Promise.withResolvers();
+  const next = repeated.values();
+  const worker = async (): Promise<void> => {
+    for (const { entry, method } of next) await runAgain(deps, entry, method);
   };
-  for (const { entry, method } of repeated) {
-    while (running > 0 && (running >= atOnce || background.heldBytes > MAX_HELD_BYTES)) await freed.promise;
-    if (failed.length > 0) break; // the node stops: the rest is for the next start
-    void run(entry, method); // never rejects
-  }
-  while (running > 0) await freed.promise;
-  if (failed.length > 0) throw failed[0];
+  // Those of a quorum may wait minutes for other parties, and must not keep the rest from being asked for.
+  await Promise.all(Array.from({ length: deps.threshold ? repeated.length : AT_ONCE }, worker));
 }
 
-async function runAgain({ store, background }: RecoveryDeps, entry: RequestEntry, method: EngineMethod): Promise<void> {
+async function runAgain(
+  { store, background, threshold }: RecoveryDeps,
+  entry: RequestEntry,
+  method: EngineMethod,
+): Promise<void> {
   if (entry.aborting) return store.settle(entry, ABORTED);
-  const body = store.body(entry);
-  if (!body) {
-    return store.settle(entry, { state: 'failed', code: 'TASK_FAILED', reason: 'interrupted by a restart' });
+  const work = { entry, method, permit: NO_PERMIT };
+  if (threshold) {
+    await background.run(work);
+    return;
   }
-  await background.run({ entry, method, body, permit: NO_PERMIT });
+  const body = store.body(entry);
+  if (body) await background.run({ ...work, body });
+  else await store.settle(entry, INTERRUPTED);
 }

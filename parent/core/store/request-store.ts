@@ -210,6 +210,11 @@ export class RequestStore {
     return this.#table.readBody(request.seq);
   }
 
+  /** Size of the stored body, which is not read for it; 0 if there is none. */
+  bodyBytes(request: RequestEntry): number {
+    return this.#table.readBodyBytes(request.seq);
+  }
+
   /** Resolves when the request is no longer running. */
   settled(request: RequestEntry): Promise<void> {
     const entry = this.#current(request);

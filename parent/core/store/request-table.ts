@@ -22,6 +22,8 @@ export interface RequestTable {
   readAll(): StoredEntry[];
   readOutcome(seq: number): Outcome | undefined;
   readBody(seq: number): Uint8Array | undefined;
+  /** Size of a body, which is not read for it; 0 without one. */
+  readBodyBytes(seq: number): number;
   /** Writes a whole row, new or in the place of the one there was. */
   put(entry: RequestEntry, outcome?: Outcome, settledMs?: number): void;
   putBody(seq: number, body: Uint8Array): void;
@@ -37,6 +39,7 @@ export function openRequestTable(db: DatabaseSync): RequestTable {
   );
   const readOutcome = db.prepare('SELECT state, response, error_code, error_reason FROM request WHERE seq = ?');
   const readBody = db.prepare('SELECT body FROM body WHERE seq = ?');
+  const readBodyBytes = db.prepare('SELECT length(body) AS bytes FROM body WHERE seq = ?');
   const put = db.prepare(
     `INSERT OR REPLACE INTO request (seq, kind, id, digest, state, context_id, epoch_id, insecure, aborting, consumed_by,
        created_ms, response, error_code, error_reason, settled_ms)
@@ -53,6 +56,7 @@ export function openRequestTable(db: DatabaseSync): RequestTable {
       const body = readBody.get(seq)?.body;
       return body instanceof Uint8Array ? body : undefined;
     },
+    readBodyBytes: (seq) => Number(readBodyBytes.get(seq)?.bytes ?? 0),
     put(entry, outcome, settledMs) {
       const failed = outcome?.state === 'failed' ? outcome : undefined;
       put.run(

@@ -4,6 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import { healthOf } from '../../../parent/core/rpc/quorum-status.ts';
+import { RequestStore } from '../../../parent/core/store/request-store.ts';
 import {
   DestroyMpcContextRequestSchema,
   DestroyMpcContextResponseSchema,
@@ -20,7 +21,7 @@ import {
   MetaStoreType,
 } from '../../../proto/gen/metastore-status_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
-import { DEFAULT_CONTEXT_ID } from '../../../wire/ids.ts';
+import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
 import { QuorumEngine } from './quorum-engine.ts';
 import {
   idBody,
@@ -202,6 +203,17 @@ t.test('a restart loses no accepted decryption, and those that wait for a quorum
   t.equal(asked.size, ids.length);
   held.resolve(Uint8Array.of(0x22, 1, 7));
   for (const id of ids) t.equal(await second.status('GetPublicDecryptionResult', idBody(id)), 'OK', id);
+});
+
+t.test('an accepted decryption whose body is lost has failed after a restart', async (t) => {
+  const file = storeFile(t);
+  const store = new RequestStore({ file, decCapacity: 10, minDecCache: 5 });
+  const place = { contextId: DEFAULT_CONTEXT_ID, epochId: DEFAULT_EPOCH_ID };
+  await store.acknowledge(store.begin({ kind: 'public_decrypt', id: A, digest: '', ...place }));
+  store.close();
+  const core = await start(t, { file });
+  t.equal(await core.status('GetPublicDecryptionResult', idBody(A)), 'INTERNAL');
+  t.equal(callsOf(core, ENGINE_METHOD.publicDecrypt), 0);
 });
 
 t.test('an epoch is acknowledged before it is made, and its result is two empty lists', async (t) => {

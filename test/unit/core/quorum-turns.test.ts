@@ -93,6 +93,19 @@ t.test(
   },
 );
 
+t.test('those that wait again take turns among themselves', async (t) => {
+  const turns = openTurns({ calls: 6, bytes: 1e9, againPart: 3 });
+  const fresh = ask(turns, 1);
+  const waiting = Array.from({ length: 4 }, () => ask(turns, 1, true));
+  clock.ms += 5001;
+  while (!waiting[1]?.turn.signal?.aborted) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.ok(waiting[0]?.turn.signal?.aborted);
+  t.notOk(fresh.turn.signal?.aborted, 'nobody else gives way for them');
+  for (const { end } of waiting.slice(0, 2)) end();
+  await settle();
+  t.ok(waiting.every(({ granted }) => granted));
+});
+
 t.test('a request larger than all bounds goes alone', async (t) => {
   const turns = openTurns({ calls: 9, bytes: 100, againPart: 3 });
   const small = ask(turns, 1);

@@ -53,6 +53,7 @@ t.test('an acknowledged request is there after a restart, with its body', async 
   const found = again.find('public_decrypt', idOf('a'));
   t.match(found, { state: 'running', acknowledged: true, digest: idOf('a body'), contextId: 'c', epochId: 'e' });
   t.ok(found && Buffer.from(BODY).equals(again.body(found) ?? new Uint8Array(0)));
+  t.equal(found && again.bodyBytes(found), BODY.byteLength);
 });
 
 t.test('a request that nobody was promised leaves no trace', async (t) => {
@@ -83,6 +84,7 @@ t.test('outcomes are there after a restart, bodies are gone', async (t) => {
     const entry = again.find('public_decrypt', idOf(name));
     t.same(entry && again.outcome(entry), outcome, name);
     t.equal(entry && again.body(entry), undefined, 'no body');
+    t.equal(entry && again.bodyBytes(entry), 0);
   }
 });
 
