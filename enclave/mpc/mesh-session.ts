@@ -139,6 +139,8 @@ async function sendPiece(flow: FrameSession, round: number, frame: Uint8Array): 
 
 /** Hands a peer's messages to the session until there are no more. */
 async function read(session: RoundSession, party: number, flow: FrameSession, mostBytes: number): Promise<void> {
+  // Small pieces cost more than their bytes: no message needs more pieces than the largest one.
+  const mostPieces = Math.ceil(mostBytes / PIECE_BYTES);
   try {
     let pieces: Uint8Array[] = [];
     let sizeBytes = 0;
@@ -147,7 +149,7 @@ async function read(session: RoundSession, party: number, flow: FrameSession, mo
       const [mark, piece] = [payload[0], payload.slice(1)];
       if (lastRound !== undefined && round !== lastRound) throw violation('began a message within another');
       sizeBytes += piece.byteLength;
-      if (sizeBytes > mostBytes) throw violation('sent a message that is too large');
+      if (sizeBytes > mostBytes || pieces.length >= mostPieces) throw violation('sent a message that is too large');
       if (mark !== MORE && mark !== LAST) throw violation('sent a frame of no message');
       pieces.push(piece);
       lastRound = mark === MORE ? round : undefined;

@@ -138,6 +138,12 @@ t.test('a peer that breaks the format, or sends too much, is silent from then on
         for (let piece = 0; piece < 5; piece++) send(1, new Uint8Array(500_000).fill(1));
       },
     ],
+    [
+      'sent a message that is too large',
+      (send) => {
+        for (let piece = 0; piece < 5; piece++) send(1, Uint8Array.of(1));
+      },
+    ],
   ];
   for (const [index, [what, breakRules]] of broken.entries()) {
     const session = one?.open(id(10 + index), 'sync', never);
