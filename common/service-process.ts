@@ -39,8 +39,8 @@ export async function runServiceProcess(
   developerMode: boolean,
   start: (config: NodeConfig, log: Logger) => Promise<Service>,
 ): Promise<void> {
-  tuneCollector();
   const { config, log } = readConfig(name, developerMode);
+  tuneCollector({ isThreshold: config.threshold !== undefined });
   let stopping = false;
   try {
     const service = await start(config, log);

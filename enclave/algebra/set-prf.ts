@@ -21,7 +21,7 @@ export interface SetKey {
 export const PRSS_FAMILY = { psi: 0, chi: 1 } as const;
 
 /** The 11 bytes that a digest begins with. Nothing is signed under them. */
-export const digestLabel = (use: 'mask' | 'prss'): Uint8Array => new TextEncoder().encode(`arca-${use}-1`);
+export const digestLabel = (use: 'mask' | 'prss' | 'zero'): Uint8Array => new TextEncoder().encode(`arca-${use}-1`);
 
 /** D' = BLAKE3-256("arca-prss-1" ‖ family, one byte ‖ session id, 32 bytes). */
 export function prssDigest(family: keyof typeof PRSS_FAMILY, sessionId: Uint8Array): Uint8Array {

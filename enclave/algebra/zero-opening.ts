@@ -23,8 +23,7 @@ const ZERO_FORMAT = 0xff;
 
 /** The masks of an encryption of zero: the words of BLAKE3-XOF("arca-zero-1" ‖ sharing id ‖ kind, one byte). */
 export function zeroMask(sharingId: Uint8Array, kind: ZeroKind, dimension: number): bigint[] {
-  const label = new TextEncoder().encode('arca-zero-1');
-  const input = concatBytes(label, sharingId, Uint8Array.of(SECRET_KEY_KIND[kind]));
+  const input = concatBytes(digestLabel('zero'), sharingId, Uint8Array.of(SECRET_KEY_KIND[kind]));
   const words = blake3(input, { dkLen: 16 * dimension });
   return Array.from({ length: dimension }, (_, i) => decodeWord(words.subarray(16 * i, 16 * (i + 1))));
 }
