@@ -68,6 +68,11 @@ export function askPublicly(
 /** The number that a party's answer holds; throws if it failed. */
 export function plaintextOf(answer: PromiseSettledResult<PublicDecryptionResponse> | undefined): bigint {
   if (answer?.status !== 'fulfilled') throw answer?.reason;
-  const [plaintext] = answer.value.payload?.plaintexts ?? [];
+  return numberIn(answer.value);
+}
+
+/** The number that an answer holds. */
+export function numberIn({ payload }: PublicDecryptionResponse): bigint {
+  const [plaintext] = payload?.plaintexts ?? [];
   return BigInt(`0x${Buffer.from(Uint8Array.from(plaintext?.bytes ?? []).reverse()).toString('hex')}`);
 }

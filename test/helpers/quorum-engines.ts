@@ -60,6 +60,8 @@ export interface QuorumEngineStart extends Partial<EngineOptions> {
   readonly quorum?: Partial<ThresholdOptions>;
   /** Whether what governance must approve waits for a signature from elsewhere. */
   readonly withoutGovernanceKey?: boolean;
+  /** How long its certificates live; connections are renewed at two thirds of that. */
+  readonly leafLifeMs?: number;
 }
 
 /** See the file comment. */
@@ -144,7 +146,7 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
   };
 
   async function start(party: number, options: QuorumEngineStart = {}): Promise<QuorumEngine> {
-    const { quorum: changed, withoutGovernanceKey = false, ...overrides } = options;
+    const { quorum: changed, withoutGovernanceKey = false, leafLifeMs, ...overrides } = options;
     const lines: LogLine[] = [];
     const destination = {
       write: (text: string) => {
@@ -155,7 +157,12 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
     };
     const log = createLogger({ name: `engine ${party}`, level: 'info', destination });
     const instanceId = `i-${String(party).padStart(17, '0')}`;
-    const { nsm } = await startTestAttester({ role: 'engine', root, instanceId });
+    const { nsm } = await startTestAttester({
+      role: 'engine',
+      root,
+      instanceId,
+      ...(leafLifeMs === undefined ? {} : { leafLifeMs }),
+    });
     const accepted = Promise.withResolvers<Parameters<EngineListener['listen']>[0]>();
     const engine = await startEngine({
       developerMode: true,
