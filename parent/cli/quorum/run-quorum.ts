@@ -19,6 +19,7 @@ import { prepareSocketPath } from '../supervise/socket-path.ts';
 import { createStateFolder, partyFolder, requireUsableStateFolder, writeFormat } from '../supervise/state-folder.ts';
 import { takeStateFolder } from '../supervise/take-state-folder.ts';
 import { watchEnrolment } from './enrolment.ts';
+import { loadPartyConfig } from './own-settings.ts';
 import { readPartyStatus } from './party-status.ts';
 import { startPublicRelay } from './public-relay.ts';
 import { chooseQuorumPorts, type PartyPorts } from './quorum-ports.ts';
@@ -172,7 +173,7 @@ async function configureParty(options: DeveloperQuorumOptions, dir: string, port
   const socketPath = await prepareSocketPath(own);
   const settings = { ...options, dir: own, socketPath, clientPort, publicPort, opsPort, party };
   const file = await writeDeveloperConfig(settings);
-  return { dir: own, file, config: loadNodeConfig(file, process.env) };
+  return { dir: own, file, config: loadPartyConfig(file, process.env) };
 }
 
 async function takePartyFolder(dir: string): Promise<FolderLock> {

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { createOutput } from '../../../../parent/cli/framework/output.ts';
+import { loadPartyConfig } from '../../../../parent/cli/quorum/own-settings.ts';
 import { readQuorumFile, writeQuorumFile } from '../../../../parent/cli/quorum/quorum-file.ts';
 import { chooseQuorumPorts } from '../../../../parent/cli/quorum/quorum-ports.ts';
 import { startDeveloperQuorum } from '../../../../parent/cli/quorum/run-quorum.ts';
 import { PARTY_COUNTS } from '../../../../parent/cli/quorum/running-quorum.ts';
+import { writeDeveloperConfig } from '../../../../parent/cli/supervise/node-toml.ts';
 import { takeStateFolder } from '../../../../parent/cli/supervise/take-state-folder.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 
@@ -129,5 +131,29 @@ t.test('ports are the published ones, a hundred apart, or any free ones, and nev
     code: 'REQUEST_INVALID',
     message: /no port for party 4/,
     facts: { usage: true },
+  });
+});
+
+t.test('an environment that would give all parties the same port or vault is refused', async (t) => {
+  const dir = tempDir(t);
+  const file = await writeDeveloperConfig({
+    dir,
+    socketPath: join(dir, 'run', 'engine.sock'),
+    clientPort: 50_100,
+    publicPort: 9001,
+    opsPort: 9646,
+    logLevel: 'info',
+    treatV0ExtraDataAsEmpty: false,
+    party: { number: 1, meshPort: 50_001, lies: false, trustFolder: dir },
+  });
+  t.match(loadPartyConfig(file, { KMS_CORE__TELEMETRY__LOG_LEVEL: 'warn' }), {
+    telemetry: { log_level: 'warn' },
+    threshold: { listen_port: 50_001, developer_lie: false },
+    public_vault: { storage: { file: { prefix: 'PUB-p1' } } },
+  });
+  const env = { KMS_CORE__SERVICE__LISTEN_PORT: '50200', KMS_CORE__STATE__PATH: '/elsewhere/core.sqlite' };
+  t.throws(() => loadPartyConfig(file, env), {
+    code: 'CONFIG_INVALID',
+    message: /sets service.listen_port, state.path for/,
   });
 });
