@@ -232,6 +232,8 @@ class OpenContexts implements Contexts {
 
   /** Shares first: what is left after a crash is an epoch without keys, which can be destroyed again. */
   async #erase(epochId: RequestId): Promise<void> {
+    // In one turn with the first listener, which lets go of the shares: nothing can begin under the epoch in between.
+    this.#parts.epochs.find(epochId)?.quorum.forgetEpoch(epochId);
     for (const listener of this.#destroyed) await listener(epochId);
     await this.#parts.epochs.remove(epochId);
     this.#options.log.info({ event: 'epoch.destroyed', epochId });

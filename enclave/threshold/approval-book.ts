@@ -195,6 +195,15 @@ export class ApprovalBook {
     this.#forgetEnded(nowMs);
   }
 
+  /** Forgets a request, whatever became of it. */
+  forget(request: OwnRequest): void {
+    const { key, idKey } = request;
+    for (const requests of [this.#pending, this.#ended, this.#lasting]) requests.delete(key);
+    this.#idKeys.delete(idKey);
+    this.#tags.delete(key.slice(0, TAG_LENGTH));
+    this.onForget?.(request);
+  }
+
   /** Called with each request that is forgotten. */
   onForget: ((request: OwnRequest) => void) | undefined;
 
@@ -204,12 +213,9 @@ export class ApprovalBook {
 
   #forgetEnded(nowMs: number): void {
     const { keepEndedMs, maxEnded } = this.#limits;
-    for (const [key, request] of this.#ended) {
+    for (const request of this.#ended.values()) {
       if (this.#ended.size <= maxEnded && nowMs - (request.endedMs ?? nowMs) < keepEndedMs) return;
-      this.#ended.delete(key);
-      this.#idKeys.delete(request.idKey);
-      this.#tags.delete(key.slice(0, TAG_LENGTH));
-      this.onForget?.(request);
+      this.forget(request);
     }
   }
 

@@ -47,7 +47,7 @@ export async function checkEpoch(
   const { contextId, epochId, keyId, zeroShares, openZeros } = options;
   const facts = { contextId, epochId, keyId };
   try {
-    await quorum.checkEpoch({ name: nameEpochCheck(options), zeroShares, openZeros }, signal);
+    await quorum.checkEpoch({ name: nameEpochCheck(options), epochId, zeroShares, openZeros }, signal);
   } catch (error) {
     if (signal.aborted) return false;
     const reason = error instanceof Error ? error.message : String(error);

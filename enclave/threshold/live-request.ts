@@ -10,6 +10,8 @@ import type { ShareCollector } from './share-collector.ts';
 /** State of a request. */
 export class LiveRequest {
   readonly own: OwnRequest;
+  /** The epoch whose masks and shares it uses. */
+  readonly epochId: string;
   #approval: PromiseWithResolvers<void> | undefined = Promise.withResolvers<void>();
   /** When something was last sent to a party, while it waits; and to whom it was sent at all. */
   #sentMs: Map<number, number> | undefined;
@@ -29,8 +31,9 @@ export class LiveRequest {
   askAgainMs: number;
   cancelTimer: (() => void) | undefined;
 
-  constructor(own: OwnRequest, askAgainMs: number) {
+  constructor(own: OwnRequest, epochId: string, askAgainMs: number) {
     this.own = own;
+    this.epochId = epochId;
     this.askAgainMs = askAgainMs;
     this.#approval?.promise.catch(() => undefined); // told to whoever waits
   }

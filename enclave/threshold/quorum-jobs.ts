@@ -43,6 +43,7 @@ export interface UserJob<T> {
 /** An opening of zero: shows that all parties hold shares of one key, and mask with the keys of one set-up. */
 export interface EpochCheck {
   readonly name: RequestName;
+  readonly epochId: string;
   /** Makes this party's shares; always the same. */
   readonly zeroShares: () => Promise<Uint8Array>;
   readonly openZeros: OpenZeros;

@@ -111,7 +111,7 @@ export class Quorum {
    * `CANCELLED` by the signal.
    */
   async publicDecrypt({ name, items, masked, partialDecrypt }: PublicJob, signal: AbortSignal): Promise<Uint8Array[]> {
-    const live = this.#join(name);
+    const live = this.#join(name, masked.epochId);
     if (isFresh(live)) {
       live.collector = this.#collector(live, items, this.#options.open);
       const make = (): Promise<Uint8Array[]> => this.#mask(masked, items, partialDecrypt);
@@ -129,8 +129,9 @@ export class Quorum {
    * @throws {@link KmsError} as {@link publicDecrypt}, and whatever `seal` throws.
    */
   async userDecrypt<T>({ name, items, masked, seal }: UserJob<T>, signal: AbortSignal): Promise<T[]> {
-    const live = this.#join(name);
+    const live = this.#join(name, masked.epochId);
     const [sealed] = await Promise.all([this.#mask(masked, items, seal), this.#wait(live, live.approved, signal)]);
+    if (live.failure !== undefined) throw live.failure;
     this.#userDecryptions += 1;
     return sealed;
   }
@@ -142,8 +143,8 @@ export class Quorum {
    * @throws {@link KmsError} `ABORTED` ("inconsistent epoch") if it is not zero that opens, `TASK_FAILED` if nothing
    * opens; `UNAVAILABLE` when the engine stops; `CANCELLED` by the signal.
    */
-  async checkEpoch({ name, zeroShares, openZeros }: EpochCheck, signal: AbortSignal): Promise<void> {
-    const live = this.#join(name);
+  async checkEpoch({ name, epochId, zeroShares, openZeros }: EpochCheck, signal: AbortSignal): Promise<void> {
+    const live = this.#join(name, epochId);
     if (isFresh(live)) {
       const open: OpenDecryption = async ({ n, t, contributions }) => {
         const liars = openZeros({ n, t, contributions });
@@ -153,6 +154,17 @@ export class Quorum {
       this.#shareOut(live, async () => [await zeroShares()]).catch((error: unknown) => this.#fail(live, error));
     }
     await this.#wait(live, openedOf(live), signal, Number.POSITIVE_INFINITY);
+  }
+
+  /** An epoch is destroyed: what waits under it fails with `NOT_FOUND`, and no share of it is kept or leaves any more. */
+  forgetEpoch(epochId: string): void {
+    const error = new KmsError('NOT_FOUND', 'the epoch was destroyed', { epochId });
+    for (const live of [...this.#live.values()]) {
+      if (live.epochId !== epochId) continue;
+      this.#fail(live, error);
+      live.failure ??= error;
+      this.#book.forget(live.own);
+    }
   }
 
   /** Fails what waits with `UNAVAILABLE` and sends nothing more. */
@@ -168,12 +180,12 @@ export class Quorum {
     }
   }
 
-  #join(name: RequestName): LiveRequest {
+  #join(name: RequestName, epochId: string): LiveRequest {
     if (this.#closed) throw stopping();
     const { request, isNew, others } = this.#book.begin(name, this.#options.timers.monotonicMs());
     const known = this.#live.get(request);
     if (!isNew && known) return known;
-    const live = new LiveRequest(request, this.#limits.askAgainMs);
+    const live = new LiveRequest(request, epochId, this.#limits.askAgainMs);
     const { announcement } = live;
     this.#live.set(request, live);
     for (const party of others) this.#inbox.another(party, name);
@@ -211,6 +223,7 @@ export class Quorum {
   /** Makes this party's shares, and gives them out if the quorum has approved the request meanwhile. */
   async #shareOut(live: LiveRequest, make: () => Promise<readonly Uint8Array[]>): Promise<void> {
     const own = await make();
+    if (live.failure !== undefined) throw live.failure;
     const shares = Buffer.concat(own);
     if (shares.byteLength > MAX_SHARES_BYTES) {
       const facts = { sizeBytes: shares.byteLength, mostBytes: MAX_SHARES_BYTES };
