@@ -86,6 +86,41 @@ t.test('names and counts failed calls', async (t) => {
   t.equal(result.errors, result.errorsByName['grpc status 5']);
 });
 
+t.test('calls several servers at once with one id, and needs as many answers as it is told', async (t) => {
+  const seen = [judge(), judge(), judge()];
+  const ids: string[][] = [[], [], []];
+  const targets = await Promise.all(
+    seen.map((each, index) =>
+      echoServer((message) => {
+        each.see(message);
+        ids[index]?.push(Buffer.from(message.subarray(ID_AT, ID_AT + 64)).toString('latin1'));
+        if (index === 2) throw new GrpcError(STATUS.UNAVAILABLE, 'no');
+        return Uint8Array.of(index);
+      }),
+    ),
+  );
+  const address = targets.map((target) => (target.kind === 'grpc' ? target.address : '')).join(',');
+  const answerPath = join(folder, 'answers');
+  const two = await load({ kind: 'grpc', address, path: PATH, answers: 2 }, answerPath);
+  t.ok(two.calls > 0 && two.errors === 0, `${two.calls} calls`);
+  t.strictSame(
+    [1, 2].map((number) => [...readFileSync(`${answerPath}.${number}`)]),
+    [[0], [1]],
+  );
+  t.throws(() => readFileSync(`${answerPath}.3`), 'one did not answer');
+  t.strictSame(
+    seen.map(({ wrong }) => wrong),
+    [0, 0, 0],
+  );
+  const asked = ids.map((each) => each.toSorted());
+  t.strictSame(asked[0], asked[1]);
+  t.strictSame(asked[0], asked[2], 'all are asked, whether they answer or not');
+
+  const all = await load({ kind: 'grpc', address, path: PATH });
+  t.equal(all.calls, 0);
+  t.strictSame(Object.keys(all.errorsByName), ['grpc status 14']);
+});
+
 t.test('calls over frames with a fresh id each time', async (t) => {
   const seen = judge();
   const server = createServer((socket) => {
