@@ -129,6 +129,6 @@ export async function openParty(options: PartyOptions, output: Output): Promise<
 /** Each start gets modules that are fresh, as after boot. */
 function programsOf(options: PartyOptions, onEvent: (event: DeviceEvent) => void, clock: Clock) {
   const { file, root, instanceId, measured, leafLifeMs } = options;
-  const programs = nodePrograms(true, file);
+  const programs = nodePrograms({ developerMode: true, threshold: true, configFile: file });
   return withDevices(programs, deviceMakers({ root, instanceId, programs, measured, onEvent, clock, leafLifeMs }));
 }

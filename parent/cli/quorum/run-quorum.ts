@@ -158,7 +158,7 @@ async function prepareTrust(
   }
   const [trust, measured] = await Promise.all([
     openQuorumTrust(dir, endpoints, systemClock),
-    measureFiles(nodePrograms(true, ''), systemClock),
+    measureFiles(nodePrograms({ developerMode: true, threshold: true, configFile: '' }), systemClock),
   ]);
   const numbers = endpoints.map(({ party }) => party);
   await ensureQuorumRelease(dir, numbers, trust, measuredRoles(measured), systemClock);

@@ -19,6 +19,8 @@ export interface ChildProgram {
   readonly args: readonly string[];
   /** The log event (`{"event": …}` on standard output) that means ready. */
   readonly readyEvent: string;
+  /** Set in its environment, beside what this process has. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** Makes the security module of one start, fresh as after boot; absent where the machine has a real one. */
   readonly device?: () => Pick<SoftwareDevice, 'serve'>;
 }
@@ -53,6 +55,7 @@ export function startChild(program: ChildProgram, onLine: (line: string) => void
   const child = spawn(process.execPath, [...V8_FLAGS, program.file, ...program.args], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...(program.device ? (['pipe'] as const) : [])],
     detached: true,
+    env: { ...process.env, ...program.env },
   });
   const lines: string[] = [];
   let setReady: (facts: Record<string, unknown>) => void = () => {};

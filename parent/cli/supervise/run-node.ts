@@ -179,7 +179,8 @@ async function preparePrograms(
   { file, config, leafLifeMs }: ProcessOptions,
   onEvent: (event: DeviceEvent) => void,
 ): Promise<readonly ChildProgram[]> {
-  const programs = nodePrograms(config.developer_mode, file);
-  if (!config.developer_mode) return programs;
+  const { developer_mode: developerMode } = config;
+  const programs = nodePrograms({ developerMode, threshold: config.threshold !== undefined, configFile: file });
+  if (!developerMode) return programs;
   return withDevices(programs, await prepareDevices({ config, programs, onEvent, leafLifeMs }));
 }
