@@ -58,6 +58,11 @@ export class ContextBook {
     return idFromBytes(this.record.context, 'context');
   }
 
+  /** Whether the context that the record names was destroyed here. */
+  get isDefaultDestroyed(): boolean {
+    return this.#stored.get(this.defaultId)?.nodes.length === 0;
+  }
+
   /** All contexts, the default one first. */
   all(): readonly Context[] {
     const governed = this.#stored.has(this.defaultId) ? undefined : this.#governed();

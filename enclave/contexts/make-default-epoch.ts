@@ -35,12 +35,16 @@ export interface MakeDefaultEpochOptions {
 const CHANNEL = 'default-epoch';
 const KIND = 'default-epoch';
 
-/** Begins; `settled` is true once all parties hold the epoch. `ended` resolves, never rejects, after the signal. */
+/**
+ * Begins, unless the default context was destroyed here: then there is nothing to wait for. `settled` is true once all
+ * parties hold the epoch; `ended` resolves, never rejects, after the signal.
+ */
 export function makeDefaultEpoch(options: MakeDefaultEpochOptions): {
   readonly settled: boolean;
   readonly ended: Promise<void>;
 } {
-  const { epochs, log } = options;
+  const { contexts, epochs, log } = options;
+  if (contexts.isDefaultDestroyed) return { settled: true, ended: Promise.resolve() };
   // Stays true: an epoch that was destroyed later has been there.
   let settled = epochs.find(DEFAULT_EPOCH_ID)?.settled ?? false;
   const onSettled = (): void => {

@@ -230,6 +230,20 @@ t.test('a context that leaves a party out is known there as one of others', asyn
   await t.rejects(seventh.link.call(ENGINE_METHOD.newContext, three), { code: 'REQUEST_INVALID' });
 });
 
+t.test('a node that has destroyed the default context and has no epoch left waits for none', async (t) => {
+  const quorum = quorumEngines(t, 4);
+  const engines = await quorum.startAll();
+  await settled(engines);
+  const first = present(engines[0]);
+  await first.link.call(ENGINE_METHOD.newContext, newContext(quorum));
+  await first.link.call(ENGINE_METHOD.destroyContext, destroyContext(DEFAULT_CONTEXT_ID));
+  const again = await quorum.restart(first);
+  t.match((await again.describe()).threshold, { settled: true, epochs: [], contexts: [{ contextId: CONTEXT }] });
+  const back = newContext(quorum, { id: DEFAULT_CONTEXT_ID });
+  await again.link.call(ENGINE_METHOD.newContext, back);
+  t.same(await contextsOf(again), [DEFAULT_CONTEXT_ID, CONTEXT].sort(), 'it can be made again');
+});
+
 t.test('a context needs the approval of governance where no key on the node gives it', async (t) => {
   const quorum = quorumEngines(t, 4);
   const engines = await quorum.startAll();
