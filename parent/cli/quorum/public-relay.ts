@@ -81,13 +81,7 @@ function relay(
   const party = partyOf(path);
   const port = party === undefined ? undefined : targets.get(party);
   if (port === undefined) {
-    const known = [...targets.keys()];
-    const range = `PUB-p${known[0] ?? 1} to PUB-p${known.at(-1) ?? 1}`;
-    sendText(
-      response,
-      404,
-      `not found: public material stands below /kms/${range}, attestations below /attestation?party=`,
-    );
+    refuse(path, response, [...targets.keys()]);
     return;
   }
   const headers = Object.fromEntries(
@@ -113,6 +107,17 @@ function relay(
   outgoing.end();
 }
 
+/** Says what there is; to a tool that asks for an attestation in the form of a Core's own refusals. */
+function refuse(path: string, response: ServerResponse, parties: readonly number[]): void {
+  const [first = 1, last = first] = [parties[0], parties.at(-1)];
+  if (/^\/attestation(?:\?|$)/.test(path)) {
+    const message = `name a party of ${first} to ${last}: /attestation?party=${first}&nonce=HEX`;
+    sendText(response, 400, JSON.stringify({ error: { code: 'REQUEST_INVALID', message } }), 'application/json');
+    return;
+  }
+  sendText(response, 404, `not found: the public material stands below /kms/PUB-p${first} to /kms/PUB-p${last}`);
+}
+
 /** Which party an address is of. */
 function partyOf(path: string): number | undefined {
   const material = MATERIAL.exec(path)?.[1];
@@ -130,10 +135,10 @@ function pathFor(path: string): string {
   return `/attestation?${searchParams}`;
 }
 
-function sendText(response: ServerResponse, status: number, text: string): void {
+function sendText(response: ServerResponse, status: number, text: string, type = 'text/plain'): void {
   const body = Buffer.from(`${text}\n`);
   response.writeHead(status, {
-    'content-type': 'text/plain',
+    'content-type': type,
     'content-length': body.byteLength,
     'x-content-type-options': 'nosniff',
   });

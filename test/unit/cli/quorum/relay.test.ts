@@ -77,7 +77,9 @@ t.test('an attestation is asked of the party that is named, which is not told it
   await fetch(`${url}/attestation?party=3&nonce=0011`);
   t.match(seen, [{ party: 3, url: '/attestation?nonce=0011' }]);
   for (const query of ['', '?nonce=00', '?party=', '?party=4&nonce=00', '?party=01', '?party=1e0', '?party=-1']) {
-    t.equal((await fetch(`${url}/attestation${query}`)).status, 404, query);
+    const refused = await fetch(`${url}/attestation${query}`);
+    t.equal(refused.status, 400, query);
+    t.match(await refused.json(), { error: { code: 'REQUEST_INVALID', message: /name a party of 1 to 3/ } }, query);
   }
   t.equal(seen.length, 1);
 });
