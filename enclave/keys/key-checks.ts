@@ -44,6 +44,7 @@ export function checkKeys({ catalogue, contexts, native, log }: KeyCheckDeps): K
     const options = {
       ...{ contextId, epochId, keyId },
       sharingId: shares.sharingId,
+      provenance: shares.provenance,
       zeroShares: () => native.zeroShares({ shares, masks, ...names }),
       openZeros: native.openZeros,
     };

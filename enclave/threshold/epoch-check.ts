@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { type CborValue, encodeCanonical } from '../../attestation/cbor.ts';
 import type { Logger } from '../../common/log.ts';
+import type { ShareProvenance } from '../../native/engine/index.ts';
 import { idBytes, type RequestId } from '../../wire/ids.ts';
 import type { OpenZeros } from './kernels.ts';
 import type { Quorum } from './quorum.ts';
@@ -18,6 +19,8 @@ export interface EpochCheckOptions {
   readonly keyId: RequestId;
   /** Digest of the ceremony that made the shares, 32 bytes. */
   readonly sharingId: Uint8Array;
+  /** Where the shares come from: parties that say different things about it are told apart. */
+  readonly provenance: ShareProvenance;
   /** Makes this party's shares. */
   readonly zeroShares: () => Promise<Uint8Array>;
   readonly openZeros: OpenZeros;
@@ -27,11 +30,12 @@ export interface EpochCheckOptions {
 const [ID_LABEL, LABEL] = ['arca-zero-id', 'arca-zero'];
 const VERSION = 1;
 
-/** The name of an opening of zero. Parties with shares of another ceremony have another digest under the same id. */
+/** The name of an opening of zero. Parties with shares of another ceremony or origin have another digest under its id. */
 export function nameEpochCheck(options: Omit<EpochCheckOptions, 'zeroShares' | 'openZeros'>): RequestName {
-  const { contextId, epochId, keyId, sharingId } = options;
+  const { contextId, epochId, keyId, sharingId, provenance } = options;
   const ids = [contextId, epochId, keyId].map(idBytes);
-  return { kind: 'zero', id: hash([ID_LABEL, VERSION, ...ids]), digest: hash([LABEL, VERSION, ...ids, sharingId]) };
+  const digest = hash([LABEL, VERSION, ...ids, sharingId, provenance]);
+  return { kind: 'zero', id: hash([ID_LABEL, VERSION, ...ids]), digest };
 }
 
 /**
@@ -44,8 +48,8 @@ export async function checkEpoch(
   options: EpochCheckOptions,
   { log, signal }: { readonly log: Pick<Logger, 'info' | 'error'>; readonly signal: AbortSignal },
 ): Promise<boolean> {
-  const { contextId, epochId, keyId, zeroShares, openZeros } = options;
-  const facts = { contextId, epochId, keyId };
+  const { contextId, epochId, keyId, provenance, zeroShares, openZeros } = options;
+  const facts = { contextId, epochId, keyId, provenance };
   try {
     await quorum.checkEpoch({ name: nameEpochCheck(options), epochId, zeroShares, openZeros }, signal);
   } catch (error) {

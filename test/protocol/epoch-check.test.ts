@@ -1,7 +1,7 @@
 /** The opening of zero by a simulated quorum with real arithmetic: when it ends, what it tells, who may come late. */
 import t from 'tap';
 import { checkEpoch, nameEpochCheck } from '../../enclave/threshold/epoch-check.ts';
-import { openZeros, zeroShares } from '../../native/engine/index.ts';
+import { openZeros, type ShareProvenance, zeroShares } from '../../native/engine/index.ts';
 import { parseRequestId } from '../../wire/ids.ts';
 import { testKeySet } from '../helpers/fhe-key-set.ts';
 import { present } from '../helpers/present.ts';
@@ -15,12 +15,18 @@ const ids = {
   keyId: parseRequestId('03'.repeat(32)),
 };
 
+interface CheckOptions {
+  readonly signal?: AbortSignal;
+  readonly sharingId?: Uint8Array;
+  readonly provenance?: ShareProvenance;
+}
+
 /** A quorum, and what its parties say when they are asked to check. */
 function setUp(n: number, threshold: number, wrongMasks: readonly number[] = []) {
   const sim = new SimQuorum({ n, t: threshold, seed: n });
   const told: { readonly party: number; readonly level: string; readonly text: string }[] = [];
   const parties = thresholdParties(t, key, n, threshold);
-  const check = (party: number, options: { signal?: AbortSignal; sharingId?: Uint8Array } = {}) => {
+  const check = (party: number, options: CheckOptions = {}) => {
     const { shares, masks } = present(parties[party - 1]);
     const own = wrongMasks.includes(party) ? testMaskKeys(n, threshold, party, 'other') : masks;
     const log = {
@@ -30,7 +36,9 @@ function setUp(n: number, threshold: number, wrongMasks: readonly number[] = [])
     };
     const { signal = new AbortController().signal, sharingId = shares.sharingId } = options;
     const make = sim.counted(() => zeroShares({ shares, masks: own, ...TEST_NAMES }));
-    return checkEpoch(sim.party(party).quorum, { ...ids, sharingId, zeroShares: make, openZeros }, { log, signal });
+    const { provenance = 'dealt' } = options;
+    const checked = { ...ids, sharingId, provenance, zeroShares: make, openZeros };
+    return checkEpoch(sim.party(party).quorum, checked, { log, signal });
   };
   return { sim, told, check, parties: parties.map(({ party }) => party) };
 }
@@ -71,29 +79,33 @@ t.test('a party with masks of another set-up is named, two are told as an incons
   t.ok(two.told.every(({ level, text }) => level === 'error' && /no shares of one key/.test(text)));
 });
 
-t.test('a party with shares of another ceremony is told apart at once', async (t) => {
-  const { sim, check } = setUp(4, 1);
-  const other = new AbortController();
-  const answers = [1, 2, 3].map((party) => check(party));
-  const lone = check(4, { sharingId: new Uint8Array(32), signal: other.signal });
-  t.same(await sim.run(Promise.all(answers)), [true, true, true]);
-  await sim.pass(1000);
-  for (const party of [1, 2, 3]) t.equal(sim.party(party).ledger.of(4).counts['another ciphertext'], 1);
-  other.abort();
-  t.equal(await sim.run(lone), false, 'it waits until it is told not to');
+t.test('a party with shares of another ceremony, or another word on their origin, is told apart at once', async (t) => {
+  for (const another of [{ sharingId: new Uint8Array(32) }, { provenance: 'imported' }] as const) {
+    const { sim, check } = setUp(4, 1);
+    const other = new AbortController();
+    const answers = [1, 2, 3].map((party) => check(party));
+    const lone = check(4, { ...another, signal: other.signal });
+    t.same(await sim.run(Promise.all(answers)), [true, true, true]);
+    await sim.pass(1000);
+    for (const party of [1, 2, 3]) t.equal(sim.party(party).ledger.of(4).counts['another ciphertext'], 1);
+    other.abort();
+    t.equal(await sim.run(lone), false, 'it waits until it is told not to');
+  }
 });
 
 t.test('names of openings of zero depend on everything, and are apart from requests', async (t) => {
   const sharingId = new Uint8Array(32).fill(4);
-  const base = nameEpochCheck({ ...ids, sharingId });
+  const base = nameEpochCheck({ ...ids, sharingId, provenance: 'dealt' });
   t.equal(base.kind, 'zero');
   const other = parseRequestId('09'.repeat(32));
   for (const change of [{ contextId: other }, { epochId: other }, { keyId: other }]) {
-    const name = nameEpochCheck({ ...ids, ...change, sharingId });
+    const name = nameEpochCheck({ ...ids, ...change, sharingId, provenance: 'dealt' });
     t.notSame(name.id, base.id);
     t.notSame(name.digest, base.digest);
   }
-  const name = nameEpochCheck({ ...ids, sharingId: sharingId.with(0, 0) });
-  t.same(name.id, base.id);
-  t.notSame(name.digest, base.digest);
+  for (const change of [{ sharingId: sharingId.with(0, 0) }, { provenance: 'imported' }] as const) {
+    const name = nameEpochCheck({ ...ids, sharingId, provenance: 'dealt', ...change });
+    t.same(name.id, base.id);
+    t.notSame(name.digest, base.digest);
+  }
 });
