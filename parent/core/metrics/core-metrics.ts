@@ -62,6 +62,7 @@ export const GAUGES = [
   'kms_meta_storage_pub_decryptions',
   'kms_meta_storage_user_decryptions_in_store',
   'kms_meta_storage_pub_decryptions_in_store',
+  'kms_quorum_line_requests',
 ] as const;
 
 /** One of {@link GAUGES}. */

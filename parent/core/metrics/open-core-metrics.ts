@@ -33,6 +33,7 @@ const GAUGE_HELP: Readonly<Record<Gauge, string>> = {
   kms_meta_storage_pub_decryptions: 'Public decryptions that are running',
   kms_meta_storage_user_decryptions_in_store: 'User decryptions in the request store',
   kms_meta_storage_pub_decryptions_in_store: 'Public decryptions in the request store',
+  kms_quorum_line_requests: 'Decryptions that stand in line before the engine of a threshold node',
 };
 
 /** Returns the published word for an error, the value of the label `error`. */

@@ -41,6 +41,8 @@ export interface Background {
   run(work: Work): Promise<Outcome>;
   /** Pieces of work under way. */
   readonly running: number;
+  /** Those of them that stand in line before the engine; none on a centralized node. */
+  readonly inLine: number;
   /** Bytes of requests that they hold. */
   readonly heldBytes: number;
 }
@@ -71,6 +73,9 @@ export function openBackground(deps: RpcDeps): Background {
     },
     get running() {
       return running;
+    },
+    get inLine() {
+      return turns?.waiting ?? 0;
     },
     get heldBytes() {
       return heldBytes;

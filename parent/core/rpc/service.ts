@@ -162,7 +162,8 @@ function insecureRpcs(parts: Parts): Readonly<Record<InsecureName, Rpc>> {
   };
 }
 
-function registerGauges({ metrics, limiter, store, background, material }: Parts): void {
+function registerGauges({ metrics, limiter, store, background, material, threshold }: Parts): void {
+  if (threshold) metrics.gauge('kms_quorum_line_requests', () => background.inLine);
   metrics.gauge('kms_rate_limiter_usage', () => limiter.used);
   metrics.gauge('kms_tasks', () => background.running);
   metrics.gauge('kms_fhe_key_cache_size', () => material.keyIds().length);

@@ -98,6 +98,7 @@ t.test('requests that one party alone is asked for give way to those of all part
   await Promise.all(bodies.map((body) => core.raw('PublicDecrypt', body)));
   t.equal(await core.status('PublicDecryptSync', publicDecryption(A)), 'OK', 'within its minute');
   t.ok(given > 0, 'others gave way');
+  t.match(await core.metrics(), /^kms_quorum_line_requests [1-9]/m);
   t.equal(core.store.count('public_decrypt').running, bodies.length, 'and none of them is lost');
   await core.stop();
 });
