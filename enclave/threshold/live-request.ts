@@ -43,6 +43,17 @@ export class LiveRequest {
     return encodeEntry({ what: 'announce', name: nameOf(this.own) });
   }
 
+  /** Whether nothing was begun for a public decryption yet. */
+  get isFresh(): boolean {
+    return !this.collector && !this.opened && this.failure === undefined;
+  }
+
+  /** What a public decryption comes to. */
+  get result(): Promise<Uint8Array[]> {
+    if (this.opened) return Promise.resolve(this.opened);
+    return this.collector?.opened ?? Promise.reject(this.failure);
+  }
+
   /** Resolves when 2t + 1 engines have announced it. */
   get approved(): Promise<void> {
     if (this.#approval) return this.#approval.promise;

@@ -112,7 +112,7 @@ export class Quorum {
    */
   async publicDecrypt({ name, items, masked, partialDecrypt }: PublicJob, signal: AbortSignal): Promise<Uint8Array[]> {
     const live = this.#join(name, masked.epochId);
-    if (isFresh(live)) {
+    if (live.isFresh) {
       live.collector = this.#collector(live, items, this.#options.open);
       const make = (): Promise<Uint8Array[]> => this.#mask(masked, items, partialDecrypt);
       const done = (): void => {
@@ -120,7 +120,7 @@ export class Quorum {
       };
       this.#shareOut(live, make).then(done, (error: unknown) => this.#fail(live, error));
     }
-    return await this.#wait(live, openedOf(live), signal);
+    return await this.#wait(live, live.result, signal);
   }
 
   /**
@@ -145,7 +145,7 @@ export class Quorum {
    */
   async checkEpoch({ name, epochId, zeroShares, openZeros }: EpochCheck, signal: AbortSignal): Promise<void> {
     const live = this.#join(name, epochId);
-    if (isFresh(live)) {
+    if (live.isFresh) {
       const open: OpenDecryption = async ({ n, t, contributions }) => {
         const liars = openZeros({ n, t, contributions });
         return liars && { plaintext: new Uint8Array(), liars };
@@ -153,7 +153,7 @@ export class Quorum {
       live.collector = this.#collector(live, [{ fheType: 0, format: 0 }], open);
       this.#shareOut(live, async () => [await zeroShares()]).catch((error: unknown) => this.#fail(live, error));
     }
-    await this.#wait(live, openedOf(live), signal, Number.POSITIVE_INFINITY);
+    await this.#wait(live, live.result, signal, Number.POSITIVE_INFINITY);
   }
 
   /** An epoch is destroyed: what waits under it fails with `NOT_FOUND`, and no share of it is kept or leaves any more. */
@@ -185,7 +185,7 @@ export class Quorum {
     const { request, isNew, others } = this.#book.begin(name, this.#options.timers.monotonicMs());
     const known = this.#live.get(request);
     if (!isNew && known) return known;
-    const live = new LiveRequest(request, epochId, this.#limits.askAgainMs);
+    const live = new LiveRequest(request, epochId, this.#reminders.firstPauseMs);
     const { announcement } = live;
     this.#live.set(request, live);
     for (const party of others) this.#inbox.another(party, name);
@@ -241,7 +241,7 @@ export class Quorum {
   #approve(live: LiveRequest): void {
     if (live.isApproved || live.failure !== undefined) return;
     live.approve();
-    live.askAgainMs = this.#limits.askAgainMs;
+    live.askAgainMs = this.#reminders.firstPauseMs;
     if (live.own.kind === 'user') this.#end(live);
     else this.#reminders.arm(live);
   }
@@ -279,6 +279,7 @@ export class Quorum {
 
   #end(live: LiveRequest): void {
     this.#inbox.ended(live);
+    this.#reminders.ended(live);
     live.end();
     this.#book.end(live.own, this.#options.timers.monotonicMs());
   }
@@ -291,16 +292,6 @@ export class Quorum {
     }
     this.#live.delete(request);
   }
-}
-
-/** Whether nothing was begun for it yet. */
-function isFresh({ collector, opened, failure }: LiveRequest): boolean {
-  return !collector && !opened && failure === undefined;
-}
-
-function openedOf({ collector, opened, failure }: LiveRequest): Promise<Uint8Array[]> {
-  if (opened) return Promise.resolve(opened);
-  return collector?.opened ?? Promise.reject(failure);
 }
 
 type KindOfItem = Pick<CiphertextItem, 'fheType' | 'format'>;

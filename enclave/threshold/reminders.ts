@@ -1,4 +1,9 @@
-/** Looks after requests that wait: asks peers again for what they have not sent, and gives requests up in the end. */
+/**
+ * Looks after requests that wait: asks peers again for what they have not sent, and gives requests up in the end.
+ *
+ * Links lose frames with a connection only, so peers are not asked again before a request takes much longer than others
+ * have: under load, asking would be most of the load.
+ */
 import { nameOf } from './approval-book.ts';
 import type { LiveRequest } from './live-request.ts';
 import type { Outbox } from './outbox.ts';
@@ -11,17 +16,36 @@ export interface RemindersOptions {
   readonly peers: readonly number[];
   readonly outbox: Outbox;
   readonly timers: QuorumTimers;
-  readonly limits: Pick<QuorumLimits, 'failAfterMs' | 'askAgainMostMs'>;
+  readonly limits: Pick<QuorumLimits, 'failAfterMs' | 'askAgainMs' | 'askAgainMostMs'>;
   /** A request has waited as long as it may. */
   readonly onExpired: (live: LiveRequest) => void;
 }
 
+/** The first pause is so many times what requests have taken of late, and at most this. */
+const PATIENCE = 2;
+const FIRST_PAUSE_MOST_MS = 1000;
+/** How much the last request counts in what requests have taken. */
+const WEIGHT = 0.1;
+
 /** See the file comment. */
 export class Reminders {
   readonly #options: RemindersOptions;
+  #takenMs = 0;
 
   constructor(options: RemindersOptions) {
     this.#options = options;
+  }
+
+  /** How long a request waits before peers are asked again. */
+  get firstPauseMs(): number {
+    return Math.max(this.#options.limits.askAgainMs, PATIENCE * this.#takenMs);
+  }
+
+  /** A request waits no more. */
+  ended({ own, failure }: LiveRequest): void {
+    if (failure !== undefined) return;
+    const takenMs = Math.min(this.#options.timers.monotonicMs() - own.sinceMs, FIRST_PAUSE_MOST_MS / PATIENCE);
+    this.#takenMs += WEIGHT * (takenMs - this.#takenMs);
   }
 
   /** Sets the next look at a request, in place of the one that was set. */
