@@ -188,6 +188,12 @@ t.test('after ten minutes without a quorum a request has failed for good, with t
     const request = requests[index] ?? requests[0];
     await t.rejects(sim.run(ask(sim.party(1), request), 700_000), wanted);
   }
+  const late = sim.parties.slice(4).flatMap((party) => [askPublic(party, requests[0]), askUser(party, requests[1])]);
+  void Promise.allSettled(late);
+  await sim.pass(10_000);
+  // Those who come late hear of all seven; the four have given it up, whoever asks now.
+  for (const { party, sharesSent } of sim.parties.slice(0, 4)) t.equal(sharesSent, 0, `party ${party}`);
+  await t.rejects(sim.run(askUser(sim.party(1), requests[1]), 700_000), wanted, 'though all have asked by now');
 });
 
 t.test('an approved request that lacks shares is given up after ten minutes', async (t) => {
@@ -256,7 +262,9 @@ t.test('a party that asks later fails as the others did, and does not wait for s
   const sim = new SimQuorum({ n: 4, t: 1, seed: 3, partialDecrypt });
   const request = simRequest(1);
   const early = [1, 2, 3].map((party) => askPublic(sim.party(party), request));
-  const reasons = (await sim.run(Promise.allSettled(early))).map((result) => result.status === 'rejected' && result.reason);
+  const reasons = (await sim.run(Promise.allSettled(early))).map(
+    (result) => result.status === 'rejected' && result.reason,
+  );
   t.match(reasons[0], { code: 'ABORTED' });
   await sim.pass(3000);
   await t.rejects(sim.run(askPublic(sim.party(4), request)), { code: 'ABORTED' });

@@ -169,6 +169,32 @@ t.test('a party whose process starts again is met anew, not taken for the one be
   t.pass('50 schedules');
 });
 
+t.test('who has seen a nonce has to see it again under another nonce of his own', async (t) => {
+  const sent: ReadyMessage[] = [];
+  const meetings = new Meetings({
+    me: 1,
+    random: (sizeBytes) => new Uint8Array(sizeBytes).fill(9),
+    timers: { monotonicMs: () => 0, at: () => () => undefined, soon: () => undefined },
+    send: (_, message) => sent.push(message),
+  });
+  let begun = false;
+  const meeting = { kind: 'test', id: ID, digest: DIGEST, parties: [1, 2, 3] };
+  void meetings.meet(meeting, never).then(() => {
+    begun = true;
+  });
+  const nonce = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
+  const hear = async (from: number, own: Uint8Array, seen?: Uint8Array): Promise<boolean> => {
+    meetings.take(from, { type: 'ready', asks: false, kind: 'test', id: ID, digest: DIGEST, nonce: own, seen });
+    await new Promise((resolve) => setImmediate(resolve));
+    return begun;
+  };
+  await hear(2, nonce(2), nonce(9));
+  await hear(2, nonce(4));
+  t.notOk(await hear(3, nonce(3), nonce(9)), 'party 2 has started again and may not be there');
+  t.notOk(await hear(2, nonce(4), nonce(8)), 'nor has it seen this nonce');
+  t.ok(await hear(2, nonce(4), nonce(9)));
+});
+
 t.test('a late repeat of a meeting that is over is answered for 5 minutes, and a new attempt is not', async (t) => {
   const sim = new SimMeetings(2, 1, 1_000_000);
   const answers: ReadyMessage[] = [];
