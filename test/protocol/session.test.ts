@@ -197,6 +197,22 @@ t.test('no two sessions have the same id: not for the same purpose, and not for 
   t.equal(await idsOf(purpose, fixed), all[2], 'it depends on nothing else');
 });
 
+t.test('a party of whom the others have heard another nonce does not begin', async (t) => {
+  // As more than t liars could have it: whatever party 1 says of itself in the first round, all others hear this.
+  const another = new Uint8Array(32).fill(5);
+  const changed: Strategy = (frame) => [frame.round === 1 ? { ...frame, payload: another } : frame];
+  const network = new SimNetwork({ n: 4, t: 1, seed: 8, liars: new Map([[1, changed]]) });
+  const nothing = new Uint8Array();
+  const purpose = { kind: 'a', id: nothing, context: nothing, epoch: nothing, partySet: nothing };
+  const outcomes = new Map<number, unknown>();
+  await network.runEach(async (mine) => {
+    const begun = beginSession(mine, purpose, simRandom(`nonce ${mine.me}`).bytes, never);
+    outcomes.set(mine.me, await begun.then(({ id }) => toHex(id)).catch((error: unknown) => error));
+  });
+  t.match(outcomes.get(1), { code: 'ABORTED', message: 'the others heard another nonce of this party' });
+  t.equal(new Set([2, 3, 4].map((party) => outcomes.get(party))).size, 1, 'the others go on without it');
+});
+
 t.test('a commitment opens to its message, in its place, and to no other', async (t) => {
   const place = { role: 1, sessionId: new Uint8Array(32), round: 2 };
   const [message, opening] = [Uint8Array.of(1, 2, 3), new Uint8Array(16).fill(4)];
