@@ -65,7 +65,8 @@ export async function measureFrameChannel({ figures, say }: FrameBench): Promise
   }
 }
 
-async function tlsTo(port: number): Promise<TLSSocket> {
+/** Connects as the mesh does, without the proof. */
+export async function tlsTo(port: number): Promise<TLSSocket> {
   const socket = connect({ host: '127.0.0.1', port, secureContext: benchContext(), rejectUnauthorized: false });
   await once(socket, 'secureConnect');
   socket.setNoDelay(true);

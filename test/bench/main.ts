@@ -24,6 +24,7 @@ import { memory } from './process-usage.ts';
 import { summarizeProfiles } from './profile.ts';
 import { measureQuorums } from './quorum.ts';
 import { buildRequests } from './requests.ts';
+import { measureSmallFrames } from './small-frames.ts';
 import { measureSteps } from './steps.ts';
 import { measureTransports } from './transport.ts';
 import { addWhere } from './where.ts';
@@ -66,6 +67,7 @@ async function main(): Promise<number> {
     if (values.profile) process.env.NODE_OPTIONS = `--cpu-prof --cpu-prof-dir=${folder}`;
     if (only !== 'quorum') await measureParty(bench, params);
     if (only !== 'party') await measureQuorums(bench, params);
+    addWhere(figures);
     process.stdout.write(`\n${machine}\n\n${textTable(figures.all())}\n`);
     if (values.profile) showProfiles(folder);
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(figures.toRecord(), null, 2)}\n`);
@@ -100,9 +102,9 @@ async function measureParty(bench: Bench, params: Params): Promise<void> {
   await measureAttestation(bench);
   await measureMeshHandshake(bench);
   await measureFrameChannel(bench);
+  await measureSmallFrames(bench);
   await measureTransports(bench, requests[0] ?? fail());
   await measureSteps(bench, party.running.dir, party.making.keyId, requests);
-  addWhere(figures);
   await measureStart(bench, params, party.making);
 }
 

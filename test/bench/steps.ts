@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { namePublicRequest } from '../../enclave/threshold/request-name.ts';
 import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
 import { FheKey, NodeKey, publicDecryptSync, userDecryptSync } from '../../native/engine/index.ts';
@@ -60,6 +61,8 @@ export async function measureSteps(
   step('step.validate.public', () => parsePublicDecryption(decoded, keccak256));
   const decodedUser = fromBinary(UserDecryptionRequestSchema, userRequest.body);
   step('step.validate.user', () => parseUserDecryption(decodedUser, keccak256));
+  const named = parsePublicDecryption(decoded, keccak256);
+  step('step.engine.requestName', () => namePublicRequest(named));
   step('step.core.requestDigest', () => hash('sha256', publicRequest.body, 'hex'));
 
   const plaintexts = [{ bytes: new Uint8Array(8), fheType: 5 }];
