@@ -21,10 +21,14 @@ export interface AskOptions<A> {
   /** Whether these answers will do; the rest is waited for a moment longer. */
   readonly enough: (answers: readonly A[]) => boolean;
   readonly graceMs?: number | undefined;
+  /** When nobody is waited for any longer, however few have answered. */
+  readonly limitMs?: number | undefined;
 }
 
 /** A party that is a little slower is no news. */
 const GRACE_MS = 3000;
+/** Engines give up a request after ten minutes. */
+const LIMIT_MS = 660_000;
 
 /**
  * Asks every party that runs.
@@ -35,7 +39,7 @@ const GRACE_MS = 3000;
 export async function askParties<P extends { readonly party: number }, A>(
   quorum: { readonly running: readonly P[]; readonly missing: readonly MissingParty[] },
   ask: (party: P, signal: AbortSignal) => Promise<A>,
-  { enough, graceMs = GRACE_MS }: AskOptions<A>,
+  { enough, graceMs = GRACE_MS, limitMs = LIMIT_MS }: AskOptions<A>,
 ): Promise<readonly PartyOutcome<A>[]> {
   const done = new AbortController();
   const outcomes = new Map<number, PartyOutcome<A>>();
@@ -54,7 +58,8 @@ export async function askParties<P extends { readonly party: number }, A>(
       sated.resolve();
   });
   const inTime = sated.promise.then(() => delay(graceMs, undefined, { signal: done.signal }).catch(() => {}));
-  await Promise.race([Promise.all(asked), inTime]);
+  const limit = delay(limitMs, undefined, { signal: done.signal }).catch(() => {});
+  await Promise.race([Promise.all(asked), inTime, limit]);
   done.abort();
   const late = quorum.running.map(({ party }): PartyOutcome<A> => outcomes.get(party) ?? { party, state: 'late' });
   const down = quorum.missing.map(({ party, reason }): PartyOutcome<A> => ({ party, state: 'down', reason }));

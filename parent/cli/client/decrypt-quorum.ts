@@ -11,7 +11,8 @@ import { commonKey, type DecryptionAsk, decryptPublicly, showPlaintexts } from '
 import { askUserShare } from './decrypt-for-user.ts';
 import { randomId } from './keys.ts';
 import { openUserShares } from './open-user-shares.ts';
-import { type QuorumSession, requireRunning } from './quorum-session.ts';
+import { type PartySession, type QuorumSession, requireRunning } from './quorum-session.ts';
+import type { Session } from './session.ts';
 import type { User } from './users.ts';
 
 /** What is asked of all parties: each must sign with the address that the governed record names. */
@@ -42,7 +43,7 @@ export async function decryptByQuorum(
     JSON.stringify([answer.plaintexts, answer.extraData]);
   const outcomes = await askParties(
     quorum,
-    (session, signal) => decryptPublicly(session, { ...ask, requestId, signer: session.address }, signal),
+    (session, signal) => decryptPublicly(patient(session), { ...ask, requestId, signer: session.address }, signal),
     { enough: (answers) => largest(answers.map(meaning)) > threshold },
   );
   const { agreed, others } = majority(answersOf(outcomes), ({ plaintexts, extraData }) =>
@@ -86,7 +87,7 @@ export async function decryptForUserByQuorum(
   const requestId = randomId();
   const outcomes: readonly PartyOutcome<Awaited<ReturnType<typeof askUserShare>>>[] = await askParties(
     quorum,
-    (session, signal) => askUserShare(session, { ...ask, requestId, signer: session.address }, user, signal),
+    (session, signal) => askUserShare(patient(session), { ...ask, requestId, signer: session.address }, user, signal),
     { enough: (answers) => answers.length >= least },
   );
   const shares = answersOf(outcomes);
@@ -108,6 +109,14 @@ export async function decryptForUserByQuorum(
     agreed: shares.map(({ party }) => party),
     others: silent,
   };
+}
+
+/**
+ * A party may be busy for longer than it holds a call: it loads keys at the first use, or waits for others to be asked. It
+ * is then asked again under the same id.
+ */
+function patient(session: PartySession): Session {
+  return { ...session, call: session.poll };
 }
 
 function showValues(plaintexts: readonly { readonly type: string; readonly value: string }[]): string {
