@@ -109,12 +109,12 @@ t.test('a party that takes long keeps nobody waiting once enough have answered',
 });
 
 t.test('a party that is at work is asked again under the same id; nobody is waited for without end', async (t) => {
-  const quorum = quorumOf(t.testdirName, ['honest', 'honest', 'honest', 'silent']);
+  const quorum = quorumOf(t.testdirName, ['honest', 'honest', 'honest', 'down']);
   const never = (): Promise<never> => Promise.reject(new Error('a busy party is asked with poll'));
   const running = quorum.running.map((session) => ({ ...session, call: never }));
   const { agreed, others } = await decryptByQuorum({ ...quorum, running }, ASK);
   t.strictSame(agreed, [1, 2, 3]);
-  t.strictSame(others, ['party 4 has not answered yet']);
+  t.strictSame(others, ['party 4 is down: it does not run']);
   const outcomes = await askParties(quorum, () => new Promise<never>(() => {}), { enough: () => false, limitMs: 1 });
   t.ok(outcomes.every(({ state }) => state === 'late'));
 });
