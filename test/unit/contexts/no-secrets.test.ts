@@ -84,7 +84,7 @@ t.test('nothing secret is in what the engines of a quorum tell', async (t) => {
   t.ok(text.includes(DEFAULT_EPOCH_ID), 'and ids are');
   const plaintext = new Uint8Array(8);
   new DataView(plaintext.buffer).setBigUint64(0, USER_VALUE, true);
-  const secrets = [{ name: "the user's plaintext", bytes: plaintext }];
+  const secrets: Secret[] = [{ name: "the user's plaintext", bytes: plaintext }];
   for (const party of quorum.parties) {
     secrets.push(...(await secretsOf(quorum, party, shown)), ...(await secretsOf(quorum, party, hidden)));
   }
