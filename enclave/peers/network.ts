@@ -32,6 +32,8 @@ import { Reachability } from './reachability.ts';
 
 /** Messages of the control channel that one peer may send in a second. */
 const MESSAGES_PER_SECOND = 2_048;
+/** Sessions of channels that one peer may open in a second: one for each connection, which takes a handshake. */
+const OPENINGS_PER_SECOND = 32;
 /** What may wait for one peer to take it; more is lost, and said again if it matters. */
 const WAITING_BYTES = 4 * 1024 * 1024;
 const CONTROL = 'control';
@@ -46,6 +48,7 @@ export class Network implements PeerNetwork {
   readonly #control: PeerChannel;
   readonly #waiting = new PeerBytes(WAITING_BYTES);
   readonly #rate = new PeerRate(MESSAGES_PER_SECOND);
+  readonly #openings = new PeerRate(OPENINGS_PER_SECOND);
   readonly #meetings: Meetings;
   readonly #gossip: GovernanceGossip;
   readonly #reachability: Reachability;
@@ -69,7 +72,7 @@ export class Network implements PeerNetwork {
       onSession: (party, id) => this.#opened(party, id),
       onBroken: (party) => this.ledger.note({ party, kind: 'malformed frame' }),
     });
-    this.#sessions = new MeshQuorumLinks({ me, links: this.links, random });
+    this.#sessions = new MeshQuorumLinks({ me, links: this.links, random, mayOpen: (party) => this.#mayOpen(party) });
     this.#channels = new PeerChannels(this.#sessions);
     this.#control = this.#channels.open(CONTROL);
     const send = (to: number, message: ControlMessage): void => this.#send(to, message);
@@ -163,6 +166,12 @@ export class Network implements PeerNetwork {
     if (this.#sessions.opened(party, id)) return;
     const link = this.links.get(party);
     if (link) this.#sink.opened(party, link, id);
+  }
+
+  #mayOpen(party: number): boolean {
+    if (this.#openings.take(party, 1, this.#options.clock.monotonicMs())) return true;
+    this.ledger.note({ party, kind: 'flood' });
+    return false;
   }
 
   /** It may be lost, with its connection or for a peer that does not read; whatever matters is then said again. */

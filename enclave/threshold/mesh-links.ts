@@ -19,6 +19,8 @@ export interface MeshQuorumLinksOptions {
   /** The frame link to each other engine of the context. */
   readonly links: ReadonlyMap<number, FrameLink>;
   readonly random: RandomSource;
+  /** Whether a peer may open one more session now: each costs an answer to all that waits. Any, if absent. */
+  readonly mayOpen?: (party: number) => boolean;
 }
 
 const PREFIX_BYTES = 16;
@@ -47,10 +49,12 @@ export class MeshQuorumLinks implements QuorumLinks {
 
   /** The peer has opened a session; returns whether it is one of a quorum's, which is then open here, too. */
   opened(party: number, id: string): boolean {
-    const { me, links } = this.#options;
+    const { me, links, mayOpen } = this.#options;
     const link = links.get(party);
     if (!link || me < party || !id.startsWith(toHex(PREFIX))) return false;
-    this.#begin(party, link, fromHex(id));
+    // Whoever opened one on a connection that stays would wait on it for ever: so the connection ends, too.
+    if (mayOpen?.(party) === false) link.close(`the engine of party ${party} opens sessions without end`);
+    else this.#begin(party, link, fromHex(id));
     return true;
   }
 

@@ -184,6 +184,27 @@ t.test('a flood of sessions that nobody wants is held within bounds, and others 
   t.equal(hostile.ended(), undefined);
 });
 
+t.test('a peer that opens sessions of channels without end loses its connection, and is named', async (t) => {
+  const network = engineNetwork(t, 2);
+  const two = await network.start(2);
+  const hostile = await hostileEngine(t, network, 1);
+  let connected = 0;
+  two.network.channel('any').listen({
+    onFrame: () => undefined,
+    onConnected: () => {
+      connected += 1;
+    },
+  });
+  const prefix = createHash('sha256').update('quorum frames, version 1').digest().subarray(0, 16);
+  const opening = Array.from({ length: 500 }, async () => {
+    await hostile.link.open(concatBytes(prefix, randomBytes(16))).send(0, new Uint8Array(9));
+  });
+  await Promise.allSettled(opening);
+  await until(() => hostile.ended() !== undefined);
+  t.ok(connected > 1 && connected <= 40, `${connected} sessions were answered`);
+  t.ok(two.network.ledger.of(1).counts.flood > 0);
+});
+
 t.test('bytes that are no frames end the connection, and the peer is named', async (t) => {
   for (const garbage of [Buffer.alloc(64, 0xff), Buffer.from('GET / HTTP/1.1\r\n\r\n'.repeat(4))]) {
     const network = engineNetwork(t, 2);
