@@ -24,6 +24,8 @@ import {
   encryptionContextOf,
   kmsUserData,
 } from '../../../enclave/keychain/data-keys.ts';
+import { tailDigest } from '../../../enclave/seal/object-signatures.ts';
+import { encodeHead, headDigest, headFields, type SealedHead } from '../../../enclave/seal/sealed-head.ts';
 
 const bytes = fc.uint8Array({ maxLength: 80 });
 const fixed = (sizeBytes: number) => fc.uint8Array({ minLength: sizeBytes, maxLength: sizeBytes });
@@ -117,6 +119,19 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       const facts = new Map(Object.entries(encryptionContextOf(binding)));
       return labelled('sha256', ['arca-data-key-1', facts], bindingDigest(binding));
     }),
+  'object-head': fc
+    .tuple(fixed(48), party, fc.string(), fc.option(fc.string()), counter, fixed(32), bytes)
+    .map(([charterDigest, n, name, id, version, key, blob]) => {
+      const ids = { keyId: id ?? undefined, contextId: undefined, epochId: undefined, parameters: undefined };
+      const how = { keychain: 'clear', compression: 'none', sizeBytes: undefined, streamHeader: key.slice(8) } as const;
+      const what = { purpose: DATA_KEY_PURPOSES[0], charterDigest, party: n, name, type: 'a', version, ...ids };
+      const head: SealedHead = { ...what, ...how, signer: key, commitment: key, wrapped: { keyId: 'clear', blob } };
+      return labelled('sha384', ['arca-object-head-1', headFields(head)], headDigest(encodeHead(head)));
+    }),
+  object: fc.tuple(fixed(48), counter, fixed(32)).map(([digest, chunks, bodyDigest]) => {
+    const fields = ['arca-object-1', digest, chunks, bodyDigest];
+    return labelled('sha384', fields, tailDigest({ headDigest: digest, chunks, bodyDigest }));
+  }),
   'release-set': fc.tuple(network, counter, fixed(48)).map(([net, version, value]) =>
     encodeReleaseSet({
       version,
@@ -148,4 +163,6 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-release-set-1': 'release-set',
   'arca-kms-1': 'kms-document',
   'arca-data-key-1': 'data-key',
+  'arca-object-head-1': 'object-head',
+  'arca-object-1': 'object',
 };

@@ -1,0 +1,56 @@
+/** Reads the chunks of a sealed object in order, up to its end and the signature there. Nothing here is secret. */
+import { createHash } from 'node:crypto';
+import { FRAME_BYTES, isPossible, MAX_CHUNKS, readFrame } from './chunk-frame.ts';
+import type { ExactReader } from './exact-reader.ts';
+import { SIGNATURE_BYTES, tailDigest, verifyObjectSignature } from './object-signatures.ts';
+import type { CheckedHead } from './read-head.ts';
+import { sealFault } from './seal-faults.ts';
+import { CHUNK_BYTES, CHUNK_OVERHEAD } from './secret-stream.ts';
+
+/** One chunk; its memory is used again for the next. */
+export interface SealedChunk {
+  readonly sealed: Uint8Array;
+  /** What it is bound to: digest of the head, frame. */
+  readonly bound: Uint8Array;
+  readonly final: boolean;
+  /** False if this is the last one and the node did not sign all that was read. */
+  readonly genuine: boolean;
+}
+
+/**
+ * Walks the chunks. The last one comes only after everything behind it was read and found to be its end.
+ *
+ * @throws KmsError `STATE_INVALID` with fact `fault`: `cut`, `extended`, `out-of-order`, `chunk-malformed`.
+ */
+export async function* readChunks(
+  reader: ExactReader,
+  { head, digest }: CheckedHead,
+): AsyncGenerator<SealedChunk, void> {
+  const { name } = head;
+  const bound = new Uint8Array(digest.length + FRAME_BYTES);
+  bound.set(digest);
+  const frame = bound.subarray(digest.length);
+  const buffer = new Uint8Array(CHUNK_BYTES + CHUNK_OVERHEAD);
+  const hash = createHash('sha256');
+  for (let index = 0; index < MAX_CHUNKS; index++) {
+    if ((await reader.fill(frame)) < FRAME_BYTES) throw sealFault(name, ['cut'], { chunk: index });
+    const read = readFrame(frame);
+    if (read.index !== index) throw sealFault(name, ['out-of-order'], { chunk: index });
+    if (!isPossible(read)) throw sealFault(name, ['chunk-malformed'], { chunk: index });
+    const { final } = read;
+    const sealed = buffer.subarray(0, read.sizeBytes + CHUNK_OVERHEAD);
+    if ((await reader.fill(sealed)) < sealed.length) throw sealFault(name, ['cut'], { chunk: index });
+    hash.update(frame).update(sealed);
+    if (!final) {
+      yield { sealed, bound, final, genuine: true };
+      continue;
+    }
+    const signature = new Uint8Array(SIGNATURE_BYTES);
+    if ((await reader.fill(signature)) < SIGNATURE_BYTES) throw sealFault(name, ['cut'], { chunk: index });
+    if (!(await reader.atEnd())) throw sealFault(name, ['extended']);
+    const tail = { headDigest: digest, chunks: index + 1, bodyDigest: new Uint8Array(hash.digest()) };
+    yield { sealed, bound, final, genuine: verifyObjectSignature(head.signer, tailDigest(tail), signature) };
+    return;
+  }
+  throw sealFault(name, ['chunk-malformed'], { chunk: MAX_CHUNKS });
+}
