@@ -49,6 +49,15 @@ fn expect_kind(reader: &mut Reader, fhe_type: FheType) -> Result<()> {
     }
 }
 
+/// Bits of packed words behind the last coefficient are reserved: nothing stands there.
+fn expect_clear_behind(words: &[u8], used_bits: usize) -> Result<()> {
+    let clear = words.iter().enumerate().skip(used_bits / 8).all(|(at, byte)| {
+        let used = used_bits.saturating_sub(at * 8);
+        u16::from(*byte) >> used == 0
+    });
+    if clear { Ok(()) } else { Err(EngineError::ciphertext("bits behind the last packed coefficient are set")) }
+}
+
 /// The GLWE ciphertexts of a list with `samples` samples, filled up one after the other.
 fn glwe_list<'a>(
     reader: &mut Reader<'a>,
@@ -66,6 +75,7 @@ fn glwe_list<'a>(
             reader.version("the packed integers", 0)?;
             let stored = (coefficients * packing.stored_bits).div_ceil(torus_bits);
             let words = reader.items("the number of packed words", stored, torus_bits / 8)?;
+            expect_clear_behind(words, coefficients * packing.stored_bits)?;
             reader.expect_wrapped("the stored width", packing.stored_bits as u64)?;
             reader.expect_u64("the number of coefficients", coefficients as u64)?;
             reader.expect_wrapped("the GLWE dimension", packing.glwe_dimension as u64)?;
