@@ -7,13 +7,14 @@ import { createHash } from 'node:crypto';
 import { encodeCanonical } from '../../attestation/cbor.ts';
 import type { Clock } from '../../common/clock.ts';
 import { KmsError } from '../../common/errors.ts';
+import type { Logger } from '../../common/log.ts';
 import type { RandomSource } from '../../common/random.ts';
 import { idBytes, type RequestId } from '../../wire/ids.ts';
 import { meshNetwork } from '../mpc/mesh-session.ts';
 import { nativeArithmetic } from '../mpc/native-arithmetic.ts';
 import { beginSession } from '../mpc/protocols/begin-session.ts';
 import { type PrssKeys, setUpPrss } from '../mpc/protocols/prss-setup.ts';
-import type { Session } from '../mpc/session.ts';
+import type { Fault, Session } from '../mpc/session.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
 import type { Context } from './contexts.ts';
 
@@ -22,6 +23,7 @@ export interface SessionSource {
   readonly network: Pick<PeerNetwork, 'links'>;
   readonly random: RandomSource;
   readonly clock: Clock;
+  readonly log: Pick<Logger, 'warn'>;
   readonly roundTimeoutMs: number;
 }
 
@@ -45,18 +47,26 @@ export function partySetDigest({ contextId, t, nodes }: Context): Uint8Array {
 }
 
 /**
- * Opens a session among all parties of a context that this node is part of, with fresh nonces of all.
+ * Opens a session among all parties of a context that this node is part of, with fresh nonces of all. Who does something
+ * wrong in it, or is not there, is named in the log.
  *
  * @throws KmsError as {@link beginSession}.
  */
 export async function openSession(
-  { network, random, clock, roundTimeoutMs }: SessionSource,
+  { network, random, clock, log, roundTimeoutMs }: SessionSource,
   context: Context,
   { kind, id, epochId }: SessionWork,
   signal: AbortSignal,
 ): Promise<Session> {
   const { party: me, t, nodes } = context;
-  const sessions = meshNetwork({ me, n: nodes.length, t, links: network.links, clock, roundTimeoutMs });
+  const told = new Set<number>();
+  const onFault = ({ party, what }: Fault): void => {
+    // Once a party: the first fault leads to the others, and none of them may fill the log.
+    if (party === me || told.has(party)) return;
+    told.add(party);
+    log.warn({ event: 'session.fault', kind, epochId, party, what }, `party ${party} in a common protocol: ${what}`);
+  };
+  const sessions = meshNetwork({ me, n: nodes.length, t, links: network.links, clock, roundTimeoutMs, onFault });
   const purpose = {
     kind,
     id,

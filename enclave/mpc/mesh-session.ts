@@ -10,7 +10,7 @@ import { concatBytes } from '../../common/bytes.ts';
 import type { Clock } from '../../common/clock.ts';
 import { type ErrorCode, isKmsError, KmsError } from '../../common/errors.ts';
 import { RoundSession, type Timers } from './round-session.ts';
-import type { SessionNetwork } from './session.ts';
+import type { Fault, SessionNetwork } from './session.ts';
 
 /** Settings of a party's mesh. */
 export interface MeshNetworkOptions {
@@ -24,6 +24,8 @@ export interface MeshNetworkOptions {
   readonly roundTimeoutMs: number;
   /** What one peer may have unread in a session, and the size of its largest message. Default 256 MiB. */
   readonly bytesPerPeer?: number;
+  /** Told what each session notes of other parties. */
+  readonly onFault?: (fault: Fault) => void;
 }
 
 /** Largest piece of a message; links take at least as much. */
@@ -37,7 +39,7 @@ const MORE = 1;
 
 /** Returns the network of a party. */
 export function meshNetwork(options: MeshNetworkOptions): SessionNetwork {
-  const { me, n, t, links, clock, roundTimeoutMs, bytesPerPeer = 256 * 1024 * 1024 } = options;
+  const { me, n, t, links, clock, roundTimeoutMs, bytesPerPeer = 256 * 1024 * 1024, onFault } = options;
   return {
     me,
     n,
@@ -56,6 +58,7 @@ export function meshNetwork(options: MeshNetworkOptions): SessionNetwork {
         signal,
         roundTimeoutMs,
         bytesPerPeer,
+        onFault,
         timers: timersOf(clock),
         wire: {
           send: (to, round, payload, sent) => {
@@ -155,7 +158,11 @@ async function read(session: RoundSession, party: number, flow: FrameSession, mo
       lastRound = mark === MORE ? round : undefined;
       if (mark === MORE) continue;
       const [only] = pieces;
-      session.deliver(party, round, pieces.length === 1 && only ? only : concatBytes(...pieces));
+      // Nobody who keeps to the protocol is so far ahead; the session has noted it.
+      if (session.deliver(party, round, pieces.length === 1 && only ? only : concatBytes(...pieces)) === 'too early') {
+        flow.close();
+        return;
+      }
       pieces = [];
       sizeBytes = 0;
     }

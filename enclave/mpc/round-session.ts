@@ -6,7 +6,7 @@
  * is ever late, and it may delay a session by one time-out and not by one a round. Spec: threshold protocols, section 2.1.
  */
 import { KmsError } from '../../common/errors.ts';
-import { Inbox } from './inbox.ts';
+import { type Delivery, Inbox } from './inbox.ts';
 import type { Fault, RoundMessage, Session, SessionMode } from './session.ts';
 
 /** What carries a session's frames to the other parties. */
@@ -40,6 +40,8 @@ export interface RoundSessionOptions {
   readonly roundTimeoutMs: number;
   /** What one peer may have unread. */
   readonly bytesPerPeer: number;
+  /** Told each fault that is noted. */
+  readonly onFault?: ((fault: Fault) => void) | undefined;
 }
 
 const MAX_FAULTS = 1024;
@@ -142,7 +144,9 @@ export class RoundSession implements Session {
   }
 
   note(party: number, what: string): void {
-    if (this.#faults.length < MAX_FAULTS) this.#faults.push({ party, what });
+    if (this.#faults.length >= MAX_FAULTS) return;
+    this.#faults.push({ party, what });
+    this.#options.onFault?.({ party, what });
   }
 
   end(): void {
@@ -155,12 +159,13 @@ export class RoundSession implements Session {
     this.#options.wire.close();
   }
 
-  /** Takes a frame off the network. */
-  deliver(from: number, round: number, body: Uint8Array): void {
-    if (this.#error || from === this.me) return;
+  /** Takes a frame off the network; returns what became of it. */
+  deliver(from: number, round: number, body: Uint8Array): Delivery {
+    if (this.#error || from === this.me) return 'late';
     const delivery = this.#inbox.deliver(from, round, body);
     if (delivery === 'too early' || delivery === 'too much') this.note(from, `${delivery} in round ${round}`);
     this.#wake?.();
+    return delivery;
   }
 
   /** A party cannot be reached any more. */

@@ -132,6 +132,20 @@ t.test('shares that were missed are given again, at a bounded rate and only of a
   t.equal(sent.length, 1, 'another peer is not affected');
 });
 
+t.test('other shares after the first are noted, the same ones are not', async (t) => {
+  const { ask, hears, settle, faults } = engine();
+  const request = simRequest(1);
+  void ask(request);
+  hears(2, await sharesOf(2, request));
+  hears(2, await sharesOf(2, request));
+  await settle();
+  t.same(faults, []);
+  hears(2, await sharesOf(3, request));
+  hears(3, await sharesOf(3, request));
+  t.match(faults, [{ party: 2, kind: 'revised share' }]);
+  t.equal(faults.length, 1);
+});
+
 t.test('shares of a request that nobody asked here are dropped and counted', async (t) => {
   const { hears, quorum } = engine();
   for (let i = 0; i < 50; i++) hears(2, await sharesOf(2, simRequest(i)), want(simRequest(i), 'shares'));

@@ -144,6 +144,7 @@ t.test('a peer that breaks the format, or sends too much, is silent from then on
         for (let piece = 0; piece < 5; piece++) send(1, Uint8Array.of(1));
       },
     ],
+    ['too early in round 4294967295', (send) => send(0xffff_ffff, Uint8Array.of(0, 7))],
   ];
   for (const [index, [what, breakRules]] of broken.entries()) {
     const session = one?.open(id(10 + index), 'sync', never);

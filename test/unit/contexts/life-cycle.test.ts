@@ -66,6 +66,7 @@ t.test('with one quorum', async (t) => {
   await settled(engines);
   const [one] = engines;
   const first = present(one);
+  let encrypted = new Uint8Array();
   const all = (method: number, body: Uint8Array) => Promise.all(engines.map(({ link }) => link.call(method, body)));
 
   t.test('a new epoch is made by all together, has keys of its own, and is there after a restart', async (t) => {
@@ -73,6 +74,7 @@ t.test('with one quorum', async (t) => {
     for (const engine of engines) t.same(await epochsOf(engine), [DEFAULT_EPOCH_ID, EPOCH].sort());
     const evaluation = await dealKey(t, quorum, engines, { epochId: { requestId: EPOCH } });
     const ciphertext = await evaluation.encrypt(99n, 2, 2);
+    encrypted = Uint8Array.from(ciphertext);
     const ask = { epochId: { requestId: EPOCH } };
     const request = publicDecryption(idOf(2), [{ ciphertext, fheType: 2 }], ask);
     t.same((await askPublicly(engines, request)).map(plaintextOf), [99n, 99n, 99n, 99n]);
@@ -174,7 +176,14 @@ t.test('with one quorum', async (t) => {
     const { link, party } = present(engines[0]);
     const storage = present(quorum.storages.get(party));
     t.ok(await storage.has(['FheKeyInfo', EPOCH, idOf(2)]), 'there before');
+    const items = [{ ciphertext: encrypted, fheType: 2 }];
+    const waiting = askPublicly(
+      [present(engines[0])],
+      publicDecryption(idOf(2), items, { epochId: { requestId: EPOCH } }),
+    );
     await link.call(ENGINE_METHOD.destroyEpoch, destroyEpoch(EPOCH));
+    const destroyed = { code: 'NOT_FOUND', message: 'the epoch was destroyed' };
+    t.match(await waiting, [{ status: 'rejected', reason: destroyed }], 'a decryption that waited');
     t.same(await storage.list(['FheKeyInfo', EPOCH]), []);
     t.notOk(await storage.has(['EpochData', EPOCH]));
     await t.rejects(link.call(ENGINE_METHOD.destroyEpoch, destroyEpoch(EPOCH)), { code: 'NOT_FOUND' });
