@@ -22,6 +22,14 @@ export class ExactReader {
     return filled;
   }
 
+  /** Returns what is left of the piece at hand, or the next; undefined at the end. Holds until the next is asked for. */
+  async take(): Promise<Uint8Array | undefined> {
+    if (!(await this.#more())) return undefined;
+    const piece = this.#piece;
+    this.#piece = new Uint8Array();
+    return piece;
+  }
+
   /** Returns whether nothing is left. */
   async atEnd(): Promise<boolean> {
     return !(await this.#more());

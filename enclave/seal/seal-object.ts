@@ -1,7 +1,7 @@
 /**
  * Seals objects: compressed if allowed and worthwhile, encrypted in chunks under a data key of their own, signed by the node.
  *
- * SECRET: content, data key. Memory: three chunks, whatever the size. Format: docs/formats/sealed-object.md.
+ * SECRET: content, data key. Memory: four chunks, whatever the size. Format: docs/formats/sealed-object.md.
  */
 import { createHash } from 'node:crypto';
 import { KmsError } from '../../common/errors.ts';
@@ -42,7 +42,7 @@ export interface SealOptions {
 }
 
 /**
- * Seals an object and yields the bytes to store, each piece in memory of its own.
+ * Seals an object and yields the bytes to store. A piece holds until the next is asked for, as storage takes them.
  *
  * Pieces of the content are read before the next is asked for; whoever makes them wipes them.
  *
@@ -106,12 +106,13 @@ async function* sealChunks(
   const chunk = new Uint8Array(CHUNK_BYTES);
   const bound = new Uint8Array(digest.length + FRAME_BYTES);
   bound.set(digest);
+  const sealed = new Uint8Array(FRAME_BYTES + CHUNK_BYTES + CHUNK_OVERHEAD);
   const hash = createHash('sha256');
   try {
     for (let index = 0; index < MAX_CHUNKS; index++) {
       const sizeBytes = await body.fill(chunk);
       const final = sizeBytes < CHUNK_BYTES || (await body.atEnd());
-      const piece = new Uint8Array(FRAME_BYTES + sizeBytes + CHUNK_OVERHEAD);
+      const piece = sealed.subarray(0, FRAME_BYTES + sizeBytes + CHUNK_OVERHEAD);
       writeFrame(piece, { index, sizeBytes, final });
       bound.set(piece.subarray(0, FRAME_BYTES), digest.length);
       stream.push(chunk.subarray(0, sizeBytes), bound, final, piece.subarray(FRAME_BYTES));
@@ -145,16 +146,7 @@ async function* measured(
 /** Yields what was read ahead, then the rest. */
 async function* chained(beginning: Uint8Array, rest: ExactReader): AsyncGenerator<Uint8Array, void> {
   yield beginning;
-  const buffer = new Uint8Array(CHUNK_BYTES);
-  try {
-    for (;;) {
-      const filled = await rest.fill(buffer);
-      if (filled === 0) return;
-      yield buffer.subarray(0, filled);
-    }
-  } finally {
-    buffer.fill(0);
-  }
+  for (let piece = await rest.take(); piece !== undefined; piece = await rest.take()) yield piece;
 }
 
 function prefixOf(encoded: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -65,7 +65,7 @@ export async function sealBytes(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   const settings = { sizeBytes: content.length, ...options };
-  for await (const part of sealObject(claims, pieces(content, 10_000), sealer, settings)) parts.push(part);
+  for await (const part of sealObject(claims, pieces(content, 10_000), sealer, settings)) parts.push(part.slice());
   return concatBytes(...parts);
 }
 

@@ -33,7 +33,7 @@ t.test('any content comes back, whatever the pieces in which it is read', async 
 t.test('content of unknown size streams, and comes back', async (t) => {
   const content = fixedRandom(4)(3 * CHUNK);
   const sealed: Uint8Array[] = [];
-  for await (const part of sealObject(CLAIMS, pieces(content, 7777), fixedSealer(1))) sealed.push(part);
+  for await (const part of sealObject(CLAIMS, pieces(content, 7777), fixedSealer(1))) sealed.push(part.slice());
   const bytes = new Uint8Array(Buffer.concat(sealed));
   const opened = await openObject(pieces(bytes, 5000), askedFor(), { keyring: clearKeyring() }, async (walk, head) => {
     t.equal(head.sizeBytes, undefined);
