@@ -4,6 +4,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
+import { toHex } from '../../common/bytes.ts';
+import { systemRandom } from '../../common/random.ts';
 import type { CallHandler } from '../../enclave/call.ts';
 import { AnswerSigner } from '../../enclave/sign/answer-signer.ts';
 import { FaultLedger } from '../../enclave/threshold/fault-ledger.ts';
@@ -42,6 +44,8 @@ export type Carry = (from: number, deliver: () => void) => void;
 
 const atOnce: Carry = (_, deliver) => deliver();
 const ID_DIGITS = 64;
+/** What tells the ids of one load from those of others. */
+const RUN_BYTES = 16;
 const WARM_UP_CALLS = 200;
 
 /** Measures every load with n parties. */
@@ -82,10 +86,10 @@ export async function measureAlone(
 /** Bodies of the same request under ever new ids. */
 export function uniqueBodies({ body, idAt }: Pick<BenchRequest, 'body' | 'idAt'>): () => Uint8Array {
   let count = 0;
-  const run = BigInt(Math.floor(performance.timeOrigin * 1000)) << 64n;
+  const run = toHex(systemRandom(RUN_BYTES));
   return () => {
     const made = Buffer.from(body);
-    made.write((run + BigInt(++count)).toString(16).padStart(ID_DIGITS, '0'), idAt, 'latin1');
+    made.write(run + (++count).toString(16).padStart(ID_DIGITS - run.length, '0'), idAt, 'latin1');
     return made;
   };
 }
