@@ -5,7 +5,7 @@ import { toHex } from '../../../common/bytes.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import { generateCrs, verifyCrsSignature } from '../client/keys.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
-import { withNode } from '../client/session.ts';
+import { refuseParty, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
 import { EXPECTED_CRS_MS, type GenerateOptions, TEST_CRS_WARNING } from './generation.ts';
@@ -22,6 +22,7 @@ export async function runGenerateCrs(
     await runQuorumGenerateCrs(options, context, output);
     return;
   }
+  await refuseParty(options, 'a CRS');
   await withNode(options, async (session) => {
     const params = chooseParams(session, options.params);
     if (params === 'test') output.warn(TEST_CRS_WARNING);

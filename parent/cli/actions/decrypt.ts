@@ -9,7 +9,7 @@ import { decryptForUser } from '../client/decrypt-for-user.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
-import { type NodeSelection, type Session, withNode } from '../client/session.ts';
+import { type NodeSelection, refuseParty, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { openUser } from '../client/users.ts';
 import type { Output } from '../framework/output.ts';
@@ -32,6 +32,7 @@ export async function runDecrypt(files: readonly string[], options: DecryptOptio
     await runQuorumDecrypt({ ...context, items }, options, output);
     return;
   }
+  await refuseParty(options, 'a decryption');
   await withNode(options, async (session) => {
     const signer = options.signer ?? (await fetchNodeAddress(session.publicUrl));
     const ask = { ...context, items, signer };

@@ -6,7 +6,7 @@ import { readDomain, readHex } from '../client/domain.ts';
 import type { JournalEntry } from '../client/journal.ts';
 import { chooseKey, generateKey, getKey, keyFactsJson, listItems, verifyKeySignature } from '../client/keys.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
-import { type NodeSelection, type Session, withNode } from '../client/session.ts';
+import { type NodeSelection, refuseParty, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
 import { TEST_PARAMS_WARNING } from '../supervise/banner.ts';
@@ -26,6 +26,7 @@ export async function runGenerate(options: GenerateOptions, output: Output): Pro
     await runQuorumGenerate(options, context, output);
     return;
   }
+  await refuseParty(options, 'a key');
   await withNode(options, async (session) => {
     const params = chooseParams(session, options.params);
     if (params === 'test') output.warn(TEST_PARAMS_WARNING);

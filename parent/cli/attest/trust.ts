@@ -19,10 +19,11 @@ import { equalBytes } from '../../../common/bytes.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
-import { failure, hasCode } from '../framework/failure.ts';
+import { failure, hasCode, usageFailure } from '../framework/failure.ts';
 import { readLimited } from '../framework/read-limited.ts';
+import { readQuorumFile } from '../quorum/quorum-file.ts';
 import { readNodeFile } from '../supervise/node-file.ts';
-import { STATE_FILES } from '../supervise/state-folder.ts';
+import { partyFolder, STATE_FILES } from '../supervise/state-folder.ts';
 import { type MeasurementsAt, readExpectedRelease } from './expected-release.ts';
 
 /** How a person names what is trusted. */
@@ -70,6 +71,11 @@ export async function openTrust(options: TrustOptions): Promise<Trust> {
 
 /** The configuration of the node that runs on a folder; if none runs, the one that `arca dev` last wrote there. */
 async function configOf(dir: string): Promise<NodeConfig> {
+  const quorum = await readQuorumFile(dir);
+  if (quorum !== undefined) {
+    const cure = `name the party: --dir ${partyFolder(dir, 1)} to ${partyFolder(dir, quorum.parties)}`;
+    throw usageFailure(`${dir} holds a quorum of ${quorum.parties} parties, and a document is that of one`, cure);
+  }
   const running = await readNodeFile(dir).catch((error: unknown) => {
     if (isKmsError(error, 'UNAVAILABLE')) return undefined;
     throw error;

@@ -12,8 +12,8 @@ import {
 } from '../../grpc/client.ts';
 import { GrpcError, STATUS } from '../../grpc/status.ts';
 import { absoluteDir } from '../framework/command.ts';
-import { failure } from '../framework/failure.ts';
-import { readQuorumFile } from '../quorum/quorum-file.ts';
+import { failure, usageFailure } from '../framework/failure.ts';
+import { quorumAround, readQuorumFile } from '../quorum/quorum-file.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
 import { ensureStateFolder, partyFolder } from '../supervise/state-folder.ts';
 import { readClientTls } from './client-tls.ts';
@@ -78,6 +78,22 @@ async function refuseQuorum(dir: string): Promise<void> {
   throw failure('REQUEST_INVALID', `${dir} holds a quorum of ${quorum.parties} parties, and this asks one node`, cure, {
     usage: true,
   });
+}
+
+/**
+ * Requires that a command line selects no single party of a quorum by its folder: what it asks for is done by all of them.
+ *
+ * @param what - What a quorum does together, such as `a decryption`.
+ * @throws {@link KmsError} with exit code 2, naming the folder of the quorum.
+ */
+export async function refuseParty(selection: NodeSelection, what: string): Promise<void> {
+  if (selection.url !== undefined) return;
+  const dir = absoluteDir(selection.dir);
+  const quorum = await quorumAround(dir);
+  if (quorum === undefined) return;
+  const { party, parties } = quorum;
+  const text = `${dir} is party ${party} of a quorum of ${parties}, and ${what} is asked of the parties together`;
+  throw usageFailure(text, `name the quorum: --dir ${quorum.dir}`);
 }
 
 /** Runs `body` with a connection to the selected node, and closes it. */

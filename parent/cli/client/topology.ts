@@ -1,6 +1,7 @@
 /**
  * Contexts and epochs as the parties see them: asked of each party's own engine, and put together.
  */
+import { isKmsError } from '../../../common/errors.ts';
 import type { ContextNode, ThresholdInfo } from '../../../proto/gen/engine_pb.js';
 import { formatAddress } from '../../../wire/addresses.ts';
 import { failure } from '../framework/failure.ts';
@@ -38,10 +39,14 @@ export interface KnownTopology {
  * @throws {@link KmsError} `UNIMPLEMENTED` on a centralized node, `UNAVAILABLE` if no party answers.
  */
 export async function readTopology({ parties, missing }: QuorumAdmin): Promise<KnownTopology> {
+  let centralized = false;
   const outcomes = await askParties(
     { running: parties, missing },
     async ({ admin }) => {
-      const { threshold } = await admin.getQuorum();
+      const { threshold } = await admin.getQuorum().catch((error: unknown) => {
+        centralized ||= isKmsError(error, 'UNIMPLEMENTED');
+        throw error;
+      });
       if (threshold !== undefined) return threshold;
       throw failure('UNAVAILABLE', 'its engine is away', "see 'arca status'");
     },
@@ -49,6 +54,10 @@ export async function readTopology({ parties, missing }: QuorumAdmin): Promise<K
   );
   const silent = describeSilence(outcomes);
   const answers = answersOf(outcomes).map(({ answer }) => answer);
+  if (answers.length === 0 && centralized) {
+    const cure = "name the folder of a quorum with --dir; 'arca dev --parties 4' starts one";
+    throw failure('UNIMPLEMENTED', 'this node is part of no quorum: it has no contexts and epochs', cure);
+  }
   if (answers.length === 0) {
     const cause = new Error(silent.join('\n'));
     throw failure('UNAVAILABLE', 'nobody tells of contexts and epochs', "see 'arca status'", {}, cause);

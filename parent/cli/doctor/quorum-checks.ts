@@ -48,6 +48,10 @@ export const QUORUM_CHECKS: readonly QuorumCheck[] = [
 ];
 
 const SAME_CURE = 'make it the same at all parties: results of squashing and decompression must be bit for bit equal';
+const EPOCH_CURE =
+  "see 'arca epoch list'; destroy what not all parties have: arca epoch destroy ID --yes, or make it: arca epoch new --id ID";
+const KEY_CURE =
+  "see 'arca key list': a key decrypts as long as 2t + 1 parties hold it; those without it answer NOT_FOUND";
 /** Not wrong of the party: its clients may have been told something else. */
 const NO_FAULT = 'another ciphertext';
 
@@ -103,12 +107,17 @@ function checkMesh({ running, parties }: QuorumFindings): string {
 }
 
 function checkEpochs(findings: QuorumFindings): string {
-  return requireSame(answering(findings), 'epochs', ({ epochs }) => listed(epochs.map(({ epochId }) => epochId)));
+  return requireSame(
+    answering(findings),
+    'epochs',
+    ({ epochs }) => listed(epochs.map(({ epochId }) => epochId)),
+    EPOCH_CURE,
+  );
 }
 
 function checkKeys(findings: QuorumFindings): string {
   const held = answering(findings);
-  return requireSame(held, 'keys', ({ keyIds, crsIds }) => `keys ${listed(keyIds)}, CRSs ${listed(crsIds)}`);
+  return requireSame(held, 'keys', ({ keyIds, crsIds }) => `keys ${listed(keyIds)}, CRSs ${listed(crsIds)}`, KEY_CURE);
 }
 
 /** Local knowledge of each party, put side by side: who is complained of by more than one is the likely cause. */
@@ -138,12 +147,13 @@ function requireSame<P extends { readonly party: number }>(
   parties: readonly P[],
   what: string,
   of: (party: P) => string,
+  cure = SAME_CURE,
 ): string {
   const groups = Map.groupBy(parties, of);
   const [first] = groups.keys();
   if (groups.size <= 1) return first ?? 'nobody told';
   const names = [...groups].map(([value, who]) => `parties ${who.map(({ party }) => party).join(', ')}: ${value}`);
-  throw failure('STATE_INVALID', `the ${what} of the parties differ: ${names.join('; ')}`, SAME_CURE);
+  throw failure('STATE_INVALID', `the ${what} of the parties differ: ${names.join('; ')}`, cure);
 }
 
 function listed(ids: readonly string[]): string {

@@ -3,10 +3,10 @@
  * its own below it, `party-1` to `party-n`, which is what the commands for single nodes take.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { failure, hasCode } from '../framework/failure.ts';
-import { STATE_FILES } from '../supervise/state-folder.ts';
+import { partyFolder, STATE_FILES } from '../supervise/state-folder.ts';
 import { PARTY_COUNTS } from './running-quorum.ts';
 
 const FORMAT = 'arca-quorum';
@@ -49,6 +49,24 @@ export async function readQuorumFile(dir: string): Promise<QuorumFile | undefine
   if (parsed.success) return { parties: parsed.data.parties };
   const cure = 'restore it from a copy, or start over with --reset';
   throw failure('STATE_INVALID', `${path} is damaged`, cure, {}, parsed.error);
+}
+
+/** The quorum that a state folder is part of. */
+export interface QuorumAround {
+  /** Folder of the quorum. */
+  readonly dir: string;
+  readonly party: number;
+  /** How many parties the quorum has. */
+  readonly parties: number;
+}
+
+/** Returns the quorum that a folder, by its absolute path, holds one party of; undefined if it is no party's. */
+export async function quorumAround(dir: string): Promise<QuorumAround | undefined> {
+  const around = dirname(dir);
+  const party = Number(/^party-([1-9][0-9]?)$/.exec(basename(dir))?.[1] ?? 0);
+  if (party === 0 || partyFolder(around, party) !== dir) return undefined;
+  const parties = (await readQuorumFile(around))?.parties ?? 0;
+  return party <= parties ? { dir: around, party, parties } : undefined;
 }
 
 function parseJson(text: string): unknown {

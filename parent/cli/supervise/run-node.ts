@@ -8,6 +8,7 @@ import type { NodeConfig } from '../../../common/node-config.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import { quorumAround } from '../quorum/quorum-file.ts';
 import type { ChildProgram } from './child.ts';
 import { describeNode, warningsOf } from './describe-node.ts';
 import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
@@ -63,6 +64,7 @@ export interface RunningNode {
 export async function startDeveloperNode(options: DeveloperNodeOptions, output: Output): Promise<RunningNode> {
   const startedAt = systemClock.monotonicMs();
   const dir = resolve(options.dir);
+  await refusePartyFolder(dir);
   const lock = await takeStateFolder(dir, { reset: options.reset, parties: 1 }, output);
   try {
     const anyPort = { address: '127.0.0.1', fallback: options.anyPorts };
@@ -80,6 +82,14 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
     lock.release();
     throw error;
   }
+}
+
+/** A party's folder is nobody's to start or to clear alone: without its shares, its quorum has one party less for good. */
+async function refusePartyFolder(dir: string): Promise<void> {
+  const quorum = await quorumAround(dir);
+  if (quorum === undefined) return;
+  const cure = `start the quorum with 'arca dev --parties ${quorum.parties} --dir ${quorum.dir}', or choose another folder with --dir`;
+  throw failure('STATE_INVALID', `${dir} is party ${quorum.party} of a quorum, not a node of its own`, cure, { dir });
 }
 
 /** Starts the node that a configuration file describes; its state folder is that of `[state] path`. */
