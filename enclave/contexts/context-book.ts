@@ -65,9 +65,15 @@ export class ContextBook {
 
   /** All contexts, the default one first. */
   all(): readonly Context[] {
-    const governed = this.#stored.has(this.defaultId) ? undefined : this.#governed();
-    const stored = [...this.#stored.values()].filter(({ nodes }) => nodes.length > 0);
-    return [...(governed ? [governed] : []), ...stored.map((context) => this.#complete(context))];
+    const { defaultId } = this;
+    const kept = this.#stored.get(defaultId)?.nodes.length;
+    const governed = kept === 0 ? undefined : this.#governed();
+    // It follows the record, but for the number of its parties once that is kept.
+    const followed = governed && (kept ?? governed.nodes.length) === governed.nodes.length ? [governed] : [];
+    const stored = [...this.#stored.values()].filter(({ contextId, nodes }) => {
+      return nodes.length > 0 && (followed.length === 0 || contextId !== defaultId);
+    });
+    return [...followed, ...stored.map((context) => this.#complete(context))];
   }
 
   /**
@@ -91,6 +97,11 @@ export class ContextBook {
   /** Writes a context, which is there from then on. */
   async add({ contextId, nodes }: Context): Promise<void> {
     await this.#keep({ contextId, nodes });
+  }
+
+  /** Keeps a context that has an epoch: the default one is there then, of as many parties, whatever the record says later. */
+  async pin({ contextId, nodes }: Context): Promise<void> {
+    if (!this.#stored.has(contextId)) await this.#keep({ contextId, nodes });
   }
 
   /** Erases a context. Of the default one it is kept that it was destroyed, for it would be back at the next start. */

@@ -62,6 +62,7 @@ export class EpochBook {
           book.#hold(epochId, context, data);
         });
       }
+      for (const { settled, context } of book.all()) if (settled) await contexts.pin(context);
       return book;
     } catch (error) {
       book.close();
@@ -88,6 +89,7 @@ export class EpochBook {
     const { prss, setUpId, settled } = outcome;
     const { n, t, party, keys } = prss;
     const data: EpochData = { contextId: context.contextId, n, t, party, setUpId, settled, keys };
+    if (settled) await this.#options.contexts.pin(context);
     await this.#put(epochId, data, false);
     this.#hold(epochId, context, data);
   }
@@ -96,6 +98,7 @@ export class EpochBook {
   async settle(epochId: RequestId): Promise<void> {
     const held = this.#epochs.get(epochId);
     if (!held) return;
+    await this.#options.contexts.pin(held.context);
     const path = ['EpochData', epochId] as const;
     await this.#options.vault.read(path, (content) =>
       this.#put(epochId, { ...decodeEpochData(content), settled: true }, true),

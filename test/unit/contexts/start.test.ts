@@ -77,6 +77,41 @@ t.test('a record that names another address for an old vault is refused', async 
   await t.rejects(quorum.start(3), { code: 'STATE_INVALID', message });
 });
 
+t.test('an epoch stays with its parties when the record names more of them, or another context', async (t) => {
+  const quorum = quorumEngines(t, 4);
+  const engines = await quorum.startAll();
+  await settled(engines);
+  const evaluation = await dealKey(t, quorum, engines);
+  const { version, parties } = quorum.record;
+  const more = [5, 6, 7].map((party) => ({ party, endpoint: `127.0.0.1:${party}` }));
+  const another = idOf(0xcc);
+  quorum.record = {
+    ...quorum.record,
+    version: version + 1,
+    parties: [...parties, ...more],
+    context: idBytes(parseRequestId(another)),
+  };
+  const again = await Promise.all(engines.map((engine) => quorum.restart(engine)));
+  for (const { describe } of again) {
+    const { threshold } = await describe();
+    t.match(threshold?.contexts, [{ contextId: DEFAULT_CONTEXT_ID, threshold: 1 }]);
+    t.equal(threshold?.contexts[0]?.nodes.length, 4);
+    t.match(threshold?.epochs, [{ contextId: DEFAULT_CONTEXT_ID, epochId: DEFAULT_EPOCH_ID }]);
+  }
+  const ciphertext = await evaluation.encrypt(8n, 2, 2);
+  const answers = await askPublicly(again, publicDecryption(idOf(2), [{ ciphertext, fheType: 2 }]));
+  t.same(answers.map(plaintextOf), [8n, 8n, 8n, 8n]);
+
+  // With the same number of parties it follows the record: a party may come with another address.
+  const moved = { party: 4, address: new Uint8Array(20).fill(4), endpoint: present(parties[3]?.endpoint) };
+  quorum.record = { ...quorum.record, version: version + 2, parties: [...parties.slice(0, 3), moved] };
+  quorum.record = { ...quorum.record, context: idBytes(DEFAULT_CONTEXT_ID) };
+  const one = await quorum.restart(present(again[0]));
+  const nodes = (await one.describe()).threshold?.contexts[0]?.nodes;
+  t.same(nodes?.[3]?.address, new Uint8Array(20).fill(4));
+  t.match((await one.describe()).threshold?.epochs, [{ epochId: DEFAULT_EPOCH_ID }]);
+});
+
 t.test('a record that names no quorum stops the engine and says all that is wrong', async (t) => {
   const quorum = quorumEngines(t, 4);
   const engines = await quorum.startAll();
