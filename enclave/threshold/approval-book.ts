@@ -100,6 +100,11 @@ export class ApprovalBook {
     return this.#pending.values();
   }
 
+  /** Whether no further request can wait. */
+  get isFull(): boolean {
+    return this.#pending.size >= this.#limits.maxPending;
+  }
+
   /** Number of requests remembered, waiting or ended. */
   get size(): number {
     return this.#pending.size + this.#ended.size + this.#lasting.size;
@@ -145,8 +150,8 @@ export class ApprovalBook {
     if (this.#idKeys.has(idKey) || this.#tags.has(tag)) {
       throw new KmsError('ALREADY_EXISTS', 'another request with this id was asked for before');
     }
-    const { maxPending } = this.#limits;
-    if (this.#pending.size >= maxPending) {
+    if (this.isFull) {
+      const { maxPending } = this.#limits;
       throw new KmsError('RESOURCE_EXHAUSTED', 'too many requests wait for other parties', { maxPending });
     }
     const { kind } = name;

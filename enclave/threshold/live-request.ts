@@ -30,6 +30,8 @@ export class LiveRequest {
   /** Pause before peers are asked again. */
   askAgainMs: number;
   cancelTimer: (() => void) | undefined;
+  /** Callers that wait for it. */
+  waiting = 0;
 
   constructor(own: OwnRequest, epochId: string, askAgainMs: number) {
     this.own = own;

@@ -8,7 +8,7 @@
  * Spec: design section 3, rules 4 to 6; threshold-protocols sections 3.2 to 3.5.
  */
 import { availableParallelism } from 'node:os';
-import { KmsError } from '../../common/errors.ts';
+import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { CiphertextItem } from '../../native/engine/index.ts';
 import { ApprovalBook, nameOf, type OwnRequest } from './approval-book.ts';
 import { FairTurns, partsOf } from './fair-turns.ts';
@@ -130,7 +130,12 @@ export class Quorum {
    */
   async userDecrypt<T>({ name, items, masked, seal }: UserJob<T>, signal: AbortSignal): Promise<T[]> {
     const live = this.#join(name, masked.epochId);
-    const [sealed] = await Promise.all([this.#mask(masked, items, seal), this.#wait(live, live.approved, signal)]);
+    const making = this.#mask(masked, items, seal).catch((error: unknown) => {
+      // It will never be answered, so it need not wait for others. Whoever asks again is told the same.
+      if (isForGood(error)) this.#fail(live, error);
+      throw error;
+    });
+    const [sealed] = await Promise.all([making, this.#wait(live, live.approved, signal)]);
     if (live.failure !== undefined) throw live.failure;
     this.#userDecryptions += 1;
     return sealed;
@@ -182,6 +187,7 @@ export class Quorum {
 
   #join(name: RequestName, epochId: string): LiveRequest {
     if (this.#closed) throw stopping();
+    if (this.#book.isFull && !this.#book.own(name.digest)) this.#makeRoom();
     const { request, isNew, others } = this.#book.begin(name, this.#options.timers.monotonicMs());
     const known = this.#live.get(request);
     if (!isNew && known) return known;
@@ -193,6 +199,17 @@ export class Quorum {
     this.#reminders.arm(live);
     if (this.#book.isApproved(request)) this.#approve(live);
     return live;
+  }
+
+  /** Forgets the oldest request that lacks its quorum and that nobody waits for: asking again begins it anew. */
+  #makeRoom(): void {
+    for (const request of this.#book.pending) {
+      const live = this.#live.get(request);
+      if (!live || live.waiting > 0 || live.isApproved) continue;
+      this.#fail(live, new KmsError('UNAVAILABLE', 'too many requests wait', { waiting: 'quorum' }));
+      this.#book.forget(request);
+      return;
+    }
   }
 
   #collector(live: LiveRequest, items: readonly KindOfItem[], open: OpenDecryption): ShareCollector {
@@ -263,7 +280,12 @@ export class Quorum {
   ): Promise<T> {
     const late = (): KmsError =>
       new KmsError('UNAVAILABLE', `not done yet: ${this.#progress(live)}`, { waiting: 'quorum' });
-    return await waitWithin(result, { timers: this.#options.timers, windowMs, signal, late });
+    live.waiting += 1;
+    try {
+      return await waitWithin(result, { timers: this.#options.timers, windowMs, signal, late });
+    } finally {
+      live.waiting -= 1;
+    }
   }
 
   #progress({ own, isApproved, collector }: LiveRequest): string {
@@ -292,6 +314,11 @@ export class Quorum {
     }
     this.#live.delete(request);
   }
+}
+
+/** Whether the request itself is at fault, and not this engine at this time. */
+function isForGood(error: unknown): boolean {
+  return isKmsError(error) && ['CIPHERTEXT_INVALID', 'KEY_INVALID', 'REQUEST_INVALID'].includes(error.code);
 }
 
 type KindOfItem = Pick<CiphertextItem, 'fheType' | 'format'>;

@@ -1,5 +1,6 @@
 /** What a peer can cost a quorum: bounded for each peer, without harm to the others. */
 import t from 'tap';
+import { KmsError } from '../../common/errors.ts';
 import { FaultLedger, type QuorumFault } from '../../enclave/threshold/fault-ledger.ts';
 import { Quorum } from '../../enclave/threshold/quorum.ts';
 import { decodeFrame, encodeEntry, encodeFrame, type QuorumEntry } from '../../enclave/threshold/quorum-frame.ts';
@@ -144,6 +145,43 @@ t.test('other shares after the first are noted, the same ones are not', async (t
   hears(3, await sharesOf(3, request));
   t.match(faults, [{ party: 2, kind: 'revised share' }]);
   t.equal(faults.length, 1);
+});
+
+t.test('a bad ciphertext for a user ends its request at once: it holds no room', async (t) => {
+  const { quorum } = engine({ maxPending: 2 });
+  const never = new AbortController().signal;
+  for (let i = 0; i < 10; i++) {
+    const { name, masked, items } = simRequest(i, { kind: 'user' });
+    const seal = (): Promise<never> => Promise.reject(new KmsError('CIPHERTEXT_INVALID', 'it is none'));
+    await t.rejects(quorum.userDecrypt({ name, masked, items, seal }, never), { code: 'CIPHERTEXT_INVALID' });
+  }
+  t.equal(quorum.stats().pending, 0);
+});
+
+t.test('requests that nobody waits for any more make room for others', async (t) => {
+  const { quorum, ask, hears, settle } = engine({ maxPending: 3 });
+  const gone = new AbortController();
+  const left = simRequest(1, { kind: 'user' });
+  const { name, masked, items } = left;
+  const asked = quorum.userDecrypt({ name, masked, items, seal: async () => [1] }, gone.signal);
+  const waiting = [2, 3].map((number) => ask(simRequest(number)));
+  await settle();
+  await t.rejects(ask(simRequest(4)), { code: 'RESOURCE_EXHAUSTED' }, 'all are waited for');
+  gone.abort();
+  await t.rejects(asked, { code: 'CANCELLED' });
+  const fresh = ask(simRequest(4));
+  await settle();
+  t.equal(quorum.stats().pending, 3);
+  for (const party of [2, 3, 4]) hears(party, announce(simRequest(4)), await sharesOf(party, simRequest(4)));
+  t.strictSame(await fresh, simRequest(4).plaintexts);
+  const again = quorum.userDecrypt({ name, masked, items, seal: async () => [1] }, new AbortController().signal);
+  for (const party of [2, 3]) hears(party, announce(left));
+  t.same(await again, [1], 'it is begun anew');
+  quorum.close();
+  t.same(
+    (await Promise.allSettled(waiting)).map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
 });
 
 t.test('shares of a request that nobody asked here are dropped and counted', async (t) => {
