@@ -239,7 +239,12 @@ export class Quorum {
 
   /** Makes this party's shares, and gives them out if the quorum has approved the request meanwhile. */
   async #shareOut(live: LiveRequest, make: () => Promise<readonly Uint8Array[]>): Promise<void> {
-    const own = await make();
+    const own = await make().catch((error: unknown) => {
+      this.#fail(live, error);
+      // As a file that is being replaced: asking again tries again.
+      if (!isForGood(error)) this.#book.forget(live.own);
+      throw error;
+    });
     if (live.failure !== undefined) throw live.failure;
     const shares = Buffer.concat(own);
     if (shares.byteLength > MAX_SHARES_BYTES) {

@@ -158,6 +158,30 @@ t.test('a bad ciphertext for a user ends its request at once: it holds no room',
   t.equal(quorum.stats().pending, 0);
 });
 
+t.test('what an engine cannot do at the moment fails, and is tried anew when it is asked again', async (t) => {
+  const { quorum, ask, hears } = engine();
+  const request = simRequest(1);
+  const { name, masked, items } = request;
+  for (const [code, remembered] of [
+    ['UNAVAILABLE', 0],
+    ['CIPHERTEXT_INVALID', 1],
+  ] as const) {
+    const partialDecrypt = (): Promise<never> => Promise.reject(new KmsError(code, 'not this time'));
+    const failed = quorum.publicDecrypt({ name, masked, items, partialDecrypt }, new AbortController().signal);
+    await t.rejects(failed, { code });
+    t.equal(quorum.stats().remembered, remembered, code);
+    if (remembered > 0) await t.rejects(ask(request), { code }, 'it is the same for everybody');
+    else {
+      const other = simRequest(2);
+      const again = ask(other);
+      for (const party of [2, 3, 4]) hears(party, announce(other), await sharesOf(party, other));
+      t.strictSame(await again, other.plaintexts);
+      quorum.forgetEpoch(masked.epochId);
+    }
+  }
+  quorum.close();
+});
+
 t.test('requests that nobody waits for any more make room for others', async (t) => {
   const { quorum, ask, hears, settle } = engine({ maxPending: 3 });
   const gone = new AbortController();
