@@ -33,18 +33,25 @@ export interface ExpectedObject extends Omit<ObjectClaims, 'version'> {
   readonly signer: Uint8Array;
   /** Highest version of this name that is known of; an older one was rolled back. */
   readonly notBefore: number;
+  /** Digest of its tail, where a manifest names it: that one writing and no other. */
+  readonly digest?: Uint8Array | undefined;
 }
 
 /** Size of a charter's digest. */
 export const CHARTER_DIGEST_BYTES = 48;
 /** Longest name or type. */
-export const MAX_NAME_BYTES = 1024;
+const MAX_NAME_BYTES = 1024;
 /** Longest id or name of parameters. */
-export const MAX_ID_BYTES = 64;
+const MAX_ID_BYTES = 64;
 const ID = /^(?:[0-9a-f]{2}){1,32}$/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
 /** Parties are numbered as in charters. */
 const MAX_PARTY = 0xffff;
+
+/** Returns whether a text is the name of an object. */
+export const isObjectName = (name: unknown): name is string => typeof name === 'string' && isName(name, MAX_NAME_BYTES);
+
+const isName = (name: string, most: number): boolean => name.length <= most && NAME.test(name);
 
 /** Returns which claims are not well formed, by name. */
 export function invalidClaims(claims: ObjectClaims): string[] {
@@ -53,11 +60,10 @@ export function invalidClaims(claims: ObjectClaims): string[] {
     if (!ok) bad.push(field);
   };
   const isId = (id: string | undefined): boolean => id === undefined || ID.test(id);
-  const isName = (name: string, most: number): boolean => name.length <= most && NAME.test(name);
   check('purpose', DATA_KEY_PURPOSES.includes(claims.purpose));
   check('charter', claims.charterDigest.length === CHARTER_DIGEST_BYTES);
   check('party', Number.isInteger(claims.party) && claims.party >= 1 && claims.party <= MAX_PARTY);
-  check('name', isName(claims.name, MAX_NAME_BYTES));
+  check('name', isObjectName(claims.name));
   check('type', isName(claims.type, MAX_NAME_BYTES));
   check('key', isId(claims.keyId));
   check('context', isId(claims.contextId));

@@ -45,7 +45,10 @@ export async function openObject<T>(
     const checked = await readHead(reader, asked);
     stream = await unwrap(checked.head, asked, opener);
     const walk = { ended: false };
-    const result = await use(contentOf(reader, checked, stream, walk, opener.signal), checked.head);
+    const result = await use(
+      contentOf(reader, checked, stream, walk, { signal: opener.signal, wanted: asked.digest }),
+      checked.head,
+    );
     if (!walk.ended) throw new KmsError('INTERNAL', 'a sealed object was not read to its end');
     return result;
   } finally {
@@ -91,8 +94,8 @@ export async function verifyObject(source: AsyncIterable<Uint8Array>, asked: Exp
   const reader = new ExactReader(source);
   try {
     const checked = await readHead(reader, asked);
-    for await (const { genuine } of readChunks(reader, checked)) {
-      if (!genuine) throw sealFault(asked.name, ['tail-forged']);
+    for await (const { fault } of readChunks(reader, checked, asked.digest)) {
+      if (fault !== undefined) throw sealFault(asked.name, [fault]);
     }
     return checked.head;
   } finally {
@@ -112,16 +115,22 @@ async function unwrap(head: SealedHead, asked: ExpectedObject, { keyring, signal
   }
 }
 
+interface Reading {
+  readonly signal: AbortSignal | undefined;
+  /** Digest of the tail that it has to have. */
+  readonly wanted: Uint8Array | undefined;
+}
+
 /** Yields the content in its own size, and marks the walk once all of it was found good. */
 async function* contentOf(
   reader: ExactReader,
   checked: CheckedHead,
   stream: SecretStream,
   walk: { ended: boolean },
-  signal: AbortSignal | undefined,
+  how: Reading,
 ): AsyncGenerator<Uint8Array, void> {
   const { name, compression, sizeBytes } = checked.head;
-  const decrypted = decrypt(reader, checked, stream, signal);
+  const decrypted = decrypt(reader, checked, stream, how);
   const malformed = (cause: unknown) => sealFault(name, ['not-expandable'], {}, cause);
   let passed = 0;
   for await (const piece of compression === 'zstd' ? expand(decrypted, malformed) : decrypted) {
@@ -137,16 +146,16 @@ async function* decrypt(
   reader: ExactReader,
   checked: CheckedHead,
   stream: SecretStream,
-  signal: AbortSignal | undefined,
+  { signal, wanted }: Reading,
 ): AsyncGenerator<Uint8Array, void> {
   const { name } = checked.head;
   const plain = new Uint8Array(CHUNK_BYTES);
   try {
-    for await (const { sealed, bound, final, genuine } of readChunks(reader, checked)) {
+    for await (const { sealed, bound, final, fault } of readChunks(reader, checked, wanted)) {
       if (signal?.aborted === true) throw new KmsError('CANCELLED', 'opening was given up');
       const piece = plain.subarray(0, sealed.length - CHUNK_OVERHEAD);
       if (!stream.pull(sealed, bound, final, piece)) throw sealFault(name, ['damaged']);
-      if (!genuine) throw sealFault(name, ['tail-forged']);
+      if (fault !== undefined) throw sealFault(name, [fault]);
       yield piece;
     }
   } finally {

@@ -1,5 +1,6 @@
 /** Reads the chunks of a sealed object in order, up to its end and the signature there. Nothing here is secret. */
 import { createHash } from 'node:crypto';
+import { equalBytes } from '../../common/bytes.ts';
 import { FRAME_BYTES, isPossible, MAX_CHUNKS, readFrame } from './chunk-frame.ts';
 import type { ExactReader } from './exact-reader.ts';
 import { SIGNATURE_BYTES, tailDigest, verifyObjectSignature } from './object-signatures.ts';
@@ -13,18 +14,20 @@ export interface SealedChunk {
   /** What it is bound to: digest of the head, frame. */
   readonly bound: Uint8Array;
   readonly final: boolean;
-  /** False if this is the last one and the node did not sign all that was read. */
-  readonly genuine: boolean;
+  /** What is wrong with all that was read, known at the last one. */
+  readonly fault: 'tail-forged' | 'other-writing' | undefined;
 }
 
 /**
  * Walks the chunks. The last one comes only after everything behind it was read and found to be its end.
  *
+ * @param wanted - Digest of the tail that it has to have, if any will not do.
  * @throws KmsError `STATE_INVALID` with fact `fault`: `cut`, `extended`, `out-of-order`, `chunk-malformed`.
  */
 export async function* readChunks(
   reader: ExactReader,
   { head, digest }: CheckedHead,
+  wanted: Uint8Array | undefined,
 ): AsyncGenerator<SealedChunk, void> {
   const { name } = head;
   const bound = new Uint8Array(digest.length + FRAME_BYTES);
@@ -42,14 +45,16 @@ export async function* readChunks(
     if ((await reader.fill(sealed)) < sealed.length) throw sealFault(name, ['cut'], { chunk: index });
     hash.update(frame).update(sealed);
     if (!final) {
-      yield { sealed, bound, final, genuine: true };
+      yield { sealed, bound, final, fault: undefined };
       continue;
     }
     const signature = new Uint8Array(SIGNATURE_BYTES);
     if ((await reader.fill(signature)) < SIGNATURE_BYTES) throw sealFault(name, ['cut'], { chunk: index });
     if (!(await reader.atEnd())) throw sealFault(name, ['extended']);
-    const tail = { headDigest: digest, chunks: index + 1, bodyDigest: new Uint8Array(hash.digest()) };
-    yield { sealed, bound, final, genuine: verifyObjectSignature(head.signer, tailDigest(tail), signature) };
+    const tail = tailDigest({ headDigest: digest, chunks: index + 1, bodyDigest: new Uint8Array(hash.digest()) });
+    const isGenuine = verifyObjectSignature(head.signer, tail, signature);
+    const isWanted = wanted === undefined || equalBytes(tail, wanted);
+    yield { sealed, bound, final, fault: isGenuine ? (isWanted ? undefined : 'other-writing') : 'tail-forged' };
     return;
   }
   throw sealFault(name, ['chunk-malformed'], { chunk: MAX_CHUNKS });

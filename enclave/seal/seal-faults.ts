@@ -30,6 +30,7 @@ const SEAL_FAULTS = {
   'chunk-malformed': 'a chunk is not as the format says',
   damaged: 'a chunk was changed',
   'tail-forged': "what follows its head does not bear the node's signature",
+  'other-writing': 'it is another writing of its version than the manifest names',
   'not-expandable': 'its compressed content cannot be expanded',
   'other-size': 'its content is not of the size that its head says',
   'too-large': 'its content is larger than may be held in memory, or of unknown size',

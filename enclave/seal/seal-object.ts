@@ -11,7 +11,7 @@ import { FRAME_BYTES, MAX_CHUNKS, writeFrame } from './chunk-frame.ts';
 import { compress, isWorthwhile } from './compression.ts';
 import { ExactReader } from './exact-reader.ts';
 import { checkClaims, dataKeyBinding, type ObjectClaims } from './object-claims.ts';
-import { type ObjectSigner, tailDigest } from './object-signatures.ts';
+import { type ObjectSigner, SIGNATURE_BYTES, tailDigest } from './object-signatures.ts';
 import {
   encodeHead,
   FORMAT_VERSION,
@@ -39,6 +39,16 @@ export interface SealOptions {
   /** Compress if worthwhile. Off for keys and shares: the size of what is compressed tells about it. */
   readonly compressible?: boolean;
   readonly signal?: AbortSignal;
+  /** Told at the end what a manifest has to know. */
+  readonly onSealed?: (sealed: SealedSummary) => void;
+}
+
+/** What was made. */
+export interface SealedSummary {
+  /** Digest of the tail: of this one writing. */
+  readonly digest: Uint8Array;
+  /** Bytes to store. */
+  readonly sizeBytes: number;
 }
 
 /**
@@ -87,8 +97,10 @@ export async function* sealObject(
     yield encoded;
     const digest = headDigest(encoded);
     yield Uint8Array.from(signer.sign(digest));
-    const { chunks, bodyDigest } = yield* sealChunks(body, stream, digest);
-    yield Uint8Array.from(signer.sign(tailDigest({ headDigest: digest, chunks, bodyDigest })));
+    const { chunks, bodyDigest, bodyBytes } = yield* sealChunks(body, stream, digest);
+    const tail = tailDigest({ headDigest: digest, chunks, bodyDigest });
+    yield Uint8Array.from(signer.sign(tail));
+    options.onSealed?.({ digest: tail, sizeBytes: PREFIX_BYTES + encoded.length + 2 * SIGNATURE_BYTES + bodyBytes });
   } finally {
     stream?.close();
     first.fill(0);
@@ -97,17 +109,24 @@ export async function* sealObject(
   }
 }
 
+interface SealedBody {
+  readonly chunks: number;
+  readonly bodyDigest: Uint8Array;
+  readonly bodyBytes: number;
+}
+
 /** Encrypts what the reader gives, chunk by chunk. */
 async function* sealChunks(
   body: ExactReader,
   stream: SecretStream,
   digest: Uint8Array,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, { readonly chunks: number; readonly bodyDigest: Uint8Array }> {
+): AsyncGenerator<Uint8Array<ArrayBuffer>, SealedBody> {
   const chunk = new Uint8Array(CHUNK_BYTES);
   const bound = new Uint8Array(digest.length + FRAME_BYTES);
   bound.set(digest);
   const sealed = new Uint8Array(FRAME_BYTES + CHUNK_BYTES + CHUNK_OVERHEAD);
   const hash = createHash('sha256');
+  let bodyBytes = 0;
   try {
     for (let index = 0; index < MAX_CHUNKS; index++) {
       const sizeBytes = await body.fill(chunk);
@@ -117,8 +136,9 @@ async function* sealChunks(
       bound.set(piece.subarray(0, FRAME_BYTES), digest.length);
       stream.push(chunk.subarray(0, sizeBytes), bound, final, piece.subarray(FRAME_BYTES));
       hash.update(piece);
+      bodyBytes += piece.length;
       yield piece;
-      if (final) return { chunks: index + 1, bodyDigest: new Uint8Array(hash.digest()) };
+      if (final) return { chunks: index + 1, bodyDigest: new Uint8Array(hash.digest()), bodyBytes };
     }
     throw new KmsError('REQUEST_INVALID', 'the content has more chunks than a sealed object may have');
   } finally {

@@ -24,6 +24,7 @@ import {
   encryptionContextOf,
   kmsUserData,
 } from '../../../enclave/keychain/data-keys.ts';
+import { type Manifest, manifestDigest, manifestFields } from '../../../enclave/seal/manifest.ts';
 import { tailDigest } from '../../../enclave/seal/object-signatures.ts';
 import { encodeHead, headDigest, headFields, type SealedHead } from '../../../enclave/seal/sealed-head.ts';
 
@@ -128,6 +129,15 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       const head: SealedHead = { ...what, ...how, signer: key, commitment: key, wrapped: { keyId: 'clear', blob } };
       return labelled('sha384', ['arca-object-head-1', headFields(head)], headDigest(encodeHead(head)));
     }),
+  manifest: fc
+    .tuple(fixed(48), party, counter, fc.option(fixed(48)), fc.string(), fc.option(fixed(48)))
+    .map(([charterDigest, n, sequence, previous, name, digest]) => {
+      const writing = digest === null ? undefined : { place: '1-ab', digest, sizeBytes: n };
+      const entries = new Map([[name, { version: sequence, writing }]]);
+      const chain = { sequence, previous: previous ?? undefined, incarnation: n };
+      const manifest: Manifest = { purpose: DATA_KEY_PURPOSES[0], charterDigest, party: n, ...chain, entries };
+      return labelled('sha384', ['arca-manifest-1', manifestFields(manifest)], manifestDigest(manifest));
+    }),
   object: fc.tuple(fixed(48), counter, fixed(32)).map(([digest, chunks, bodyDigest]) => {
     const fields = ['arca-object-1', digest, chunks, bodyDigest];
     return labelled('sha384', fields, tailDigest({ headDigest: digest, chunks, bodyDigest }));
@@ -165,4 +175,5 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-data-key-1': 'data-key',
   'arca-object-head-1': 'object-head',
   'arca-object-1': 'object',
+  'arca-manifest-1': 'manifest',
 };

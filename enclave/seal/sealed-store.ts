@@ -1,0 +1,119 @@
+/**
+ * Sealed objects in a storage under a manifest: each writing lies in a place of its own and is never overwritten; the manifest
+ * says which one counts. SECRET: content passes through.
+ *
+ * What a crash or a lost race leaves behind is a writing that no manifest names. Spec: docs/formats/manifest.md.
+ */
+import { toHex } from '../../common/bytes.ts';
+import { KmsError } from '../../common/errors.ts';
+import { systemRandom } from '../../common/random.ts';
+import type { ObjectPath, Storage } from '../../storage/storage.ts';
+import type { ManifestEntry, ObjectWriting } from './manifest.ts';
+import type { ManifestHead } from './manifest-head.ts';
+import type { ExpectedObject, ObjectClaims } from './object-claims.ts';
+import { openObject } from './open-object.ts';
+import { type SealedSummary, type Sealer, type SealOptions, sealObject } from './seal-object.ts';
+import type { SealedHead } from './sealed-head.ts';
+
+/** What a store is made of. */
+export interface SealedStoreParts {
+  readonly storage: Pick<Storage, 'put' | 'open' | 'delete'>;
+  readonly head: Pick<ManifestHead, 'entry' | 'nextVersion' | 'advance'>;
+  readonly sealer: Sealer;
+  /** Told of what could not be removed; it counts for nobody, and only takes room. */
+  readonly onLeftover: (path: ObjectPath, error: unknown) => void;
+}
+
+/** Which object; versions and signer are the store's own affair. */
+export type StoredObject = Omit<ObjectClaims, 'version'>;
+
+const PLACE_BYTES = 8;
+
+/** See the file comment. */
+export class SealedStore {
+  readonly #parts: SealedStoreParts;
+
+  constructor(parts: SealedStoreParts) {
+    this.#parts = parts;
+  }
+
+  /** Returns whether the manifest names such an object. */
+  has(name: string): boolean {
+    return this.#parts.head.entry(name)?.writing !== undefined;
+  }
+
+  /**
+   * Writes an object, in the place of what the manifest names under it; durable, and the one that counts, once this returns.
+   *
+   * @throws KmsError `ABORTED` if another server took over (what was written then counts for nobody); what sealing,
+   *   storage and {@link ManifestHead.advance} throw.
+   */
+  async put(
+    object: StoredObject,
+    content: AsyncIterable<Uint8Array>,
+    options: Omit<SealOptions, 'onSealed'> = {},
+  ): Promise<void> {
+    const { storage, head, sealer } = this.#parts;
+    const { random = systemRandom } = sealer;
+    const before = head.entry(object.name)?.writing;
+    const version = head.nextVersion(object.name);
+    const place = `${version}-${toHex(random(PLACE_BYTES))}`;
+    let summary: SealedSummary | undefined;
+    const onSealed = (sealed: SealedSummary): void => {
+      summary = sealed;
+    };
+    const stream = sealObject({ ...object, version }, content, sealer, { ...options, onSealed });
+    const { signal } = options;
+    await storage.put(pathOf(object.name, place), stream, { ...(signal && { signal }) });
+    if (summary === undefined) throw new KmsError('INTERNAL', 'storage did not take all of a sealed object');
+    const entry: ManifestEntry = { version, writing: { place, ...summary } };
+    await head.advance(new Map([[object.name, entry]]));
+    if (before !== undefined) await this.#forget(object.name, before);
+  }
+
+  /**
+   * Opens the writing that the manifest names, and no other; as {@link openObject}.
+   *
+   * @throws KmsError `NOT_FOUND` for an object that the manifest does not name; `STATE_INVALID` with fact `fault`.
+   */
+  async read<T>(
+    object: StoredObject,
+    use: (content: AsyncIterable<Uint8Array>, head: SealedHead) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const { storage, head, sealer } = this.#parts;
+    const { version, writing } = head.entry(object.name) ?? {};
+    if (version === undefined || writing === undefined) throw notNamed(object.name);
+    const { stream } = await storage.open(pathOf(object.name, writing.place));
+    const signer = sealer.signer.publicKey;
+    const asked: ExpectedObject = { ...object, signer, notBefore: version, digest: writing.digest };
+    return await openObject(stream, asked, { keyring: sealer.keyring, ...(signal && { signal }) }, use);
+  }
+
+  /**
+   * Removes an object: first from the manifest, which keeps its version, then from storage.
+   *
+   * @throws KmsError `NOT_FOUND` for an object that the manifest does not name; as {@link ManifestHead.advance}.
+   */
+  async delete(name: string): Promise<void> {
+    const { head } = this.#parts;
+    const before = head.entry(name)?.writing;
+    if (before === undefined) throw notNamed(name);
+    await head.advance(new Map([[name, { version: head.nextVersion(name), writing: undefined }]]));
+    await this.#forget(name, before);
+  }
+
+  async #forget(name: string, { place }: ObjectWriting): Promise<void> {
+    const path = pathOf(name, place);
+    // The write is done and cannot be taken back: that this fails is no failure of it.
+    await this.#parts.storage.delete(path).catch((error: unknown) => this.#parts.onLeftover(path, error));
+  }
+}
+
+function pathOf(name: string, place: string): ObjectPath {
+  return [...name.split('/'), place];
+}
+
+function notNamed(name: string): KmsError {
+  return new KmsError('NOT_FOUND', 'the manifest names no such object', { object: name });
+}
