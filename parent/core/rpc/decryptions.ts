@@ -120,7 +120,7 @@ function decryptionRpcs(
         requireReady(deps, subject);
         const entry = store.begin({ kind, id: subject.requestId, digest, ...placeOf(subject) });
         const work = run(subject, entry, body, call);
-        const ended = await settledWithin(work, waits.resultMs, call.signal);
+        const ended = await settledWithin(work, waits.resultMs + waits.lastWordMs, call.signal);
         if (!ended) throw new KmsError('UNAVAILABLE', 'the request is still running');
         return responseOf(await work);
       },

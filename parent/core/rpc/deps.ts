@@ -38,6 +38,8 @@ export interface RpcDeps {
 export interface Waits {
   /** A `*Sync` call or a decryption's `Get…Result`, for its result. */
   readonly resultMs: number;
+  /** A `*Sync` call beyond that: the engine's own window ends then, and its word says how many parties were asked. */
+  readonly lastWordMs: number;
   /** The start of a preprocessing, for its record: clients of a centralized node use it without asking first. */
   readonly recordMs: number;
   /** `GetKeyGenPreprocResult` of a threshold node, for its result: preprocessing is work there. */
@@ -53,6 +55,7 @@ export interface Waits {
 /** The waits of the published service. */
 export const DEFAULT_WAITS: Waits = {
   resultMs: 60_000,
+  lastWordMs: 250,
   recordMs: 2000,
   preprocessingMs: 300_000,
   quorumMs: 1000,

@@ -125,6 +125,19 @@ t.test('an engine that stops three times by a request still ends it, whatever th
   t.equal(calls, 6);
 });
 
+t.test(
+  'a call that waits hears from the engine, whose window ends with its own, how many parties were asked',
+  async (t) => {
+    const core = await start(t, { waits: { resultMs: 0, lastWordMs: 60_000 } });
+    core.engine.answers.set(ENGINE_METHOD.publicDecrypt, async () => {
+      await turn();
+      throw QUORUM_MISSING;
+    });
+    const refused = await core.raw('PublicDecryptSync', publicDecryption(A)).catch((error: unknown) => error);
+    t.match(refused, { statusName: 'UNAVAILABLE', details: { metadata: { message: /asked at 1 of 3 parties/ } } });
+  },
+);
+
 t.test('a call that waits stores nothing when too few parties are asked, and the next one starts afresh', async (t) => {
   const core = await start(t);
   core.engine.answers.set(ENGINE_METHOD.publicDecrypt, () => Promise.reject(QUORUM_MISSING));
