@@ -17,7 +17,7 @@ const MAX_ANSWER_BYTES = 128 * 1024;
 const CURES: Readonly<
   Record<number, ['UNIMPLEMENTED' | 'UNAVAILABLE' | 'RESOURCE_EXHAUSTED' | 'REQUEST_INVALID', string]>
 > = {
-  400: ['REQUEST_INVALID', 'correct the nonce'],
+  400: ['REQUEST_INVALID', 'correct what it names; parties of a quorum: http://HOST:PORT/attestation?party=1'],
   404: ['UNIMPLEMENTED', 'give the address of the public material (default port 9000), of a node that attests'],
   429: ['RESOURCE_EXHAUSTED', 'wait a moment: the node limits how often it is asked'],
   501: ['UNIMPLEMENTED', 'this node does not attest'],
