@@ -62,6 +62,12 @@ export class LiveRequest {
     return this.isApproved ? Promise.resolve() : Promise.reject(this.failure);
   }
 
+  /** What it waits for, in words. */
+  progress(needed: number): string {
+    if (!this.isApproved) return `asked at ${this.own.announcedBy.size} of ${needed} parties`;
+    return `shares of ${this.collector?.heard.size ?? 0} of ${needed} parties`;
+  }
+
   /** Enough engines have announced it. */
   approve(): void {
     this.isApproved = true;

@@ -1,5 +1,8 @@
 /** This engine's own shares of ended requests, kept for peers that come late as long as there is room. */
+import { KmsError } from '../../common/errors.ts';
+import { nameOf } from './approval-book.ts';
 import type { LiveRequest } from './live-request.ts';
+import { encodeEntry, MAX_SHARES_BYTES, tagOf } from './quorum-frame.ts';
 
 /** Holds shares in the order they were made; the oldest of ended requests make room. */
 export class OwnShares {
@@ -16,8 +19,20 @@ export class OwnShares {
     return this.#bytes;
   }
 
-  /** Takes a request's shares in. */
-  keep(live: LiveRequest, shares: Uint8Array): void {
+  /**
+   * Takes a request's shares in, of each ciphertext one, as they go out.
+   *
+   * @throws {@link KmsError} `TASK_FAILED` if they do not fit into a frame.
+   */
+  keep(live: LiveRequest, own: readonly Uint8Array[]): void {
+    const all = Buffer.concat(own);
+    if (all.byteLength > MAX_SHARES_BYTES) {
+      const facts = { sizeBytes: all.byteLength, mostBytes: MAX_SHARES_BYTES };
+      throw new KmsError('TASK_FAILED', 'too many ciphertexts in one request', facts);
+    }
+    const tag = tagOf(nameOf(live.own).digest);
+    // In memory of its own: pieces of a pool would keep all of the pool.
+    const shares = Uint8Array.from(encodeEntry({ what: 'shares', tag, shares: all }));
     live.shares = shares;
     this.#holders.add(live);
     this.#bytes += shares.byteLength;

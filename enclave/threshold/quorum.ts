@@ -7,18 +7,16 @@
  * all waits are on the monotonic clock, and what got lost is asked for again, since shares never change.
  * Spec: design section 3, rules 4 to 6; threshold-protocols sections 3.2 to 3.5.
  */
-import { availableParallelism } from 'node:os';
-import { isKmsError, KmsError } from '../../common/errors.ts';
+import { KmsError } from '../../common/errors.ts';
 import type { CiphertextItem } from '../../native/engine/index.ts';
-import { ApprovalBook, nameOf, type OwnRequest } from './approval-book.ts';
-import { FairTurns, partsOf } from './fair-turns.ts';
+import { ApprovalBook, type OwnRequest } from './approval-book.ts';
 import type { OpenDecryption } from './kernels.ts';
 import { LateChecks } from './late-checks.ts';
 import { LiveRequest } from './live-request.ts';
-import { MaskedBlocks, type MaskedItems } from './masked-blocks.ts';
+import { Masking } from './masking.ts';
 import { Outbox } from './outbox.ts';
 import { OwnShares } from './own-shares.ts';
-import { encodeEntry, MAX_SHARES_BYTES, tagOf } from './quorum-frame.ts';
+import { isForGood, stopping } from './quorum-failures.ts';
 import { QuorumInbox } from './quorum-inbox.ts';
 import type { EpochCheck, PublicJob, QuorumOptions, QuorumStats, UserJob } from './quorum-jobs.ts';
 import { DEFAULT_LIMITS, type QuorumLimits } from './quorum-limits.ts';
@@ -35,15 +33,13 @@ export class Quorum {
   readonly #book: ApprovalBook;
   readonly #outbox: Outbox;
   readonly #peers: readonly number[];
-  readonly #needed: number;
   readonly #live = new Map<OwnRequest, LiveRequest>();
   readonly #inbox: QuorumInbox;
   readonly #release: ShareRelease;
   readonly #reminders: Reminders;
   readonly #ownShares: OwnShares;
   readonly #late: LateChecks;
-  readonly #masked: MaskedBlocks;
-  readonly #turns = new FairTurns(2 * availableParallelism());
+  readonly #masking: Masking;
   readonly #unlisten: () => void;
   #publicDecryptions = 0;
   #userDecryptions = 0;
@@ -60,14 +56,13 @@ export class Quorum {
     const live = (own: OwnRequest): LiveRequest | undefined => this.#live.get(own);
     this.#options = options;
     this.#limits = limits;
-    this.#needed = 2 * t + 1;
     this.#peers = Array.from({ length: n }, (_, i) => i + 1).filter((party) => party !== me);
     this.#book = new ApprovalBook({ me, t, limits });
     this.#book.onForget = (request) => this.#forget(request);
     this.#outbox = new Outbox({ links, timers, maxQueuedBytes: limits.queuedBytesPerPeer });
     this.#ownShares = new OwnShares(limits.ownSharesBytes);
     this.#late = new LateChecks({ perSecond: limits.lateChecksPerSecond, mostBytes: limits.lateSharesBytes, nowMs });
-    this.#masked = new MaskedBlocks((epochId, blocks) => onManyMasked?.(epochId, blocks));
+    this.#masking = new Masking(onManyMasked);
     const [outbox, peers, book] = [this.#outbox, this.#peers, this.#book];
     const inbox = { peers, book, links, ledger, limits, nowMs, live };
     this.#release = new ShareRelease({
@@ -78,7 +73,7 @@ export class Quorum {
       onFlood: (party, of) => this.#inbox.flood(party, of),
     });
     this.#inbox = new QuorumInbox({ ...inbox, release: this.#release, onApproved: (of) => this.#approve(of) });
-    const onExpired = (of: LiveRequest): void => this.#fail(of, new KmsError('TASK_FAILED', this.#progress(of)));
+    const onExpired = (of: LiveRequest): void => this.#fail(of, new KmsError('TASK_FAILED', of.progress(2 * t + 1)));
     this.#reminders = new Reminders({ peers, outbox, timers, limits, onExpired });
     this.#unlisten = links.listen({
       onFrame: (from, frame) => this.#inbox.receive(from, frame),
@@ -98,7 +93,7 @@ export class Quorum {
       sent: this.#outbox.counts(),
       publicDecryptions: this.#publicDecryptions,
       userDecryptions: this.#userDecryptions,
-      maskedBlocks: new Map(this.#masked.counts),
+      maskedBlocks: this.#masking.blocks,
     };
   }
 
@@ -114,7 +109,7 @@ export class Quorum {
     const live = this.#join(name, masked.epochId);
     if (live.isFresh) {
       live.collector = this.#collector(live, items, this.#options.open);
-      const make = (): Promise<Uint8Array[]> => this.#mask(masked, items, partialDecrypt);
+      const make = (): Promise<Uint8Array[]> => this.#masking.run(masked, items, partialDecrypt);
       const done = (): void => {
         this.#publicDecryptions += 1;
       };
@@ -130,7 +125,7 @@ export class Quorum {
    */
   async userDecrypt<T>({ name, items, masked, seal }: UserJob<T>, signal: AbortSignal): Promise<T[]> {
     const live = this.#join(name, masked.epochId);
-    const making = this.#mask(masked, items, seal).catch((error: unknown) => {
+    const making = this.#masking.run(masked, items, seal).catch((error: unknown) => {
       // It will never be answered, so it need not wait for others. Whoever asks again is told the same.
       if (isForGood(error)) this.#fail(live, error);
       throw error;
@@ -227,16 +222,6 @@ export class Quorum {
     });
   }
 
-  /** Counts what is masked, and does the work on it in parts. */
-  async #mask<T>(
-    masked: MaskedItems,
-    items: readonly CiphertextItem[],
-    work: (items: readonly CiphertextItem[]) => Promise<readonly T[]>,
-  ): Promise<T[]> {
-    this.#masked.add(masked);
-    return await this.#turns.runAll(partsOf(items), work);
-  }
-
   /** Makes this party's shares, and gives them out if the quorum has approved the request meanwhile. */
   async #shareOut(live: LiveRequest, make: () => Promise<readonly Uint8Array[]>): Promise<void> {
     const own = await make().catch((error: unknown) => {
@@ -246,13 +231,7 @@ export class Quorum {
       throw error;
     });
     if (live.failure !== undefined) throw live.failure;
-    const shares = Buffer.concat(own);
-    if (shares.byteLength > MAX_SHARES_BYTES) {
-      const facts = { sizeBytes: shares.byteLength, mostBytes: MAX_SHARES_BYTES };
-      throw new KmsError('TASK_FAILED', 'too many ciphertexts in one request', facts);
-    }
-    const tag = tagOf(nameOf(live.own).digest);
-    this.#ownShares.keep(live, Uint8Array.from(encodeEntry({ what: 'shares', tag, shares })));
+    this.#ownShares.keep(live, own);
     await live.approved;
     for (const party of live.own.announcedBy) this.#release.shares(live, party);
     live.collector?.begin(own);
@@ -283,19 +262,15 @@ export class Quorum {
     signal: AbortSignal,
     windowMs: number = this.#limits.windowMs,
   ): Promise<T> {
+    const needed = 2 * this.#options.t + 1;
     const late = (): KmsError =>
-      new KmsError('UNAVAILABLE', `not done yet: ${this.#progress(live)}`, { waiting: 'quorum' });
+      new KmsError('UNAVAILABLE', `not done yet: ${live.progress(needed)}`, { waiting: 'quorum' });
     live.waiting += 1;
     try {
       return await waitWithin(result, { timers: this.#options.timers, windowMs, signal, late });
     } finally {
       live.waiting -= 1;
     }
-  }
-
-  #progress({ own, isApproved, collector }: LiveRequest): string {
-    if (!isApproved) return `asked at ${own.announcedBy.size} of ${this.#needed} parties`;
-    return `shares of ${collector?.heard.size ?? 0} of ${this.#needed} parties`;
   }
 
   #fail(live: LiveRequest, error: unknown): void {
@@ -321,13 +296,4 @@ export class Quorum {
   }
 }
 
-/** Whether the request itself is at fault, and not this engine at this time. */
-function isForGood(error: unknown): boolean {
-  return isKmsError(error) && ['CIPHERTEXT_INVALID', 'KEY_INVALID', 'REQUEST_INVALID'].includes(error.code);
-}
-
 type KindOfItem = Pick<CiphertextItem, 'fheType' | 'format'>;
-
-function stopping(): KmsError {
-  return new KmsError('UNAVAILABLE', 'the engine is stopping');
-}
