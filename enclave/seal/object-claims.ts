@@ -44,7 +44,8 @@ const MAX_NAME_BYTES = 1024;
 /** Longest id or name of parameters. */
 const MAX_ID_BYTES = 64;
 const ID = /^(?:[0-9a-f]{2}){1,32}$/;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
+/** Segments as storage has them, and colons for types; none is empty or begins with a dot. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]*(?:\/[A-Za-z0-9][A-Za-z0-9._:-]*)*$/;
 /** Parties are numbered as in charters. */
 const MAX_PARTY = 0xffff;
 
