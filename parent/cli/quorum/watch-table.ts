@@ -68,8 +68,8 @@ export function liveTable(output: Output, sink: TextSink & { readonly columns?: 
   };
   let lines: readonly string[] = [];
   const draw = (): void => {
-    // A line that wraps would be two to erase.
-    const width = Math.max(1, (sink.columns ?? DEFAULT_COLUMNS) - 1);
+    // A line that wraps would be two to erase. Some terminals, of containers for one, say 0: they do not know.
+    const width = (sink.columns || DEFAULT_COLUMNS) - 1;
     sink.write(lines.map((line) => `${`  ${line}`.slice(0, width)}\n`).join(''));
     drawn = lines.length;
   };

@@ -110,6 +110,25 @@ t.test('the live table is drawn in place below what else is said, and never wrap
   t.match(shown, /before\n[\s\S]*PARTY[\s\S]*ESC\[3AESC\[0J[\s\S]*warning: in between[\s\S]*PARTY/);
 });
 
+t.test('a terminal that does not know its width gets a table nevertheless', async (t) => {
+  const written: string[] = [];
+  const write = (text: string): void => {
+    written.push(text);
+  };
+  const sink = { columns: 0, write };
+  const live = liveTable(createOutput({ json: false, stdout: sink, stderr: sink }), sink);
+  const ended = new AbortController();
+  const watch = new QuorumWatch([{ party: 1, node: PARTY_FILE }], undefined, async () => {
+    setImmediate(() => {
+      live.output.note('in between');
+      ended.abort();
+    });
+    return status();
+  });
+  await live.run(watch, ended.signal);
+  t.match(written.join(''), /PARTY {2}STATE {2}ATTESTED/);
+});
+
 t.test('a party that is not there is a result, not a failure', async (t) => {
   t.match(await readPartyStatus({ adminSocket: '/nowhere/admin.sock' }), { state: 'down', reason: /UNAVAILABLE/ });
   t.match(await readPartyStatus({}), { state: 'down', reason: /no admin socket/ });
