@@ -76,9 +76,10 @@ export function meshNetwork(options: MeshNetworkOptions): SessionNetwork {
       });
       for (const party of session.parties) {
         if (party === me) continue;
-        const flow = openFlow(links.get(party), id);
+        const link = links.get(party);
+        const flow = openFlow(link, id);
         if (flow) flows.set(party, flow);
-        if (flow) void read(session, party, flow, bytesPerPeer);
+        if (flow) void read(session, party, { flow, mostBytes: bytesPerPeer, drop: (reason) => link?.close(reason) });
         else unreachable(session, party);
       }
       return session;
@@ -140,8 +141,15 @@ async function sendPiece(flow: FrameSession, round: number, frame: Uint8Array): 
   }
 }
 
+interface Reading {
+  readonly flow: FrameSession;
+  readonly mostBytes: number;
+  /** Ends the connection to a peer that broke the format. */
+  readonly drop: (reason: string) => void;
+}
+
 /** Hands a peer's messages to the session until there are no more. */
-async function read(session: RoundSession, party: number, flow: FrameSession, mostBytes: number): Promise<void> {
+async function read(session: RoundSession, party: number, { flow, mostBytes, drop }: Reading): Promise<void> {
   // Small pieces cost more than their bytes: no message needs more pieces than the largest one.
   const mostPieces = Math.ceil(mostBytes / PIECE_BYTES);
   try {
@@ -160,7 +168,7 @@ async function read(session: RoundSession, party: number, flow: FrameSession, mo
       const [only] = pieces;
       // Nobody who keeps to the protocol is so far ahead; the session has noted it.
       if (session.deliver(party, round, pieces.length === 1 && only ? only : concatBytes(...pieces)) === 'too early') {
-        flow.close();
+        drop('a round out of range');
         return;
       }
       pieces = [];
@@ -170,6 +178,7 @@ async function read(session: RoundSession, party: number, flow: FrameSession, mo
     if (!isKmsError(error)) throw error;
     if (error.code !== 'CANCELLED') session.note(party, error.message);
     flow.close();
+    if (error.code === 'REQUEST_INVALID') drop(error.message);
   } finally {
     session.lose(party);
   }

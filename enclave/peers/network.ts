@@ -64,15 +64,17 @@ export class Network implements PeerNetwork {
     const timers = systemQuorumTimers(nowMs);
     this.#options = options;
     this.ledger = new FaultLedger(nowMs, faultLog(log, nowMs));
+    const onBroken = (party: number): void => this.ledger.note({ party, kind: 'malformed frame' });
     this.#peers = new PeerLinks({
       ...options,
       onVerified: (party, { peer: { hello } }) =>
         this.#gossip.met(party, { record: hello.recordVersion, releases: hello.releaseSetVersion }),
       onServed: (party) => this.#sessions.connected(party),
       onSession: (party, id) => this.#opened(party, id),
-      onBroken: (party) => this.ledger.note({ party, kind: 'malformed frame' }),
+      onBroken,
     });
-    this.#sessions = new MeshQuorumLinks({ me, links: this.links, random, mayOpen: (party) => this.#mayOpen(party) });
+    const mayOpen = (party: number): boolean => this.#mayOpen(party);
+    this.#sessions = new MeshQuorumLinks({ me, links: this.links, random, mayOpen, onBroken });
     this.#channels = new PeerChannels(this.#sessions);
     this.#control = this.#channels.open(CONTROL);
     const send = (to: number, message: ControlMessage): void => this.#send(to, message);

@@ -21,6 +21,8 @@ export interface MeshQuorumLinksOptions {
   readonly random: RandomSource;
   /** Whether a peer may open one more session now: each costs an answer to all that waits. Any, if absent. */
   readonly mayOpen?: (party: number) => boolean;
+  /** Told of a peer that broke the format of these sessions; its connection ends. */
+  readonly onBroken?: (party: number) => void;
 }
 
 const PREFIX_BYTES = 16;
@@ -106,7 +108,14 @@ export class MeshQuorumLinks implements QuorumLinks {
   /** Hands on what comes until the session or its connection ends; a new connection brings a new session. */
   async #read(party: number, session: FrameSession): Promise<void> {
     try {
-      for await (const { payload } of session) this.#listener?.onFrame(party, payload);
+      for await (const { round, payload } of session) {
+        if (round !== ROUND) {
+          this.#options.onBroken?.(party);
+          this.drop(party, 'a frame of a round out of range');
+          return;
+        }
+        this.#listener?.onFrame(party, payload);
+      }
       session.end();
     } catch (error) {
       if (!isKmsError(error)) throw error;

@@ -2,6 +2,7 @@
 import { duplexPair } from 'node:stream';
 import t, { type Test } from 'tap';
 import { FrameLink } from '../../../attestation/mesh/frame-link.ts';
+import { fromHex } from '../../../common/bytes.ts';
 import { systemClock } from '../../../common/clock.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { FaultLedger } from '../../../enclave/threshold/fault-ledger.ts';
@@ -126,6 +127,22 @@ t.test('a peer that sends what is no frame loses its connection', async (t) => {
     await new Promise((resolve) => setImmediate(resolve));
   t.notOk(closed?.usable);
   t.equal(parties.of(1).ledger.of(2).counts['malformed frame'], 1);
+});
+
+t.test('a frame of a round that does not exist ends the connection, and its sender is named', async (t) => {
+  const [one, other] = duplexPair();
+  const broken: number[] = [];
+  const links = new Map([[2, new FrameLink({ peer: 'engine of party 2', clock: systemClock })]]);
+  const mesh = new MeshQuorumLinks({ me: 1, links, random: systemRandom, onBroken: (party) => broken.push(party) });
+  const opened = Promise.withResolvers<string>();
+  const peer = new FrameLink({ peer: 'engine of party 1', clock: systemClock, onUnopened: opened.resolve });
+  t.teardown(() => peer.close('the test ends'));
+  const channel = present(links.get(2)).attach(one);
+  await Promise.all([channel.ready, peer.attach(other).ready]);
+  mesh.connected(2);
+  await peer.open(fromHex(await opened.promise)).send(7, Uint8Array.of(1));
+  t.equal(await channel.closed, 'a frame of a round out of range');
+  t.same(broken, [2]);
 });
 
 t.test('sessions of others are left alone', async (t) => {
