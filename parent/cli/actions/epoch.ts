@@ -49,10 +49,17 @@ export async function runEpochNew(
       output.result({ epochId, contextId, ms }, epochId);
     } catch (error) {
       progress.failed();
-      output.note(`to go on with this epoch once the cause is gone: arca epoch new --id ${epochId}`);
+      // What is refused stays refused.
+      if (!isKmsError(error, 'REQUEST_INVALID')) output.note(resumeHint(epochId, options.context));
       throw error;
     }
   });
+}
+
+/** Returns how to go on with an epoch that was begun: in the context that it was begun in. */
+export function resumeHint(epochId: string, context: string | undefined): string {
+  const place = context === undefined ? '' : ` --context ${context}`;
+  return `to go on with this epoch once the cause is gone: arca epoch new --id ${epochId}${place}`;
 }
 
 /**

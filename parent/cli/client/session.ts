@@ -155,7 +155,10 @@ const CURES: Readonly<Record<number, [ErrorCode, string]>> = {
   [STATUS.CANCELLED]: ['CANCELLED', 'try again'],
   [STATUS.INVALID_ARGUMENT]: ['REQUEST_INVALID', 'correct the request'],
   [STATUS.DEADLINE_EXCEEDED]: ['DEADLINE_EXCEEDED', "try again; 'arca status' shows what the node is doing"],
-  [STATUS.NOT_FOUND]: ['NOT_FOUND', "check the id: 'arca key list', 'arca crs list'"],
+  [STATUS.NOT_FOUND]: [
+    'NOT_FOUND',
+    "check the id: 'arca key list', 'arca crs list'; of a quorum also 'arca epoch list'",
+  ],
   [STATUS.ALREADY_EXISTS]: ['ALREADY_EXISTS', 'use another request id'],
   [STATUS.PERMISSION_DENIED]: [
     'PERMISSION_DENIED',

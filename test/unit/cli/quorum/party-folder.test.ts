@@ -1,8 +1,9 @@
-/** The folder of one party: never started, cleared or asked as if it were a node of its own. */
+/** The folder of one party, never started, cleared or asked as if it were a node of its own; and what commands say then. */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { runGenerateCrs } from '../../../../parent/cli/actions/crs.ts';
+import { resumeHint } from '../../../../parent/cli/actions/epoch.ts';
 import { runGenerate } from '../../../../parent/cli/actions/key.ts';
 import { openTrust } from '../../../../parent/cli/attest/trust.ts';
 import { refuseParty } from '../../../../parent/cli/client/session.ts';
@@ -81,4 +82,9 @@ t.test('a centralized node says that it has no contexts and epochs', async (t) =
     code: 'UNIMPLEMENTED',
     message: /part of no quorum/,
   });
+});
+
+t.test('an epoch that was begun is gone on with in its own context', async (t) => {
+  t.match(resumeHint('0e', undefined), /arca epoch new --id 0e$/);
+  t.match(resumeHint('0e', '07'), /arca epoch new --id 0e --context 07$/);
 });
