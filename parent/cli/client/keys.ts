@@ -14,6 +14,7 @@ import {
 } from '../../../wire/eip712.ts';
 import { idFromBytes, parseRequestId, type RequestId } from '../../../wire/ids.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
+import { quorumAround } from '../quorum/quorum-file.ts';
 import type { Params } from '../supervise/run-node.ts';
 import type { RequestDomain } from './domain.ts';
 import { addToJournal, type JournalEntry, readJournal } from './journal.ts';
@@ -137,9 +138,17 @@ export interface ListedItem {
 /** Returns the keys or CRSs that the node holds, those generated last by this CLI at the end. */
 export async function listItems(session: Session, kind: JournalEntry['kind']): Promise<ListedItem[]> {
   const material = await session.call('GetKeyMaterialAvailability', {});
-  const held = kind === 'key' ? material.fheKeyIds : material.crsIds;
-  const journal = (await readJournal(session.dir)).filter((entry) => entry.kind === kind);
-  const known = journal.filter(({ id }) => held.includes(id));
+  return await nameItems(session.dir, kind === 'key' ? material.fheKeyIds : material.crsIds, kind);
+}
+
+/** Says of what a node on a folder holds what this CLI knows of it; what a quorum made, it noted in its own folder. */
+export async function nameItems(
+  dir: string,
+  held: readonly string[],
+  kind: JournalEntry['kind'],
+): Promise<ListedItem[]> {
+  const noted = await readJournal((await quorumAround(dir))?.dir ?? dir);
+  const known = noted.filter((entry) => entry.kind === kind && held.includes(entry.id));
   const others = held.filter((id) => !known.some((entry) => entry.id === id));
   return [
     ...others.map((id): ListedItem => ({ id, params: 'unknown' })),

@@ -6,6 +6,8 @@ import { runGenerateCrs } from '../../../../parent/cli/actions/crs.ts';
 import { resumeHint } from '../../../../parent/cli/actions/epoch.ts';
 import { runGenerate } from '../../../../parent/cli/actions/key.ts';
 import { openTrust } from '../../../../parent/cli/attest/trust.ts';
+import { addToJournal } from '../../../../parent/cli/client/journal.ts';
+import { nameItems } from '../../../../parent/cli/client/keys.ts';
 import { refuseParty } from '../../../../parent/cli/client/session.ts';
 import { readTopology } from '../../../../parent/cli/client/topology.ts';
 import { failure } from '../../../../parent/cli/framework/failure.ts';
@@ -61,6 +63,19 @@ t.test('what the parties do together names the folder of the quorum, at once', a
   await t.rejects(runGenerateCrs(selection, QUIET), refusal(/and a CRS is asked of the parties together/));
   await t.resolves(refuseParty({ dir }, 'a decryption'), 'the quorum itself');
   await t.resolves(refuseParty({ ...selection, url: 'http://127.0.0.1:1' }, 'a decryption'), 'a node named by address');
+});
+
+t.test('a party knows by its quorum with which parameters a key was made', async (t) => {
+  const dir = await quorumOf(t, 4);
+  const [known, other] = ['ab'.repeat(32), 'cd'.repeat(32)];
+  const createdAt = '2026-01-01T00:00:00Z';
+  await addToJournal(dir, { kind: 'key', id: known, params: 'test', createdAt });
+  const items = [
+    { id: other, params: 'unknown' },
+    { id: known, params: 'test', createdAt },
+  ];
+  for (const folder of [dir, join(dir, 'party-3')]) t.strictSame(await nameItems(folder, [known, other], 'key'), items);
+  t.strictSame(await nameItems(join(dir, 'party-3'), [known], 'crs'), [{ id: known, params: 'unknown' }]);
 });
 
 t.test('a document is judged by the trust of one party', async (t) => {
