@@ -57,8 +57,14 @@ export function createOutput({ json, stdout = process.stdout, stderr = process.s
       const report = describeFailure(error);
       if (json && !written) stdout.write(`${toJson({ error: report })}\n`);
       stderr.write(`${paint(31, `error: ${report.message}`)}\n`);
-      for (const cause of report.causes) stderr.write(`  cause: ${cause}\n`);
-      if (report.cure !== undefined) stderr.write(`  cure: ${report.cure}\n`);
+      for (const cause of report.causes) stderr.write(labelled('cause', cause));
+      if (report.cure !== undefined) stderr.write(labelled('cure', report.cure));
     },
   };
+}
+
+/** Further lines of a text stand below its first. */
+function labelled(label: string, text: string): string {
+  const head = `  ${label}: `;
+  return `${head}${text.replaceAll('\n', `\n${' '.repeat(head.length)}`)}\n`;
 }

@@ -30,6 +30,14 @@ t.test('a failure is an object under --json, and names cause and cure for people
   t.equal(stderr.text(), 'error: no such key\n  cause: disk\n  cause: fire\n  cure: list them\n');
 });
 
+t.test('further lines of a cause stand below its first, for people alone', async (t) => {
+  const [stdout, stderr] = [sink(), sink()];
+  const error = failure('ABORTED', 'too few', 'look', {}, new Error('party 1 is down\nparty 2 failed'));
+  createOutput({ json: true, stdout, stderr }).failure(error);
+  t.equal(stderr.text(), 'error: too few\n  cause: party 1 is down\n         party 2 failed\n  cure: look\n');
+  t.match(JSON.parse(stdout.text()), { error: { causes: ['party 1 is down\nparty 2 failed'] } });
+});
+
 t.test('a cause that a schema found is one line', async (t) => {
   const { error } = z.object({ keyId: z.string(), list: z.array(z.int()) }).safeParse({ list: ['x'] });
   t.same(describeFailure(failure('REQUEST_INVALID', 'no ciphertext file', 'give another', {}, error)).causes, [
