@@ -92,11 +92,13 @@ export async function withQuorum<T>(selection: NodeSelection, body: (quorum: Quo
  *
  * @throws {@link KmsError} `UNAVAILABLE` naming those that do not.
  */
-export function requireRunning({ running, missing, parties }: QuorumSession, least: number, what: string): void {
+export function requireRunning({ dir, running, missing, parties }: QuorumSession, least: number, what: string): void {
   if (running.length >= least) return;
   const names = missing.map(({ party, reason }) => `party ${party}: ${reason}`).join('; ');
   const needed = `${what} needs ${least} of ${parties} parties, ${running.length} run (${names})`;
-  throw failure('UNAVAILABLE', needed, "see 'arca status'", { needed: least, running: running.length });
+  const anew = `start the quorum on ${dir} anew with all its parties, without --kill-party: a key once made needs fewer`;
+  const cure = least === parties ? anew : "see 'arca status'";
+  throw failure('UNAVAILABLE', needed, cure, { needed: least, running: running.length });
 }
 
 async function locateParty(dir: string, party: number): Promise<NodeFile | MissingParty> {
