@@ -11,6 +11,7 @@ import { fetchOps } from '../client/ops.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, hasCode } from '../framework/failure.ts';
+import { isMarkedDown } from '../quorum/down-mark.ts';
 import { findLockHolder } from '../supervise/folder-lock.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
 import { choosePorts } from '../supervise/ports.ts';
@@ -85,6 +86,11 @@ async function checkLock(findings: Findings): Promise<string> {
   try {
     findings.node = await readNodeFile(dir);
   } catch (error) {
+    if (await isMarkedDown(dir)) {
+      const anew =
+        'start its quorum anew, without --kill-party; the other parties can be checked one by one with --dir';
+      throw failure('UNAVAILABLE', `the party on ${dir} is down: its quorum took it down`, anew, { pid });
+    }
     const cure = `wait until it is ready; if that takes long, see ${dir}/${STATE_FILES.log}`;
     throw failure('UNAVAILABLE', `process ${pid} holds the folder, but its node is not ready`, cure, { pid }, error);
   }

@@ -18,6 +18,7 @@ import { writeDeveloperConfig } from '../supervise/node-toml.ts';
 import { prepareSocketPath } from '../supervise/socket-path.ts';
 import { createStateFolder, partyFolder, requireUsableStateFolder, writeFormat } from '../supervise/state-folder.ts';
 import { takeStateFolder } from '../supervise/take-state-folder.ts';
+import { clearDownMark, markDown } from './down-mark.ts';
 import { watchEnrolment } from './enrolment.ts';
 import { loadPartyConfig } from './own-settings.ts';
 import { readPartyStatus } from './party-status.ts';
@@ -183,6 +184,7 @@ async function takePartyFolder(dir: string): Promise<FolderLock> {
   try {
     if (found.kind !== 'ours') await writeFormat(dir);
     await removeNodeFile(dir);
+    await clearDownMark(dir);
     return lock;
   } catch (error) {
     lock.release();
@@ -208,9 +210,9 @@ async function describeQuorum({ dir, parties, nodes, held, startedAt }: Started)
   const file = first?.node.configFile;
   const releaseWarnings =
     first === undefined || file === undefined ? [] : await warningsOf(loadNodeConfig(file, process.env), first.node);
-  const processesOf = (party: number): PartyProcesses => {
+  const memberOf = (party: number): OpenParty => {
     const found = parties.find(({ ports }) => ports.party === party);
-    if (found !== undefined) return found.processes;
+    if (found !== undefined) return found;
     throw failure('REQUEST_INVALID', `there is no party ${party}`, `name one of 1 to ${parties.length}`);
   };
   let stopping: Promise<void> | undefined;
@@ -220,8 +222,16 @@ async function describeQuorum({ dir, parties, nodes, held, startedAt }: Started)
     parties: running,
     readyMs: systemClock.monotonicMs() - startedAt,
     releaseWarnings,
-    stopParty: (party, hard = false) => processesOf(party).stop(hard),
-    startParty: async (party) => void (await processesOf(party).start()),
+    stopParty: async (party, hard = false) => {
+      const { dir: own, processes } = memberOf(party);
+      await processes.stop(hard);
+      await markDown(own);
+    },
+    startParty: async (party) => {
+      const { dir: own, processes } = memberOf(party);
+      await clearDownMark(own);
+      await processes.start();
+    },
     stop: () => {
       stopping ??= held.disposeAsync();
       return stopping;

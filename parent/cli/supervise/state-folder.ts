@@ -29,6 +29,7 @@ export const STATE_FILES = {
   cache: 'cache',
   journal: 'keys.json',
   quorum: 'quorum.json',
+  down: 'party-down',
 } as const;
 
 /** Folders of a quorum's parties. */

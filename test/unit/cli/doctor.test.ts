@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { runChecks } from '../../../parent/cli/actions/doctor.ts';
 import { CHECKS, type Findings, newFindings } from '../../../parent/cli/doctor/checks.ts';
+import { clearDownMark, markDown } from '../../../parent/cli/quorum/down-mark.ts';
 import { acquireFolderLock } from '../../../parent/cli/supervise/folder-lock.ts';
 import { type NodeFile, writeNodeFile } from '../../../parent/cli/supervise/node-file.ts';
 import { createStateFolder, writeFormat } from '../../../parent/cli/supervise/state-folder.ts';
@@ -84,6 +85,21 @@ t.test('a folder that is held by a process without a ready node is a fault of th
   const { ran, error } = await examine(newFindings(dir));
   t.match(error, { code: 'UNAVAILABLE', message: /holds the folder, but its node is not ready/ });
   t.equal(ran.at(-1), '✗ lock');
+});
+
+t.test('a party that its quorum took down is down, and nobody is told to wait for it', async (t) => {
+  const dir = await ownFolder(t);
+  const lock = acquireFolderLock(dir);
+  await markDown(dir);
+  const down = await examine(newFindings(dir));
+  t.match(down.error, { code: 'UNAVAILABLE', message: /is down: its quorum/, facts: { cure: /without --kill-party/ } });
+  t.equal(down.ran.at(-1), '✗ lock');
+  await clearDownMark(dir);
+  t.match((await examine(newFindings(dir))).error, { facts: { cure: /wait until it is ready/ } }, 'it is started');
+  await markDown(dir);
+  lock.release();
+  const left = CHECKS.filter(({ name }) => name === 'lock');
+  t.match(await runChecks(left, newFindings(dir), () => {}), [{ detail: /no node runs/ }], 'a mark left behind');
 });
 
 t.test('with a node that runs, dead parts are named in the order in which they depend on each other', async (t) => {
