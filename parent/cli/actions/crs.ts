@@ -2,9 +2,9 @@
  * What `arca crs generate` does.
  */
 import { toHex } from '../../../common/bytes.ts';
-import { readDomain, readHex } from '../client/domain.ts';
 import { generateCrs, verifyCrsSignature } from '../client/keys.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
+import { readContext } from '../client/request-context.ts';
 import { refuseParty, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
@@ -17,7 +17,7 @@ export async function runGenerateCrs(
   options: GenerateOptions & { readonly maxBits?: number | undefined },
   output: Output,
 ): Promise<void> {
-  const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  const context = readContext(options);
   if (await selectsQuorum(options)) {
     await runQuorumGenerateCrs(options, context, output);
     return;

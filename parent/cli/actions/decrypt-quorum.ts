@@ -8,7 +8,8 @@ import {
   type QuorumAsk,
   type QuorumResult,
 } from '../client/decrypt-quorum.ts';
-import { type QuorumSession, withQuorum } from '../client/quorum-session.ts';
+import { withQuorumAt } from '../client/place.ts';
+import type { QuorumSession } from '../client/quorum-session.ts';
 import { openUser } from '../client/users.ts';
 import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
@@ -21,7 +22,7 @@ export async function runQuorumDecrypt(ask: QuorumAsk, options: DecryptOptions, 
   if (options.signer !== undefined) {
     throw usageFailure('--signer is not for a quorum on --dir', 'its governed record names the signers');
   }
-  await withQuorum(options, async (quorum) => {
+  await withQuorumAt(options, ask.place, async (quorum) => {
     const label = options.forUser ? `decrypt for user ${options.user}` : 'decrypt publicly';
     const progress = output.progress(`${label} at ${quorum.running.length} of ${quorum.parties} parties`);
     let result: AnyResult;

@@ -6,9 +6,10 @@ import { handAnswer, showAnswer } from '../client/answer-file.ts';
 import { readCiphertextFile } from '../client/ciphertext-file.ts';
 import { type DecryptionAsk, decryptPublicly } from '../client/decrypt.ts';
 import { decryptForUser } from '../client/decrypt-for-user.ts';
-import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
+import type { PlaceOptions } from '../client/place-options.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
+import { readContext } from '../client/request-context.ts';
 import { type NodeSelection, refuseParty, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import { openUser } from '../client/users.ts';
@@ -16,7 +17,7 @@ import type { Output } from '../framework/output.ts';
 import { runQuorumDecrypt } from './decrypt-quorum.ts';
 
 /** What `arca decrypt` is told. */
-export interface DecryptOptions extends NodeSelection, DomainOptions {
+export interface DecryptOptions extends NodeSelection, DomainOptions, PlaceOptions {
   readonly forUser?: true | undefined;
   readonly user: string;
   readonly signer?: string | undefined;
@@ -26,7 +27,7 @@ export interface DecryptOptions extends NodeSelection, DomainOptions {
 
 /** `arca decrypt`. */
 export async function runDecrypt(files: readonly string[], options: DecryptOptions, output: Output): Promise<void> {
-  const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  const context = readContext(options);
   const items = await Promise.all(files.map(readCiphertextFile));
   if (await selectsQuorum(options)) {
     await runQuorumDecrypt({ ...context, items }, options, output);

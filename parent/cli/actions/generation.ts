@@ -2,11 +2,12 @@
  * What the generations of keys and CRSs have in common, at one node and at a quorum.
  */
 import type { DomainOptions } from '../client/domain-options.ts';
+import type { PlaceOptions } from '../client/place-options.ts';
 import type { NodeSelection } from '../client/session.ts';
 import type { Params } from '../supervise/run-node.ts';
 
 /** Options of a generation. */
-export interface GenerateOptions extends NodeSelection, DomainOptions {
+export interface GenerateOptions extends NodeSelection, DomainOptions, PlaceOptions {
   readonly params?: Params | undefined;
   readonly extraData: string;
 }

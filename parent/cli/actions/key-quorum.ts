@@ -3,7 +3,8 @@
  */
 import { toHex } from '../../../common/bytes.ts';
 import type { JournalEntry } from '../client/journal.ts';
-import { type GenerationContext, keyFactsJson } from '../client/keys.ts';
+import { keyFactsJson, type RequestContext } from '../client/keys.ts';
+import { withQuorumAt } from '../client/place.ts';
 import {
   chooseQuorumKey,
   generateQuorumCrs,
@@ -21,10 +22,10 @@ import { EXPECTED_CRS_MS, EXPECTED_KEYGEN_MS, type GenerateOptions, TEST_CRS_WAR
 /** `arca key generate` at a quorum. */
 export async function runQuorumGenerate(
   options: GenerateOptions,
-  context: GenerationContext,
+  context: RequestContext,
   output: Output,
 ): Promise<void> {
-  await withQuorum(options, async (quorum) => {
+  await withQuorumAt(options, context.place, async (quorum) => {
     const params = paramsOf(quorum, options.params);
     if (params === 'test') output.warn(TEST_PARAMS_WARNING);
     const progress = output.progress(`generate a key at ${quorum.parties} parties (${params} parameters)`);
@@ -43,10 +44,10 @@ export async function runQuorumGenerate(
 /** `arca crs generate` at a quorum. */
 export async function runQuorumGenerateCrs(
   options: GenerateOptions & { readonly maxBits?: number | undefined },
-  context: GenerationContext,
+  context: RequestContext,
   output: Output,
 ): Promise<void> {
-  await withQuorum(options, async (quorum) => {
+  await withQuorumAt(options, context.place, async (quorum) => {
     const params = paramsOf(quorum, options.params);
     if (params === 'test') output.warn(TEST_CRS_WARNING);
     const progress = output.progress(`generate a CRS at ${quorum.parties} parties (${params} parameters)`);

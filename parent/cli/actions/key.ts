@@ -2,10 +2,10 @@
  * What `arca key` and the lists of `arca crs` do.
  */
 import { toHex } from '../../../common/bytes.ts';
-import { readDomain, readHex } from '../client/domain.ts';
 import type { JournalEntry } from '../client/journal.ts';
 import { chooseKey, generateKey, getKey, keyFactsJson, listItems, verifyKeySignature } from '../client/keys.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
+import { readContext } from '../client/request-context.ts';
 import { type NodeSelection, refuseParty, type Session, withNode } from '../client/session.ts';
 import { fetchNodeAddress } from '../client/signer.ts';
 import type { Output } from '../framework/output.ts';
@@ -21,7 +21,7 @@ export function chooseParams(session: Pick<Session, 'local'>, asked: Params | un
 
 /** `arca key generate`. */
 export async function runGenerate(options: GenerateOptions, output: Output): Promise<void> {
-  const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  const context = readContext(options);
   if (await selectsQuorum(options)) {
     await runQuorumGenerate(options, context, output);
     return;

@@ -72,6 +72,7 @@ async function askForUser(session: Session, ask: DecryptionAsk, user: User, sign
       encKey: user.encKey,
       domain: ask.domain.message,
       extraData: ask.extraData,
+      ...ask.place,
     },
     signal,
   );

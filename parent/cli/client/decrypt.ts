@@ -9,11 +9,11 @@ import { verifyPublicDecryption } from '../../../wire/verify-response.ts';
 import { failure } from '../framework/failure.ts';
 import type { PlaintextText, PublicAnswer } from './answer.ts';
 import { type CiphertextItem, formatValue, typeName } from './ciphertext-file.ts';
-import { type GenerationContext, randomId } from './keys.ts';
+import { type RequestContext, randomId } from './keys.ts';
 import type { Session } from './session.ts';
 
 /** What a decryption asks for. */
-export interface DecryptionAsk extends GenerationContext {
+export interface DecryptionAsk extends RequestContext {
   readonly items: readonly CiphertextItem[];
   /** Address whose signature is required. */
   readonly signer: string;
@@ -41,6 +41,7 @@ export async function decryptPublicly(
       ciphertexts: ask.items.map(toTypedCiphertext),
       domain: ask.domain.message,
       extraData: ask.extraData,
+      ...ask.place,
     },
     signal,
   );

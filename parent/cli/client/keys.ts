@@ -18,6 +18,7 @@ import { quorumAround } from '../quorum/quorum-file.ts';
 import type { Params } from '../supervise/run-node.ts';
 import type { RequestDomain } from './domain.ts';
 import { addToJournal, type JournalEntry, readJournal } from './journal.ts';
+import type { RequestPlace } from './place-options.ts';
 import type { SignedObject } from './public-material.ts';
 import type { Session } from './session.ts';
 import { requireSigner } from './signer.ts';
@@ -44,21 +45,31 @@ export interface GenerationContext {
   readonly extraData: Uint8Array;
 }
 
+/** What is asked of where: all that the requests of a generation or a decryption have in common. */
+export interface RequestContext extends GenerationContext {
+  /** The default context and epoch if absent. */
+  readonly place?: RequestPlace | undefined;
+}
+
+/** Returns the fields that the requests of generations have in common. */
+export function commonFields(params: Params, { domain, extraData, place }: RequestContext) {
+  return { params: paramsNumber(params), domain: domain.message, extraData, ...place };
+}
+
 /** Returns a fresh id for a request. */
 export function randomId(): RequestId {
   return idFromBytes(systemRandom(32));
 }
 
-/** Returns the number of a parameter set in requests. */
-export function paramsNumber(params: Params): FheParameter {
+function paramsNumber(params: Params): FheParameter {
   return params === 'test' ? FheParameter.test : FheParameter.default;
 }
 
 /** Generates a key: preprocessing, then the key itself; returns when the node has stored and signed it. */
-export async function generateKey(session: Session, params: Params, context: GenerationContext): Promise<KeyFacts> {
+export async function generateKey(session: Session, params: Params, context: RequestContext): Promise<KeyFacts> {
   const preprocId = randomId();
   const keyId = randomId();
-  const common = { params: paramsNumber(params), domain: context.domain.message, extraData: context.extraData };
+  const common = commonFields(params, context);
   await session.call('KeyGenPreproc', { requestId: { requestId: preprocId }, ...common });
   await session.poll('GetKeyGenPreprocResult', { requestId: preprocId });
   await addToJournal(session.dir, journalEntry('key', keyId, params));
@@ -70,15 +81,13 @@ export async function generateKey(session: Session, params: Params, context: Gen
 export async function generateCrs(
   session: Session,
   { params, maxNumBits }: { readonly params: Params; readonly maxNumBits?: number | undefined },
-  context: GenerationContext,
+  context: RequestContext,
 ): Promise<CrsFacts> {
   const crsId = randomId();
   await addToJournal(session.dir, journalEntry('crs', crsId, params));
   await session.call('CrsGen', {
     requestId: { requestId: crsId },
-    params: paramsNumber(params),
-    domain: context.domain.message,
-    extraData: context.extraData,
+    ...commonFields(params, context),
     ...(maxNumBits === undefined ? {} : { maxNumBits }),
   });
   return crsFacts(await session.poll('GetCrsGenResult', { requestId: crsId }));

@@ -11,6 +11,7 @@ import { answersOf, askParties, atAllParties, describeSilence, majority, type Pa
 import { addToJournal } from './journal.ts';
 import {
   type CrsFacts,
+  commonFields,
   crsFacts,
   type GenerationContext,
   journalEntry,
@@ -18,7 +19,7 @@ import {
   keyFacts,
   type ListedItem,
   listItems,
-  paramsNumber,
+  type RequestContext,
   randomId,
   readId,
   verifyCrsSignature,
@@ -39,12 +40,12 @@ export interface AgreedFacts<F> {
 export async function generateQuorumKey(
   quorum: QuorumSession,
   params: Params,
-  context: GenerationContext,
+  context: RequestContext,
 ): Promise<AgreedFacts<KeyFacts>> {
   requireRunning(quorum, quorum.parties, 'a key generation');
   const preprocId = randomId();
   const keyId = randomId();
-  const common = { params: paramsNumber(params), domain: context.domain.message, extraData: context.extraData };
+  const common = commonFields(params, context);
   await atAllParties(quorum.running, async (session, signal) => {
     await session.call('InsecureKeyGenPreproc', { requestId: { requestId: preprocId }, ...common }, signal);
     await session.poll('GetInsecureKeyGenPreprocResult', { requestId: preprocId }, signal);
@@ -62,16 +63,14 @@ export async function generateQuorumKey(
 export async function generateQuorumCrs(
   quorum: QuorumSession,
   { params, maxNumBits }: { readonly params: Params; readonly maxNumBits?: number | undefined },
-  context: GenerationContext,
+  context: RequestContext,
 ): Promise<AgreedFacts<CrsFacts>> {
   requireRunning(quorum, quorum.parties, 'the generation of a CRS');
   const crsId = randomId();
   await addToJournal(quorum.dir, journalEntry('crs', crsId, params));
   const request = {
     requestId: { requestId: crsId },
-    params: paramsNumber(params),
-    domain: context.domain.message,
-    extraData: context.extraData,
+    ...commonFields(params, context),
     ...(maxNumBits === undefined ? {} : { maxNumBits }),
   };
   const made = await atAllParties(quorum.running, async (session, signal) => {

@@ -5,6 +5,7 @@ import { isKmsError } from '../../../common/errors.ts';
 import type { ContextNode, ThresholdInfo } from '../../../proto/gen/engine_pb.js';
 import { formatAddress } from '../../../wire/addresses.ts';
 import { failure } from '../framework/failure.ts';
+import type { AdminClient } from './admin-client.ts';
 import { answersOf, askParties, describeSilence } from './ask-parties.ts';
 import type { QuorumAdmin } from './quorum-admin.ts';
 
@@ -47,8 +48,7 @@ export async function readTopology({ parties, missing }: QuorumAdmin): Promise<K
         centralized ||= isKmsError(error, 'UNIMPLEMENTED');
         throw error;
       });
-      if (threshold !== undefined) return threshold;
-      throw failure('UNAVAILABLE', 'its engine is away', "see 'arca status'");
+      return present(threshold);
     },
     { enough: () => false },
   );
@@ -76,6 +76,16 @@ export async function readTopology({ parties, missing }: QuorumAdmin): Promise<K
     asked: answers.map(({ party }) => party),
     silent,
   };
+}
+
+/** Returns the contexts that one party knows. @throws {@link KmsError} `UNIMPLEMENTED` on a centralized node. */
+export async function readContexts(admin: Pick<AdminClient, 'getQuorum'>): Promise<readonly KnownContext[]> {
+  return present((await admin.getQuorum()).threshold).contexts.map(contextOf);
+}
+
+function present(threshold: ThresholdInfo | undefined): ThresholdInfo {
+  if (threshold !== undefined) return threshold;
+  throw failure('UNAVAILABLE', 'its engine is away', "see 'arca status'");
 }
 
 function note<K>(

@@ -2,6 +2,7 @@
  * `arca crs generate|list`: the common reference strings that proofs about inputs are made with.
  */
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import { contextOption, epochOption } from '../client/place-options.ts';
 import { createRequestCommand } from '../client/request-command.ts';
 import { createCommand, createNodeCommand, paramsOption, runAction } from '../framework/command.ts';
 
@@ -17,9 +18,12 @@ function generateCommand() {
   return createRequestCommand('generate', 'Generate a CRS and print its id.', [
     'arca crs generate',
     'arca crs generate --max-bits 2048',
+    'arca crs generate --epoch 0f3a…          # in an epoch of your own: arca epoch new',
   ])
     .option('--max-bits <n>', 'bits that one proof may cover; the node chooses if absent', parseBits)
     .addOption(paramsOption())
+    .addOption(contextOption())
+    .addOption(epochOption())
     .action((options) =>
       runAction(options, async (output) => (await import('../actions/crs.ts')).runGenerateCrs(options, output)),
     );

@@ -2,6 +2,7 @@
  * `arca key generate|list|show`: the FHE keys of a node.
  */
 import type { Command } from '@commander-js/extra-typings';
+import { contextOption, epochOption } from '../client/place-options.ts';
 import { createRequestCommand } from '../client/request-command.ts';
 import { createCommand, createNodeCommand, paramsOption, publicUrlOption, runAction } from '../framework/command.ts';
 
@@ -18,8 +19,11 @@ function generateCommand() {
   return createRequestCommand('generate', 'Generate an FHE key and print its id.', [
     'arca key generate                       # with the parameters the node was started for',
     'arca key generate --params default      # production parameters: about a minute, 500 MB of public keys',
+    'arca key generate --context 07ab… --epoch 0f3a…   # in a context and epoch of your own: arca epoch new',
   ])
     .addOption(paramsOption())
+    .addOption(contextOption())
+    .addOption(epochOption())
     .action((options) =>
       runAction(options, async (output) => (await import('../actions/key.ts')).runGenerate(options, output)),
     );
