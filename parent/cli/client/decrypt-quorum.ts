@@ -129,5 +129,6 @@ function largest(meanings: readonly string[]): number {
 
 function tooFew(agreed: number, needed: number, others: readonly string[]): Error {
   const what = `${agreed} of the needed ${needed} parties gave the same answer`;
-  return failure('ABORTED', what, "see 'arca status'", { agreed, needed }, new Error(others.join('\n')));
+  const cure = "see 'arca status'; a key made in an epoch of its own is asked for with --epoch, and --context";
+  return failure('ABORTED', what, cure, { agreed, needed }, new Error(others.join('\n')));
 }

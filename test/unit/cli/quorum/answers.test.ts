@@ -82,6 +82,7 @@ t.test('too few parties, or too few that agree, are a failure that says why of e
     code: 'ABORTED',
     message: /1 of the needed 2/,
     cause: /party 1 failed[\s\S]*party 2 failed[\s\S]*party 3 failed/,
+    facts: { cure: /arca status.*--epoch/ },
   });
 });
 
