@@ -116,8 +116,9 @@ t.test('a liar and a killed party change no answer, and both are named', { timeo
   t.match(await arca('decrypt', file, '--for-user', '--dir', dir), { code: 0, value });
   t.match(await arca('key', 'generate', '--dir', dir), {
     code: 1,
-    value: { error: { code: 'UNAVAILABLE', message: /needs 4 of 4 parties, 3 run \(party 3/ } },
+    value: { error: { code: 'UNAVAILABLE', message: /needs 4 of 4 parties, 3 run \(party 3/, cure: /--kill-party/ } },
   });
+  t.match(await arca('doctor', '--dir', dir), { code: 1, value: { error: { message: /party-3 is down/ } } });
   t.match(await arca('status', '--dir', dir), { code: 0, value: { parties: [{}, {}, { state: 'down' }, {}] } });
   t.notOk(existsSync(join(dir, 'party-3', 'node.json')), 'it is not announced, and not started again');
 });
