@@ -56,6 +56,18 @@ export async function* readObject(
   }
 }
 
+/**
+ * Walks an object to its end even if its reader stops before: damage on the way is then told as damage, by the checksum at
+ * the end, and never taken for other content.
+ */
+export async function* wholly(object: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    for (let step = await object.next(); !step.done; step = await object.next()) yield step.value;
+  } finally {
+    while (!(await object.next()).done);
+  }
+}
+
 /** Walks a body; a silence that lasts too long is a failure. */
 async function* lively(body: AsyncIterable<Uint8Array>, timeoutMs: number): AsyncGenerator<Uint8Array> {
   const iterator = body[Symbol.asyncIterator]();

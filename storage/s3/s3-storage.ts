@@ -30,7 +30,7 @@ import { makeClient } from './client.ts';
 import { listNames, listVersions, type ObjectVersion, openVersion } from './listing.ts';
 import type { S3StorageOptions } from './options.ts';
 import { type Fences, probeFences } from './probe.ts';
-import { readObject } from './read.ts';
+import { readObject, wholly } from './read.ts';
 import { type StagedObject, stageObject } from './upload.ts';
 
 /** A vault in S3. */
@@ -248,7 +248,8 @@ class S3Vault implements S3Storage {
   }
 
   async #compare(path: ObjectPath, head: Head, stream: AsyncIterable<Uint8Array>): Promise<'already'> {
-    if (await sameContent(readObject(this.#calls, path, head, 0, head.sizeBytes), stream)) return 'already';
+    const stored = wholly(readObject(this.#calls, path, head, 0, head.sizeBytes));
+    if (await sameContent(stored, stream)) return 'already';
     throw otherContent(path);
   }
 

@@ -206,6 +206,17 @@ t.test('a reader goes on where the connection broke, and stops at damage', async
   await t.rejects(storage.get(PATH), { code: 'STATE_INVALID', message: /checksum/ });
 });
 
+t.test('what came damaged is not taken for other content', async (t) => {
+  const s3 = await startS3(t);
+  const storage = await s3.open();
+  const content = new Uint8Array(300_000).fill(7);
+  await storage.put(PATH, content);
+  s3.fault = at('GetObject', { kind: 'corrupt', offset: 3 }, 1).hook;
+  await t.rejects(storage.put(PATH, content), { code: 'STATE_INVALID', message: /checksum/ });
+  t.equal(await storage.put(PATH, content), 'already');
+  await t.rejects(storage.put(PATH, content.subarray(1)), { code: 'ALREADY_EXISTS' });
+});
+
 t.test('an object that is replaced while it is read is not mixed with what it was', async (t) => {
   const s3 = await startS3(t);
   const storage = await s3.open();
