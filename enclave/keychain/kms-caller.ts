@@ -5,10 +5,11 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { GetKeyPolicyCommand, KMSClient, type KMSClientConfig, type RecipientInfo } from '@aws-sdk/client-kms';
 import type { Nsm } from '../../attestation/attester/attester.ts';
+import { connectingAgents } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type RandomSource, systemRandom } from '../../common/random.ts';
 import { policyMismatches } from '../../wire/key-policy/lint-use.ts';
-import { type AwsConnection, awsAgents, awsEndpoint } from './aws-connection.ts';
+import { type AwsConnection, awsEndpoint } from './aws-connection.ts';
 import { kmsUserData } from './data-keys.ts';
 import { judgeKmsFailure } from './kms-failure.ts';
 import { type RecipientKey, type RecipientKeys, recipientKeys } from './recipient-key.ts';
@@ -81,7 +82,7 @@ export class KmsCaller {
       retryMode: 'standard',
       defaultsMode: 'standard',
       requestHandler: {
-        ...awsAgents(options),
+        ...connectingAgents(options),
         connectionTimeout: timeoutMs,
         requestTimeout: timeoutMs,
         throwOnRequestTimeout: true,

@@ -3,7 +3,7 @@
  * retries, no redirects to other hosts, every connection through our pools.
  */
 import { S3Client } from '@aws-sdk/client-s3';
-import { openPools } from './connection.ts';
+import { connectingAgents } from '../../common/connecting-agents.ts';
 import { checkOptions, pathStyle, type S3StorageOptions } from './options.ts';
 
 /**
@@ -14,7 +14,7 @@ import { checkOptions, pathStyle, type S3StorageOptions } from './options.ts';
 export function makeClient(options: S3StorageOptions): S3Client {
   const endpoint = checkOptions(options);
   const { region, credentials } = options;
-  const { httpAgent, httpsAgent } = openPools(options);
+  const { httpAgent, httpsAgent } = connectingAgents(options);
   return new S3Client({
     region,
     endpoint: endpoint.origin,

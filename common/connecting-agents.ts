@@ -1,19 +1,26 @@
 /**
- * Connections to S3 over streams that somebody else opens: a relay may carry them, and TLS ends here, inside of this
- * process. One pool per vault, kept alive between requests.
+ * HTTP agents over streams that somebody else opens: a relay may carry them, and TLS ends here, inside of this process.
+ * One pool per client, kept alive between requests.
  */
 import { type AgentOptions, Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from 'node:https';
 import { connect as connectTcp, isIP, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, rootCertificates } from 'node:tls';
-import type { S3StorageOptions } from './options.ts';
 
 /** Opens a byte stream to a host. */
-type Connect = (host: string, port: number) => Duplex;
+export type Connect = (host: string, port: number) => Duplex;
 
-/** Pools for the two kinds of address. */
-export interface ConnectionPools {
+/** How connections come to be. */
+export interface ConnectingOptions {
+  /** Straight over TCP if absent. */
+  readonly connect?: Connect | undefined;
+  /** Authorities whose certificates count, PEM; those that Node ships if absent. */
+  readonly ca?: readonly string[] | undefined;
+}
+
+/** Pools for the two kinds of address; `destroy` closes each. */
+export interface ConnectingAgents {
   readonly httpAgent: HttpAgent;
   readonly httpsAgent: HttpsAgent;
 }
@@ -21,11 +28,11 @@ export interface ConnectionPools {
 const POOL: AgentOptions = { keepAlive: true, maxSockets: 16, scheduling: 'lifo' };
 
 /** Opens pools whose every connection goes through `connect`, and trusts nobody but the given authorities. */
-export function openPools({ connect = connectTcp_, ca = rootCertificates }: S3StorageOptions): ConnectionPools {
+export function connectingAgents({ connect = overTcp, ca = rootCertificates }: ConnectingOptions): ConnectingAgents {
   return { httpAgent: new PlainAgent(connect), httpsAgent: new TlsAgent(connect, ca) };
 }
 
-const connectTcp_: Connect = (host, port) => connectTcp({ host, port });
+const overTcp: Connect = (host, port) => connectTcp({ host, port });
 
 class PlainAgent extends HttpAgent {
   readonly #connect: Connect;
@@ -38,7 +45,7 @@ class PlainAgent extends HttpAgent {
   override createConnection(options: { host?: string | null; port?: string | number | null }): Duplex {
     const stream = this.#connect(options.host ?? '', Number(options.port ?? 80));
     // The pool sets keep-alive and timeouts on what it is given.
-    if (!(stream instanceof Socket)) throw new TypeError('without TLS, the store needs a socket, not just a stream');
+    if (!(stream instanceof Socket)) throw new TypeError('without TLS a socket is needed, not just a stream');
     return stream;
   }
 }
