@@ -102,7 +102,8 @@ function withSections(table: ConfigTable, keys: readonly ConfigKey[]): ConfigTab
   return keys
     .filter((key) => key.kind === 'table' && key.required)
     .reduce((result, { path }) => {
-      const outer = valueAt(result, path.slice(0, -1)) ?? result;
+      // Below a section that is not there nothing is missing.
+      const outer = valueAt(result, path.slice(0, -1));
       const absent = isTable(outer) && valueAt(result, path) === undefined;
       return absent ? applyOverrides(result, [{ variable: '', path, value: {} }]) : result;
     }, table);

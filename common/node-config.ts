@@ -10,9 +10,19 @@ import { z } from 'zod';
 import { redactConfig } from './config.ts';
 import { valueAt } from './config-env.ts';
 import { LOG_LEVELS } from './log.ts';
-import { attestationSection, DEVELOPER_ATTESTATION_KEYS, meshSection } from './node-config-attestation.ts';
+import { attestationSection, meshSection } from './node-config-attestation.ts';
+import { awsSection } from './node-config-aws.ts';
+import {
+  awsOnlyInDeveloperMode,
+  awsWhereUsed,
+  developerKeys,
+  honestUnlessDeveloper,
+  notAbove,
+  type Rule,
+} from './node-config-rules.ts';
 import { thresholdSection } from './node-config-threshold.ts';
 import { adminSocketPath, tlsSection } from './node-config-tls.ts';
+import { backupVaultSection, bucketName, privateVaultSection, publicVaultSection } from './node-config-vaults.ts';
 
 const MEBIBYTE = 1024 * 1024;
 /** Longest name that Linux takes for a Unix socket. */
@@ -24,13 +34,6 @@ const address = z
   .refine((text) => text === 'localhost' || isIP(text) !== 0, 'needs an IP address or localhost');
 const absolutePath = z.string().refine(isAbsolute, 'needs an absolute path');
 const tokens = z.int().nonnegative('needs 0 or more');
-const bucketName = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/,
-    'needs letters, digits, dots, dashes or underscores, the first a letter or digit',
-  );
-
 /** A published key or section that this release refuses, and why. */
 const unavailable = (why: string) =>
   z
@@ -81,25 +84,6 @@ const engine = z
   })
   .describe('The link between core and engine.');
 
-const vault = (prefix: string, meaning: string) =>
-  z
-    .strictObject({
-      storage: z
-        .strictObject({
-          file: z
-            .strictObject({
-              path: absolutePath.describe('Folder of the vault.'),
-              prefix: bucketName.default(prefix).describe('Folder below it; the parties of a quorum differ here.'),
-            })
-            .describe('A vault in files.'),
-          s3: unavailable(`S3 ${later}; use file`),
-          ram: unavailable('a vault in memory would lose its keys; use file'),
-        })
-        .describe('What keeps the vault.'),
-      keychain: unavailable(`a keychain ${later}`),
-    })
-    .describe(meaning);
-
 const publicHttp = z
   .strictObject({
     listen_address: address.default('127.0.0.1').describe('Address on which public material is served over HTTP.'),
@@ -112,18 +96,6 @@ const publicHttp = z
 const state = z
   .strictObject({ path: absolutePath.describe('SQLite file of the request store.') })
   .describe('The request store.');
-
-/** A rule over several fields: its check, and which field is at fault. */
-type Rule = [(table: unknown) => boolean, { path: PropertyKey[]; message: string; when: () => boolean }];
-
-/** A number that may not exceed the one beside it. Judged whatever else is wrong, so that no fault hides another. */
-function notAbove(name: string, limit: string): Rule {
-  const check = (table: unknown): boolean => {
-    const [value, most] = [valueAt(table, [name]), valueAt(table, [limit])];
-    return typeof value !== 'number' || typeof most !== 'number' || value <= most;
-  };
-  return [check, { path: [name], message: `needs to be ${limit} or less`, when: () => true }];
-}
 
 /** A listener that other machines reach must be asked for twice. */
 function loopbackOnly(section: string, field: string): Rule {
@@ -138,26 +110,6 @@ function loopbackOnly(section: string, field: string): Rule {
   const message =
     'other machines would reach this address without TLS: use 127.0.0.1, or set service.allow_plaintext_clients = true';
   return [check, { path: [section, field], message, when: () => true }];
-}
-
-/** What only a program of developer mode knows must not be asked of another, nor be missing there. */
-function developerKeys(): Rule {
-  const key = (table: unknown, name: string): unknown => valueAt(table, ['attestation', name]);
-  const check = (table: unknown): boolean => {
-    const isDeveloper = valueAt(table, ['developer_mode']) === true;
-    if (isDeveloper) return key(table, 'developer_root_path') !== undefined;
-    return DEVELOPER_ATTESTATION_KEYS.every((name) => key(table, name) === undefined);
-  };
-  const message =
-    'needs a developer root with developer_mode = true, and no developer_ key with developer_mode = false';
-  return [check, { path: ['attestation', 'developer_root_path'], message, when: () => true }];
-}
-
-/** A lie is a demonstration: no other program has the code for it, and none may be asked for it. */
-function honestUnlessDeveloper(): Rule {
-  const check = (table: unknown): boolean =>
-    valueAt(table, ['developer_mode']) === true || valueAt(table, ['threshold', 'developer_lie']) !== true;
-  return [check, { path: ['threshold', 'developer_lie'], message: 'needs developer_mode = true', when: () => true }];
 }
 
 const rateLimiter = z
@@ -221,42 +173,48 @@ const telemetry = z
   .prefault({})
   .describe('Log, metrics and health.');
 
+const file = z.strictObject({
+  developer_mode: z
+    .boolean()
+    .default(false)
+    .describe('Clear vaults and insecure operations; accepted by the developer programs alone.'),
+  service,
+  engine,
+  aws: awsSection.optional(),
+  public_vault: publicVaultSection,
+  attestation: attestationSection,
+  mesh: meshSection,
+  private_vault: privateVaultSection,
+  backup_vault: backupVaultSection.optional(),
+  public_http: publicHttp,
+  state,
+  rate_limiter_conf: rateLimiter,
+  store,
+  telemetry,
+  threshold: thresholdSection.optional(),
+  keychain: unavailable('each vault has a keychain of its own'),
+  enclave_bootstrap: unavailable(`the enclave image ${later}`),
+  bandwidth_benchmark: unavailable('the limits of the bandwidth test are fixed'),
+  migration: unavailable('there is no older state of the published KMS to migrate'),
+  internal_config: unavailable('thread pools size themselves'),
+  mock_enclave: unavailable('there is no mock enclave; use developer_mode'),
+});
+
+const RULES: readonly Rule[] = [
+  loopbackOnly('service', 'listen_address'),
+  loopbackOnly('public_http', 'listen_address'),
+  loopbackOnly('telemetry', 'metrics_bind_address'),
+  developerKeys(),
+  honestUnlessDeveloper(),
+  ...awsOnlyInDeveloperMode(),
+  awsWhereUsed(),
+];
+
 /**
  * The whole file. Unknown keys are errors, so a typo never falls back to a default; a listener that other machines
  * reach needs `[service.tls]` or `allow_plaintext_clients`.
  */
-export const NodeConfig = z
-  .strictObject({
-    developer_mode: z
-      .boolean()
-      .default(false)
-      .describe('Clear vaults and insecure operations; accepted by the developer programs alone.'),
-    service,
-    engine,
-    public_vault: vault('PUB', 'Objects that anyone may fetch; core writes and serves them.'),
-    attestation: attestationSection,
-    mesh: meshSection,
-    private_vault: vault('PRIV', 'Keys of the node; the engine alone reads and writes them.'),
-    public_http: publicHttp,
-    state,
-    rate_limiter_conf: rateLimiter,
-    store,
-    telemetry,
-    threshold: thresholdSection.optional(),
-    aws: unavailable(`AWS ${later}`),
-    backup_vault: unavailable(`a backup vault ${later}`),
-    keychain: unavailable(`a keychain ${later}`),
-    enclave_bootstrap: unavailable(`the enclave image ${later}`),
-    bandwidth_benchmark: unavailable('the limits of the bandwidth test are fixed'),
-    migration: unavailable('there is no older state of the published KMS to migrate'),
-    internal_config: unavailable('thread pools size themselves'),
-    mock_enclave: unavailable('there is no mock enclave; use developer_mode'),
-  })
-  .refine(...loopbackOnly('service', 'listen_address'))
-  .refine(...loopbackOnly('public_http', 'listen_address'))
-  .refine(...loopbackOnly('telemetry', 'metrics_bind_address'))
-  .refine(...developerKeys())
-  .refine(...honestUnlessDeveloper());
+export const NodeConfig = RULES.reduce((schema, rule) => schema.refine(...rule), file);
 
 /** See {@link NodeConfig}. */
 export type NodeConfig = z.infer<typeof NodeConfig>;

@@ -14,6 +14,7 @@ import {
   writeNodeFile,
 } from '../attestation/node/node-files.ts';
 import { systemClock } from '../common/clock.ts';
+import { fileVault } from '../common/node-config-vaults.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
@@ -23,7 +24,7 @@ import { meshListener } from './mesh/mesh-listener.ts';
 import { clearKeychain } from './vault/clear-keychain.ts';
 
 await runServiceProcess('engine', true, async (config, log) => {
-  const { path, prefix } = config.private_vault.storage.file;
+  const { path, prefix } = fileVault(config.private_vault, 'private_vault');
   const anchor = await readDeveloperAnchor(config);
   const key = await readGovernanceKey(config);
   const { record_path: record, releases_path: releases } = config.attestation;

@@ -14,6 +14,7 @@ import { loadConfig } from '../common/config.ts';
 import { KmsError, systemErrorCode } from '../common/errors.ts';
 import { createLogger } from '../common/log.ts';
 import { NodeConfig } from '../common/node-config.ts';
+import { fileVault } from '../common/node-config-vaults.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { parseImportJob } from './import/import-job.ts';
 import { importKey } from './import/import-key.ts';
@@ -50,7 +51,8 @@ async function openTargets(configs: readonly string[]): Promise<readonly ImportT
       throw new KmsError('CONFIG_INVALID', `${name}: needs developer_mode = true: sealed vaults take no whole key`);
     }
     const { charter } = await readNodeFiles(config, await readDeveloperAnchor(config));
-    const [secret, open] = [config.private_vault.storage.file, config.public_vault.storage.file];
+    const secret = fileVault(config.private_vault, 'private_vault');
+    const open = fileVault(config.public_vault, 'public_vault');
     const place = resolve(secret.path, secret.prefix);
     if (vaults.has(place)) throw new KmsError('CONFIG_INVALID', `${name}: another node has the private vault ${place}`);
     vaults.add(place);

@@ -7,6 +7,7 @@ import { parseTcpAddress, tcpDial, tcpTransport } from '../../attestation/mesh/t
 import { readGovernedFiles } from '../../attestation/node/node-files.ts';
 import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
+import { fileVault } from '../../common/node-config-vaults.ts';
 import { systemRandom } from '../../common/random.ts';
 import type { ThresholdOptions } from '../engine-options.ts';
 import { openPeerNetwork } from '../peers/peer-network.ts';
@@ -18,7 +19,7 @@ export function developerQuorum(config: NodeConfig, log: Logger): ThresholdOptio
   if (!threshold) return undefined;
   const transport = tcpTransport({ host: threshold.listen_address, port: threshold.listen_port });
   const dial = (endpoint: string) => tcpDial(parseTcpAddress(endpoint));
-  const { path, prefix } = config.public_vault.storage.file;
+  const { path, prefix } = fileVault(config.public_vault, 'public_vault');
   if (threshold.developer_lie) {
     log.warn({ event: 'engine.lies' }, 'threshold.developer_lie is set: every share of this party is wrong');
   }

@@ -10,6 +10,7 @@ import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import { createRegistry, parseMetricsLabels } from '../../common/metrics.ts';
 import { isLoopback, type NodeConfig, parseHostPort, redactNodeConfig } from '../../common/node-config.ts';
+import { vaultPrefix } from '../../common/node-config-vaults.ts';
 import { packageVersion } from '../../common/package-version.ts';
 import { keccak256 } from '../../native/engine/public.ts';
 import { openFileTlsSource, type TlsSource } from '../grpc/tls-source.ts';
@@ -136,7 +137,7 @@ async function open(
       insecure: developerMode,
       threshold: threshold !== undefined,
       engineTimeoutMs: service.timeout_secs * 1000,
-      storageInfo: `file storage, prefix ${config.public_vault.storage.file.prefix}`,
+      storageInfo: `${config.public_vault.storage.s3 ? 'S3' : 'file'} storage, prefix ${vaultPrefix(config.public_vault)}`,
       health: parts,
       listen,
       tls,
@@ -156,7 +157,7 @@ async function open(
   );
   const serveConnectors = (): Promise<void> => mesh.serveConnectors((stream, peer) => core.inject(stream, peer));
   if (!quorum) await serveConnectors();
-  const { prefix } = config.public_vault.storage.file;
+  const prefix = vaultPrefix(config.public_vault);
   const materialServer = await servePublicMaterial(
     { host: publicHttp.listen_address, port: publicHttp.listen_port, setting: 'public_http.listen_port' },
     {

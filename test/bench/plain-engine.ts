@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { verifyReleaseSet } from '../../attestation/governance/index.ts';
 import { readNodeFiles } from '../../attestation/node/node-files.ts';
 import { systemClock } from '../../common/clock.ts';
+import { fileVault } from '../../common/node-config-vaults.ts';
 import { runServiceProcess } from '../../common/service-process.ts';
 import { operatorTrusted } from '../../enclave/authorization.ts';
 import { startEngine } from '../../enclave/engine.ts';
@@ -30,7 +31,7 @@ function plainListener(path: string): EngineListener {
 }
 
 await runServiceProcess('engine', true, async (config, log) => {
-  const { path, prefix } = config.private_vault.storage.file;
+  const { path, prefix } = fileVault(config.private_vault, 'private_vault');
   const trust = await openDeveloperTrust(trustPaths(config));
   const files = await readNodeFiles(config, trust.root.anchor);
   const { entries } = verifyReleaseSet(present(files.releases), trust.record.body).body;

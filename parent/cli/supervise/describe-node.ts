@@ -4,6 +4,7 @@
 import { decodeSignedReleaseSet, expiryBanner, releaseWarnings } from '../../../attestation/governance/index.ts';
 import { systemClock } from '../../../common/clock.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
+import { vaultPrefix } from '../../../common/node-config-vaults.ts';
 import { packageVersion } from '../../../common/package-version.ts';
 import { readIfThere } from './developer-trust.ts';
 import { EngineFacts, type NodeFile } from './node-file.ts';
@@ -19,7 +20,7 @@ export function describeNode(
   engineFacts: unknown,
 ): NodeFile {
   const { service, public_http: publicHttp, telemetry } = config;
-  const { prefix } = config.public_vault.storage.file;
+  const prefix = vaultPrefix(config.public_vault);
   return {
     pid: process.pid,
     clientUrl: `${service.tls ? 'https' : 'http'}://${hostPort(service.listen_address, service.listen_port)}`,

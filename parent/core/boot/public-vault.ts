@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { isKmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
+import { fileVault } from '../../../common/node-config-vaults.ts';
 import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
 import { openFileStorage } from '../../../storage/file-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
@@ -28,7 +29,7 @@ export interface PublicVault {
 
 /** Opens the public vault of a configuration. */
 export async function openPublicVault(config: NodeConfig, log: Logger): Promise<PublicVault> {
-  const { path, prefix } = config.public_vault.storage.file;
+  const { path, prefix } = fileVault(config.public_vault, 'public_vault');
   const storage = await openFileStorage({ root: path, prefix, folderMode: 0o755 });
   const cache = openDigestCache(join(dirname(config.state.path), 'public-digests.sqlite'));
   const objects = new PublicObjects({ storage, cache, fingerprint: fileFingerprints(join(path, prefix)) });
