@@ -3,8 +3,6 @@
  *
  * What the process may trust is said by the program's main file; nothing here knows.
  */
-import { fstatSync } from 'node:fs';
-import { Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { systemClock } from './clock.ts';
 import { tuneCollector } from './collector.ts';
@@ -12,9 +10,8 @@ import { loadConfig } from './config.ts';
 import { isKmsError, KmsError } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { NodeConfig } from './node-config.ts';
+import { watchSupervisor } from './supervisor-pipe.ts';
 
-/** Descriptor of the pipe whose other end the supervisor holds. */
-const SUPERVISOR_FD = 3;
 /** How long calls in flight may take to finish once the process was told to stop. */
 const GRACE_MS = 1_500;
 /** When the process ends whatever is still going on. */
@@ -88,15 +85,4 @@ function fail(name: string, log: Logger, error: unknown, status = 1): never {
   // For people who start the program by hand; the supervisor reads the log line.
   process.stderr.write(`${name}: ${isKmsError(error) ? error.message : 'failed'}\n`);
   process.exit(status);
-}
-
-/** Calls `onGone` when the other end of the supervisor's pipe closes. Without such a pipe nobody is watched. */
-function watchSupervisor(onGone: () => void): void {
-  const inherited = fstatSync(SUPERVISOR_FD);
-  // Started by hand, descriptor 3 is the event loop's own and neither a pipe nor a socket.
-  if (!inherited.isFIFO() && !inherited.isSocket()) return;
-  const pipe = new Socket({ fd: SUPERVISOR_FD, readable: true, writable: false });
-  pipe.on('close', onGone);
-  pipe.on('error', () => pipe.destroy());
-  pipe.resume();
 }

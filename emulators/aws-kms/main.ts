@@ -3,6 +3,7 @@
  * call. docs/developers/kms-emulator.md.
  */
 import { parseArgs } from 'node:util';
+import { watchSupervisor } from '../../common/supervisor-pipe.ts';
 import { readEmulatorConfig } from './config.ts';
 import { type KmsEmulator, startKmsEmulator } from './server.ts';
 
@@ -30,9 +31,12 @@ async function start(): Promise<KmsEmulator | undefined> {
 
 try {
   const emulator = await start();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void emulator?.close());
-  }
+  const stop = (): void => {
+    // Whatever is left open, a pipe to a supervisor for one, must not keep it.
+    void emulator?.close().then(() => process.exit(0));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  if (emulator) watchSupervisor(stop);
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = 2;

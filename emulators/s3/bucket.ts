@@ -22,9 +22,15 @@ export interface Version {
   readonly data: ObjectData | undefined;
 }
 
+/** Bytes of an object, in memory or in a file. */
+export interface Content {
+  readonly byteLength: number;
+  subarray(start: number, end: number): Buffer;
+}
+
 /** The content of a version. */
 export interface ObjectData {
-  readonly content: Buffer;
+  readonly content: Content;
   readonly etag: string;
   readonly checksum: ObjectChecksum;
   /** Headers that come back as they were sent: content type, cache control, user metadata. */
@@ -55,21 +61,68 @@ export interface WriteCondition {
   readonly ifNoneMatch: string | undefined;
 }
 
-/** A bucket. */
-export class Bucket {
+/** What a bucket is, beside what it holds. */
+export interface BucketSettings {
   readonly name: string;
   readonly region: string;
   readonly createdMs: number;
-  versioning: 'Off' | 'Enabled' | 'Suspended' = 'Off';
-  policy: BucketPolicy | undefined;
+  readonly versioning: 'Off' | 'Enabled' | 'Suspended';
+  readonly policy: BucketPolicy | undefined;
+}
+
+/** Keeps a bucket beyond the end of the process; each call is done when it returns. */
+export interface BucketKeeper {
+  settings(settings: BucketSettings): void;
+  /** Returns the version as it is held from now on. */
+  keep(key: string, version: Version): Version;
+  drop(version: Version): void;
+}
+
+/** Keeps nothing. */
+const IN_MEMORY: BucketKeeper = { settings: () => {}, keep: (_, version) => version, drop: () => {} };
+
+/** A bucket. */
+export class Bucket implements BucketSettings {
+  readonly name: string;
+  readonly region: string;
+  readonly createdMs: number;
   readonly uploads = new Map<string, Upload>();
   /** Newest version first. */
-  readonly #objects = new Map<string, Version[]>();
+  readonly #objects: Map<string, Version[]>;
+  readonly #keeper: BucketKeeper;
+  #versioning: BucketSettings['versioning'] = 'Off';
+  #policy: BucketPolicy | undefined;
 
-  constructor(name: string, region: string, createdMs: number) {
+  constructor(
+    name: string,
+    region: string,
+    createdMs: number,
+    keeper: BucketKeeper = IN_MEMORY,
+    objects: Map<string, Version[]> = new Map(),
+  ) {
     this.name = name;
     this.region = region;
     this.createdMs = createdMs;
+    this.#keeper = keeper;
+    this.#objects = objects;
+  }
+
+  get versioning(): BucketSettings['versioning'] {
+    return this.#versioning;
+  }
+
+  set versioning(versioning: BucketSettings['versioning']) {
+    this.#versioning = versioning;
+    this.#keeper.settings(this);
+  }
+
+  get policy(): BucketPolicy | undefined {
+    return this.#policy;
+  }
+
+  set policy(policy: BucketPolicy | undefined) {
+    this.#policy = policy;
+    this.#keeper.settings(this);
   }
 
   /** Keys that have any version, in the order of S3: by their UTF-8 bytes. */
@@ -103,6 +156,7 @@ export class Bucket {
   delete(key: string, condition: WriteCondition, version: { id: string; nowMs: number }): Version | undefined {
     if (condition.ifMatch !== undefined) this.demand(key, condition);
     if (this.versioning === 'Off') {
+      for (const old of this.versions(key)) this.#keeper.drop(old);
       this.#objects.delete(key);
       return undefined;
     }
@@ -115,6 +169,7 @@ export class Bucket {
     const found = versions.findIndex((version) => version.versionId === versionId);
     const [removed] = found < 0 ? [] : versions.splice(found, 1);
     if (versions.length === 0) this.#objects.delete(key);
+    if (removed) this.#keeper.drop(removed);
     return removed;
   }
 
@@ -142,10 +197,13 @@ export class Bucket {
   }
 
   #add(key: string, version: Version): Version {
+    const before = this.versions(key);
     // The version "null" is the one that is overwritten while versions are off or suspended.
-    const kept = (this.#objects.get(key) ?? []).filter(({ versionId }) => versionId !== version.versionId);
-    this.#objects.set(key, [version, ...kept]);
-    return version;
+    const kept = before.filter(({ versionId }) => versionId !== version.versionId);
+    const added = this.#keeper.keep(key, version);
+    this.#objects.set(key, [added, ...kept]);
+    for (const old of before) if (!kept.includes(old)) this.#keeper.drop(old);
+    return added;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * An S3 server for tests and developer mode, in memory: conditional writes, versions, uploads in parts, checksums,
- * signatures, anonymous readers by policy, and faults on demand. Not for production: it keeps nothing.
+ * An S3 server for tests and developer mode, in memory or in a folder: conditional writes, versions, uploads in parts,
+ * checksums, signatures, anonymous readers by policy, and faults on demand. Not for production: nothing is flushed to disk.
  *
  * What it does it does as AWS does; anything else is refused as `NotImplemented`. Guide: docs/developers/s3-emulator.md.
  */
@@ -20,6 +20,7 @@ import { findOperation, type Operation } from './operations.ts';
 import { readAddress, type S3Request, type S3Response } from './request.ts';
 import { errorResponse, sendResponse } from './response.ts';
 import { authenticate, type KnownCredentials } from './sigv4.ts';
+import { StateFolder } from './state-folder.ts';
 
 /** Settings of {@link startS3Emulator}. */
 export interface S3EmulatorOptions {
@@ -34,6 +35,8 @@ export interface S3EmulatorOptions {
   readonly maxObjectBytes?: number;
   /** Default 5 MiB, as S3 has it; tests set less. */
   readonly minPartBytes?: number;
+  /** Keeps the buckets in this folder. */
+  readonly statePath?: string;
   readonly fault?: FaultHook;
   readonly clock?: Clock;
   readonly random?: RandomSource;
@@ -50,7 +53,11 @@ export interface S3Emulator {
   close(): Promise<void>;
 }
 
-/** Starts a server on the loopback address. */
+/**
+ * Starts a server on the loopback address.
+ *
+ * @throws Error if the state folder is damaged or the port is taken.
+ */
 export async function startS3Emulator(options: S3EmulatorOptions): Promise<S3Emulator> {
   const emulator = new Emulator(options);
   const server = createServer((message, response) => void emulator.serve(message, response));
@@ -79,6 +86,7 @@ class Emulator {
   readonly #clock: Clock;
   readonly #random: RandomSource;
   readonly #region: string;
+  readonly #state: StateFolder | undefined;
   #requests = 0;
 
   constructor(options: S3EmulatorOptions) {
@@ -87,10 +95,15 @@ class Emulator {
     this.#clock = clock;
     this.#random = random;
     this.#region = region;
+    this.#state = options.statePath === undefined ? undefined : new StateFolder(options.statePath);
+    for (const bucket of this.#state?.open() ?? []) this.buckets.set(bucket.name, bucket);
   }
 
   createBucket(name: string, region = this.#region): Bucket {
-    const bucket = this.buckets.get(name) ?? new Bucket(name, region, this.#clock.nowMs());
+    const there = this.buckets.get(name);
+    if (there) return there;
+    const nowMs = this.#clock.nowMs();
+    const bucket = this.#state ? this.#state.create(name, region, nowMs) : new Bucket(name, region, nowMs);
     this.buckets.set(name, bucket);
     return bucket;
   }
@@ -171,6 +184,7 @@ class Emulator {
     }
     if (!there) throw new S3Error('NoSuchBucket', { BucketName: name });
     if (!there.empty) throw new S3Error('BucketNotEmpty', { BucketName: name });
+    this.#state?.remove(name);
     this.buckets.delete(name);
     return { status: 204 };
   }
