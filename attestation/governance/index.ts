@@ -13,7 +13,7 @@ export { type KeySignature, rawPublicKey } from './ed25519.ts';
 export * from './expiry.ts';
 export { faultsOf } from './fields.ts';
 export * from './kinds.ts';
-export { measurementsOf } from './measurements.ts';
+export { engineReleases, measurementsOf } from './measurements.ts';
 export { isDeveloperNetwork, supermajority } from './names.ts';
 export * from './proposal.ts';
 export * from './record.ts';

@@ -28,3 +28,15 @@ export function isRemoval(current: ReleaseSet, next: ReleaseSet): boolean {
     return old !== undefined && old.notBeforeMs <= entry.notBeforeMs && entry.notAfterMs <= old.notAfterMs;
   });
 }
+
+/** Measurements of one release of the engine, as key policies name them. */
+export interface EngineRelease {
+  readonly release: string;
+  readonly pcrs: ReadonlyMap<number, Uint8Array>;
+}
+
+/** Returns the engines of a set by name, whatever their windows: what a key policy may name. */
+export function engineReleases({ entries }: ReleaseSet): readonly EngineRelease[] {
+  const engines = entries.filter(({ role }) => role === 'engine').map(({ release, pcrs }) => ({ release, pcrs }));
+  return engines.sort((a, b) => (a.release < b.release ? -1 : 1));
+}

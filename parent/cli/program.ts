@@ -16,6 +16,7 @@ import { encryptCommand } from './commands/encrypt.ts';
 import { epochCommand } from './commands/epoch.ts';
 import { importCommand } from './commands/import.ts';
 import { keyCommand } from './commands/key.ts';
+import { kmsCommand } from './commands/kms.ts';
 import { nodeCommand } from './commands/node.ts';
 import { peersCommand } from './commands/peers.ts';
 import { proposalCommand } from './commands/proposal.ts';
@@ -61,6 +62,7 @@ export function createProgram(): Command {
     proposalCommand(),
     releaseCommand(),
     upgradeCommand(),
+    kmsCommand(),
     doctorCommand(),
     configCommand(),
     versionCommand(),

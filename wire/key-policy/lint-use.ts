@@ -82,8 +82,13 @@ function readAttested(
   found.set(name, value.toLowerCase());
 }
 
-function releaseOf(found: ReadonlyMap<string, string>, { releases }: KeyPolicyExpectation): PolicyRelease | undefined {
-  return releases.find(({ pcrs }) => [0, 1, 2].every((index) => hexOf(pcrs, index) === found.get(`pcr${index}`)));
+function releaseOf(
+  found: ReadonlyMap<string, string>,
+  { releases, alsoAllowed = [] }: KeyPolicyExpectation,
+): PolicyRelease | undefined {
+  return [...releases, ...alsoAllowed].find(({ pcrs }) =>
+    [0, 1, 2].every((index) => hexOf(pcrs, index) === found.get(`pcr${index}`)),
+  );
 }
 
 /** Returns a register's value in lower-case hexadecimal digits. */

@@ -22,7 +22,10 @@ export interface KeyPolicyExpectation {
   readonly account: string;
   /** ARN of the role under which engines call AWS. */
   readonly engineRole: string;
+  /** Releases that must be able to use the key. */
   readonly releases: readonly PolicyRelease[];
+  /** Releases that may use it as well: the others of a release set in force. */
+  readonly alsoAllowed?: readonly PolicyRelease[] | undefined;
   /** Register 16 of an engine under this party's charter. */
   readonly pcr16: Uint8Array;
 }
