@@ -21,6 +21,7 @@ import type { ObjectSigner } from './object-signatures.ts';
 
 /** Where the head lies. */
 const HEAD: ObjectPath = ['Manifest', 'head'];
+const NO_MEMORY = new Uint8Array(0);
 
 /** Who moves the head. */
 export interface ManifestWriter {
@@ -31,6 +32,14 @@ export interface ManifestWriter {
   readonly incarnation: number;
   /** Production: only storage that keeps servers on different machines apart will do. */
   readonly needsFence: boolean;
+  /** Told of each state that was written; must not throw. */
+  readonly onMove?: ((point: ManifestPoint) => void) | undefined;
+}
+
+/** What changes beside entries. */
+export interface AdvanceOptions {
+  /** See {@link Manifest.source}; null removes it, undefined leaves it as it is. */
+  readonly source?: ManifestPoint | null | undefined;
 }
 
 /** A vault's manifest as one server sees it. One change at a time; after a loss, none ever. */
@@ -42,6 +51,11 @@ export class ManifestHead {
   /** What a write of unknown outcome would have made the state. */
   #attempted: Manifest | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  /** What the next state is to remember of other parties, if that has changed. */
+  #toRemember: Uint8Array | undefined;
+  /** Why objects may not be written at present. */
+  #confined: KmsError | undefined;
+  readonly #watchers = new Set<(point: ManifestPoint) => void>();
 
   private constructor(writer: ManifestWriter) {
     this.#writer = writer;
@@ -70,6 +84,42 @@ export class ManifestHead {
     return current && { sequence: current.sequence, digest: manifestDigest(current) };
   }
 
+  /** What this vault's state was copied from; see {@link Manifest.source}. */
+  get source(): ManifestPoint | undefined {
+    return this.#current?.source;
+  }
+
+  /** All that is known, by name; also of what was removed. */
+  entries(): ReadonlyMap<string, ManifestEntry> {
+    return this.#current?.entries ?? new Map();
+  }
+
+  /** What the newest state, written or about to be, remembers of other parties; empty: nothing. */
+  get memory(): Uint8Array {
+    return this.#toRemember ?? this.#current?.memory ?? NO_MEMORY;
+  }
+
+  /** Gives every later state this memory of other parties; it is durable once an {@link advance} begun after it returns. */
+  remember(memory: Uint8Array): void {
+    this.#toRemember = memory.slice();
+  }
+
+  /** Refuses every change of objects with this error, until {@link release}; the head may still be taken over. */
+  confine(why: KmsError): void {
+    this.#confined = why;
+  }
+
+  /** Ends {@link confine}. */
+  release(): void {
+    this.#confined = undefined;
+  }
+
+  /** Tells the listener of every state that has other objects than the one before. Returns how to stop that. */
+  watch(listener: (point: ManifestPoint) => void): () => void {
+    this.#watchers.add(listener);
+    return () => void this.#watchers.delete(listener);
+  }
+
   /** What is known of an object; also of one that was removed. */
   entry(name: string): ManifestEntry | undefined {
     return this.#current?.entries.get(name);
@@ -83,26 +133,34 @@ export class ManifestHead {
   /**
    * Writes the next state; without changes it only takes the head over. Once it returns, every other server has lost.
    *
+   * The first state of a private vault that is restored goes on where its source ended.
+   *
    * @throws KmsError `ABORTED` if another server moved the head: this one has lost, now and for all later calls;
-   *   `REQUEST_INVALID` for a version that is not the next; what storage throws, unless the write is found to be there.
+   *   `REQUEST_INVALID` for a version that is no later one; what storage throws, unless the write is found to be there;
+   *   for changes what {@link confine} was given.
    */
-  async advance(changes: ReadonlyMap<string, ManifestEntry> = new Map()): Promise<ManifestPoint> {
-    const turn = this.#turn.then(() => this.#advance(changes));
+  async advance(
+    changes: ReadonlyMap<string, ManifestEntry> = new Map(),
+    options: AdvanceOptions = {},
+  ): Promise<ManifestPoint> {
+    const turn = this.#turn.then(() => this.#advance(changes, options));
     // Whoever comes next waits for the end of this one, however it ends.
     this.#turn = turn.catch(() => undefined);
     return await turn;
   }
 
-  async #advance(changes: ReadonlyMap<string, ManifestEntry>): Promise<ManifestPoint> {
+  async #advance(changes: ReadonlyMap<string, ManifestEntry>, options: AdvanceOptions): Promise<ManifestPoint> {
     if (this.#lost !== undefined) throw this.#lost;
+    if (changes.size > 0 && this.#confined !== undefined) throw this.#confined;
     if (this.#attempted !== undefined) await this.#settle(this.#attempted);
     for (const [name, { version }] of changes) {
-      if (version === this.nextVersion(name)) continue;
+      if (Number.isSafeInteger(version) && version >= this.nextVersion(name)) continue;
       throw new KmsError('REQUEST_INVALID', `${name}: the next version is ${this.nextVersion(name)}`, { version });
     }
     const { storage, signer, asked, incarnation } = this.#writer;
     const { purpose, charterDigest, party } = asked;
-    const before = this.point;
+    const source = options.source === undefined ? this.source : (options.source ?? undefined);
+    const before = this.point ?? (purpose === 'private-object' ? source : undefined);
     const next: Manifest = {
       purpose,
       charterDigest,
@@ -110,13 +168,14 @@ export class ManifestHead {
       sequence: (before?.sequence ?? 0) + 1,
       previous: before?.digest,
       incarnation,
+      source,
       entries: new Map([...(this.#current?.entries ?? []), ...changes]),
+      memory: this.memory,
     };
     const point = { sequence: next.sequence, digest: manifestDigest(next) };
     try {
       this.#tag = await storage.swap(HEAD, writeManifest(next, signer), this.#tag);
       this.#current = next;
-      return point;
     } catch (error) {
       if (isKmsError(error, 'ABORTED')) throw this.#lose(error);
       this.#attempted = next;
@@ -125,9 +184,11 @@ export class ManifestHead {
         if (isKmsError(later, 'ABORTED')) throw later;
         return false;
       });
-      if (isWritten) return point;
-      throw error;
+      if (!isWritten) throw error;
     }
+    this.#writer.onMove?.(point);
+    if (changes.size > 0) for (const listener of [...this.#watchers]) listener(point);
+    return point;
   }
 
   /** Finds out whether a write of unknown outcome came about; says so if it did. */

@@ -45,7 +45,14 @@ export interface Manifest extends ManifestOwner {
   readonly previous: Uint8Array | undefined;
   /** Start of the engine that wrote it. */
   readonly incarnation: number;
+  /**
+   * A state of the private vault: in a backup the one that all its entries are of; in a private vault the one that it was
+   * restored from, until that is confirmed.
+   */
+  readonly source: ManifestPoint | undefined;
   readonly entries: ReadonlyMap<string, ManifestEntry>;
+  /** What this party remembers of the others: not looked into here. Empty: nothing. */
+  readonly memory: Uint8Array;
 }
 
 /** A state that peers or an operator remember. */
@@ -77,9 +84,11 @@ type ManifestFault = keyof typeof MANIFEST_FAULTS;
 const LABEL = 'arca-manifest-1';
 const PLACE = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 const CHAIN_BYTES = 48;
-const FIELDS = 7;
+const FIELDS = 9;
 /** Most bytes of a manifest: some 15,000 objects. */
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Most bytes of what is remembered. */
+const MAX_MEMORY_BYTES = 256 * 1024;
 
 /** Returns the signer of a node's manifests. */
 export function manifestSigner(key: NodeKey): ObjectSigner {
@@ -96,10 +105,12 @@ export function manifestFields(manifest: Manifest): ReadonlyMap<string, CborValu
     ['charter', manifest.charterDigest],
     ['entries', new Map<string, CborValue>(entries)],
     ['incarnation', manifest.incarnation],
+    ['memory', manifest.memory],
     ['party', manifest.party],
     ['previous', manifest.previous ?? null],
     ['purpose', manifest.purpose],
     ['sequence', manifest.sequence],
+    ['source', manifest.source === undefined ? null : [manifest.source.sequence, manifest.source.digest]],
   ]);
 }
 
@@ -111,11 +122,11 @@ export function manifestDigest(manifest: Manifest): Uint8Array {
 /**
  * Returns the bytes to store: the signature, and behind it what it is over.
  *
- * @throws KmsError `RESOURCE_EXHAUSTED` for more entries than a manifest holds.
+ * @throws KmsError `RESOURCE_EXHAUSTED` for more entries, or more memory of others, than a manifest holds.
  */
 export function writeManifest(manifest: Manifest, signer: ObjectSigner): Uint8Array {
   const encoded = encodeCanonical([LABEL, manifestFields(manifest)]);
-  if (SIGNATURE_BYTES + encoded.length > MAX_BYTES) {
+  if (SIGNATURE_BYTES + encoded.length > MAX_BYTES || manifest.memory.length > MAX_MEMORY_BYTES) {
     throw new KmsError('RESOURCE_EXHAUSTED', 'the manifest holds no more objects', { sizeBytes: encoded.length });
   }
   return Buffer.concat([signer.sign(digestOf(encoded)), encoded]);
@@ -172,14 +183,26 @@ function parse(value: CborValue): Manifest | undefined {
   const previous: unknown = fields.get('previous') ?? undefined;
   const [party, sequence, incarnation] = ['party', 'sequence', 'incarnation'].map((name): unknown => fields.get(name));
   const entries = parseEntries(fields.get('entries'));
+  const remembered: unknown = fields.get('memory');
   const isWhole =
     purpose !== undefined && isBytes(charterDigest, CHARTER_DIGEST_BYTES) && isNumber(party) && entries !== undefined;
   if (!isWhole || !isNumber(sequence) || !isNumber(incarnation)) return undefined;
+  if (!(remembered instanceof Uint8Array) || remembered.length > MAX_MEMORY_BYTES) return undefined;
   // The first state, and it alone, follows none.
   if (previous !== undefined && !isBytes(previous, CHAIN_BYTES)) return undefined;
   if ((sequence === 1) !== (previous === undefined)) return undefined;
   const chain = previous === undefined ? undefined : Uint8Array.from(previous);
-  return { purpose, charterDigest: charterDigest.slice(), party, sequence, previous: chain, incarnation, entries };
+  const from: unknown = fields.get('source') ?? undefined;
+  const source = from === undefined ? undefined : parsePoint(from);
+  if (from !== undefined && source === undefined) return undefined;
+  const owner = { purpose, charterDigest: charterDigest.slice(), party };
+  const memory = Uint8Array.from(remembered);
+  return { ...owner, sequence, previous: chain, incarnation, source, entries, memory };
+}
+
+function parsePoint(value: unknown): ManifestPoint | undefined {
+  const [sequence, digest]: readonly unknown[] = Array.isArray(value) && value.length === 2 ? value : [];
+  return isNumber(sequence) && isBytes(digest, CHAIN_BYTES) ? { sequence, digest: digest.slice() } : undefined;
 }
 
 function parseEntries(value: unknown): ReadonlyMap<string, ManifestEntry> | undefined {

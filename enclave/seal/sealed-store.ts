@@ -27,6 +27,12 @@ export interface SealedStoreParts {
 /** Which object; versions and signer are the store's own affair. */
 export type StoredObject = Omit<ObjectClaims, 'version'>;
 
+/** Settings of one writing. */
+export interface StoreOptions extends Omit<SealOptions, 'onSealed'> {
+  /** A later version than that of the manifest's entry; the next if absent. */
+  readonly version?: number | undefined;
+}
+
 const PLACE_BYTES = 8;
 
 /** See the file comment. */
@@ -51,12 +57,12 @@ export class SealedStore {
   async put(
     object: StoredObject,
     content: AsyncIterable<Uint8Array>,
-    options: Omit<SealOptions, 'onSealed'> = {},
+    { version: asked, ...options }: StoreOptions = {},
   ): Promise<void> {
     const { storage, head, sealer } = this.#parts;
     const { random = systemRandom } = sealer;
     const before = head.entry(object.name)?.writing;
-    const version = head.nextVersion(object.name);
+    const version = asked ?? head.nextVersion(object.name);
     const place = `${version}-${toHex(random(PLACE_BYTES))}`;
     let summary: SealedSummary | undefined;
     const onSealed = (sealed: SealedSummary): void => {

@@ -29,12 +29,43 @@ t.test('states form a chain, and versions go up by one, over removals too', asyn
   t.same(again.entry('a'), removedAt(2));
 });
 
-t.test('refuses a version that is not the next, and writes nothing', async (t) => {
+t.test('refuses a version that is no later one, and writes nothing', async (t) => {
   const head = await ManifestHead.open(writerOf(openMemoryStorage()));
-  for (const version of [0, 2, 1.5]) {
+  for (const version of [0, -1, 1.5]) {
     await t.rejects(head.advance(new Map([['a', entryOf(version)]])), { code: 'REQUEST_INVALID' }, `${version}`);
   }
   t.equal(head.point, undefined);
+});
+
+t.test('a version may skip some, as those of copies do, and never goes back', async (t) => {
+  const head = await ManifestHead.open(writerOf(openMemoryStorage()));
+  await head.advance(new Map([['a', entryOf(5)]]));
+  t.equal(head.nextVersion('a'), 6);
+  for (const version of [4, 5]) {
+    await t.rejects(head.advance(new Map([['a', entryOf(version)]])), { code: 'REQUEST_INVALID' }, `${version}`);
+  }
+});
+
+t.test('a restored vault goes on where its source ended, and says so until that is taken from it', async (t) => {
+  const source = { sequence: 41, digest: new Uint8Array(48).fill(9) };
+  const storage = openMemoryStorage();
+  const moves: number[] = [];
+  const head = await ManifestHead.open(writerOf(storage, { onMove: ({ sequence }) => moves.push(sequence) }));
+  t.equal((await head.advance(new Map([['a', entryOf(1)]]), { source })).sequence, 42);
+  t.same(readManifest(await storage.get(HEAD), ASKED).previous, source.digest);
+  await head.advance(new Map([['b', entryOf(1)]]));
+  t.same((await ManifestHead.open(writerOf(storage))).source, source, 'it stays over later writes');
+  t.same([...head.entries().keys()], ['a', 'b']);
+  await head.advance(new Map(), { source: null });
+  t.equal((await ManifestHead.open(writerOf(storage))).source, undefined);
+  t.same(moves, [42, 43, 44], 'whoever follows is told of each state');
+});
+
+t.test('a backup counts its own states, whatever it is a copy of', async (t) => {
+  const asked = { ...ASKED, purpose: 'backup-object' } as const;
+  const head = await ManifestHead.open(writerOf(openMemoryStorage(), { asked }));
+  const source = { sequence: 41, digest: new Uint8Array(48).fill(9) };
+  t.equal((await head.advance(new Map(), { source })).sequence, 1);
 });
 
 t.test('of ten replacements that start together exactly one goes on', async (t) => {
@@ -95,6 +126,40 @@ t.test('production refuses storage that cannot keep servers apart', async (t) =>
   const storage = { ...memory, fenced: false };
   await t.rejects(ManifestHead.open(writerOf(storage, { needsFence: true })), { code: 'CONFIG_INVALID' });
   t.ok(await ManifestHead.open(writerOf(storage)), 'developer mode does not');
+});
+
+t.test('what is remembered of others goes into every later state, and survives', async (t) => {
+  const storage = openMemoryStorage();
+  const head = await ManifestHead.open(writerOf(storage));
+  t.same(head.memory, new Uint8Array(0));
+  head.remember(Uint8Array.of(1));
+  t.equal(head.point, undefined, 'nothing was written for it');
+  await head.advance(new Map([['a', entryOf(1)]]));
+  t.same((await ManifestHead.open(writerOf(storage))).memory, Uint8Array.of(1), 'with the next object');
+  head.remember(Uint8Array.of(2));
+  await head.advance();
+  await head.advance(new Map([['b', entryOf(1)]]));
+  const again = await ManifestHead.open(writerOf(storage));
+  t.same(again.memory, Uint8Array.of(2), 'by itself, and kept by who writes later');
+  t.same(again.entry('a'), entryOf(1), 'beside the objects');
+});
+
+t.test('while it is confined the head can be taken over, and no object changes', async (t) => {
+  const storage = openMemoryStorage();
+  const head = await ManifestHead.open(writerOf(storage));
+  const told: number[] = [];
+  const stop = head.watch(({ sequence }) => told.push(sequence));
+  head.confine(new KmsError('UNAVAILABLE', 'not confirmed yet'));
+  head.remember(Uint8Array.of(7));
+  await head.advance();
+  await t.rejects(head.advance(new Map([['a', entryOf(1)]])), { code: 'UNAVAILABLE', message: 'not confirmed yet' });
+  t.equal(head.entry('a'), undefined);
+  t.same((await ManifestHead.open(writerOf(storage))).memory, Uint8Array.of(7));
+  head.release();
+  await head.advance(new Map([['a', entryOf(1)]]));
+  stop();
+  await head.advance(new Map([['b', entryOf(1)]]));
+  t.same(told, [2], 'who watches hears of states with other objects, until it stops');
 });
 
 t.test('calls of one server wait for each other', async (t) => {

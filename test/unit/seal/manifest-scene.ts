@@ -28,11 +28,13 @@ export const MANIFEST: Manifest = {
   sequence: 7,
   previous: new Uint8Array(48).fill(6),
   incarnation: 3,
+  source: { sequence: 6, digest: new Uint8Array(48).fill(5) },
   entries: new Map([
     [CLAIMS.name, entryOf(5)],
     ['SigningKey/aa', entryOf(1)],
     ['EpochData/bb', removedAt(2)],
   ]),
+  memory: Uint8Array.of(1, 2, 3),
 };
 
 /** A writer over a storage. */

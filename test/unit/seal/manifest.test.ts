@@ -32,16 +32,18 @@ function faultsOf(bytes: Uint8Array, change: Partial<ExpectedManifest> = {}): un
 
 t.test('is read as it was written', async (t) => {
   t.same(readManifest(stored, ASKED), MANIFEST);
-  const first = { ...MANIFEST, sequence: 1, previous: undefined, entries: new Map() };
+  const first = { ...MANIFEST, sequence: 1, previous: undefined, entries: new Map(), memory: new Uint8Array(0) };
   t.same(readManifest(writeManifest(first, MANIFEST_SIGNER), ASKED), first, 'the first, of an empty vault');
+  const own = { ...MANIFEST, source: undefined };
+  t.same(readManifest(writeManifest(own, MANIFEST_SIGNER), ASKED), own, 'one that was copied from nowhere');
 });
 
 t.test('is what the page says: a signature over SHA-384 of what follows it', async (t) => {
   const behind = createHash('sha384').update(stored.subarray(64)).digest();
   t.equal(toHex(digest), behind.toString('hex'));
   t.ok(ed25519.verify(stored.subarray(0, 64), behind, MANIFEST_SIGNER.publicKey));
-  const beginning = Buffer.concat([Buffer.of(0x82, 0x6f), Buffer.from('arca-manifest-1'), Buffer.of(0xa7)]);
-  t.ok(Buffer.from(stored.subarray(64)).subarray(0, 18).equals(beginning), 'array of 2, label, map of 7');
+  const beginning = Buffer.concat([Buffer.of(0x82, 0x6f), Buffer.from('arca-manifest-1'), Buffer.of(0xa9)]);
+  t.ok(Buffer.from(stored.subarray(64)).subarray(0, 18).equals(beginning), 'array of 2, label, map of 9');
 });
 
 t.test('each difference has its own name, and all are told at once', async (t) => {
@@ -87,7 +89,14 @@ t.test('signed, and not well formed all the same', async (t) => {
     ['an unknown purpose', { purpose: 'x' }],
     ['a party that is text', { party: '2' }],
     ['a short charter', { charter: new Uint8Array(32) }],
+    ['a memory that is text', { memory: 'x' }],
+    ['a memory that is none', { memory: null }],
+    ['too much memory', { memory: new Uint8Array(256 * 1024 + 1) }],
     ['a field more', { more: 1 }],
+    ['a source that is text', { source: 'x' }],
+    ['a source of a short digest', { source: [1, new Uint8Array(47)] }],
+    ['a source before the first', { source: [0, new Uint8Array(48)] }],
+    ['a source of three', { source: [1, new Uint8Array(48), 1] }],
     ['entries that are a list', { entries: [] }],
     ['a name that climbs', { entries: new Map([['../a', [1, null]]]) }],
     ['an entry without a version', { entries: new Map([['a', [0, null]]]) }],
@@ -118,4 +127,6 @@ t.test('2,000 seeded mutations: refused, or not changed', async (t) => {
 t.test('more objects than a manifest holds are refused before anything is written', async (t) => {
   const entries = new Map(Array.from({ length: 60_000 }, (_, i) => [`Object/${'a'.repeat(60)}${i}`, entryOf(1)]));
   t.throws(() => writeManifest({ ...MANIFEST, entries }, MANIFEST_SIGNER), { code: 'RESOURCE_EXHAUSTED' });
+  const memory = new Uint8Array(256 * 1024 + 1);
+  t.throws(() => writeManifest({ ...MANIFEST, memory }, MANIFEST_SIGNER), { code: 'RESOURCE_EXHAUSTED' }, 'memory');
 });

@@ -134,8 +134,10 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
     .map(([charterDigest, n, sequence, previous, name, digest]) => {
       const writing = digest === null ? undefined : { place: '1-ab', digest, sizeBytes: n };
       const entries = new Map([[name, { version: sequence, writing }]]);
-      const chain = { sequence, previous: previous ?? undefined, incarnation: n };
-      const manifest: Manifest = { purpose: DATA_KEY_PURPOSES[0], charterDigest, party: n, ...chain, entries };
+      const source = digest === null ? undefined : { sequence: n, digest };
+      const chain = { sequence, previous: previous ?? undefined, incarnation: n, source };
+      const memory = charterDigest.slice(0, n % 8);
+      const manifest: Manifest = { purpose: DATA_KEY_PURPOSES[0], charterDigest, party: n, ...chain, entries, memory };
       return labelled('sha384', ['arca-manifest-1', manifestFields(manifest)], manifestDigest(manifest));
     }),
   object: fc.tuple(fixed(48), counter, fixed(32)).map(([digest, chunks, bodyDigest]) => {
