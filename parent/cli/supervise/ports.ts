@@ -1,8 +1,13 @@
 /**
  * The ports of a node: chosen (0 = any free one) and found free before anything starts, so that a taken port is
  * named at once and stays the same when a crashed Core is started again.
+ *
+ * Seconds pass until a child binds its port. A port from the range that the system hands out by itself may be another
+ * connection's by then, so any free one comes from below that range.
  */
+import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
+import { systemRandom } from '../../../common/random.ts';
 import { failure, hasCode } from '../framework/failure.ts';
 
 /** A port that a node wants to listen on. */
@@ -39,11 +44,17 @@ export async function choosePorts(wanted: readonly WantedPort[]): Promise<number
   }
 }
 
+/** Ports below are known services' more often than not. */
+const FIRST_PORT = 16_384;
+/** Where the system's own range begins if nothing else is known: on Linux. */
+const USUAL_RANGE_START = 32_768;
+const MOST_TRIES = 50;
+
 async function listen(want: WantedPort): Promise<Server> {
   try {
-    return await tryListen(want.address, want.port);
+    return want.port === 0 ? await listenAnywhere(want.address) : await tryListen(want.address, want.port);
   } catch (error) {
-    if (hasCode(error, 'EADDRINUSE') && want.fallback === true) return tryListen(want.address, 0);
+    if (hasCode(error, 'EADDRINUSE') && want.fallback === true) return listenAnywhere(want.address);
     const why = hasCode(error, 'EADDRINUSE') ? 'is taken by another process' : 'cannot be listened on';
     throw failure(
       'PRECONDITION_FAILED',
@@ -53,6 +64,26 @@ async function listen(want: WantedPort): Promise<Server> {
       hasCode(error, 'EADDRINUSE') ? undefined : error,
     );
   }
+}
+
+/** Listens on a free port that the system gives to nobody who asks for any. */
+async function listenAnywhere(address: string): Promise<Server> {
+  const end = await systemRangeStart();
+  for (let tries = 0; end > FIRST_PORT && tries < MOST_TRIES; tries++) {
+    const drawn = new DataView(systemRandom(4).buffer).getUint32(0);
+    try {
+      return await tryListen(address, FIRST_PORT + (drawn % (end - FIRST_PORT)));
+    } catch (error) {
+      if (!hasCode(error, 'EADDRINUSE')) throw error;
+    }
+  }
+  return tryListen(address, 0);
+}
+
+async function systemRangeStart(): Promise<number> {
+  const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '');
+  const start = Number.parseInt(range, 10);
+  return Number.isNaN(start) ? USUAL_RANGE_START : Math.min(start, USUAL_RANGE_START);
 }
 
 function tryListen(address: string, port: number): Promise<Server> {

@@ -131,6 +131,12 @@ t.test('a taken port is named with what it is for; 0 and fallback give free ones
     { ...want, port: 0 },
   ]);
   t.equal(new Set([...chosen, port]).size, 3, 'three different ports');
+  const range = await readFile('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').catch(() => '32768');
+  const system = Number.parseInt(range, 10);
+  t.ok(
+    system <= 16_384 || chosen.every((each) => each < system),
+    'none that the system may give to somebody else before a child binds it',
+  );
 });
 
 t.test('a node file of a dead process, a damaged one and none are told apart', async (t) => {

@@ -5,15 +5,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { isRunning } from '../../../parent/cli/supervise/node-file.ts';
-import { choosePorts } from '../../../parent/cli/supervise/ports.ts';
 import { type SupervisorEvent, supervise } from '../../../parent/cli/supervise/supervisor.ts';
+import { freePorts } from '../../helpers/free-port.ts';
 
 const file = fileURLToPath(new URL('../../helpers/fake-child.ts', import.meta.url));
 const program = (name: string, ...args: string[]) => ({ name, file, args, readyEvent: 'fake.ready' });
 const QUICK = { firstMs: 5, maxMs: 20, goodRunMs: 60_000 };
-
-const freePorts = (count: number) =>
-  choosePorts(Array.from({ length: count }, () => ({ purpose: 'test', option: '', address: '127.0.0.1', port: 0 })));
 
 /** Resolves once the port refuses connections. */
 async function portIsFree(port: number): Promise<boolean> {
