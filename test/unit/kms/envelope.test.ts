@@ -1,10 +1,9 @@
 /**
- * The envelopes in which AWS KMS answers: every encoding, openssl and pkijs as independent judges, hostile input.
+ * The envelopes in which AWS KMS answers: every encoding, openssl as an independent judge (pkijs: envelope-pkijs.test.ts), hostile input.
  */
 import { execFileSync } from 'node:child_process';
 import { createCipheriv, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
@@ -97,27 +96,6 @@ t.test('what openssl makes opens, streamed or whole', async (t) => {
     t.equal(toHex(open(readFileSync(join(dir, 'out.der')))), toHex(plaintext), how.join(' ') || 'whole');
   }
 });
-
-t.test('pkijs opens what the emulator makes', async (t) => {
-  // It comes with the independent verifier of attestation documents, and is asked for as that package does.
-  const pkijs: Pkijs = createRequire(createRequire(import.meta.url).resolve('@0xsequence/tee-verifier'))('pkijs');
-  const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
-  for (const form of FORMS) {
-    const plaintext = systemRandom(48);
-    const info = pkijs.ContentInfo.fromBER(Uint8Array.from(seal(plaintext, form)).buffer);
-    const enveloped = new pkijs.EnvelopedData({ schema: info.content });
-    const opened = await enveloped.decrypt(0, { recipientPrivateKey: Uint8Array.from(pkcs8).buffer });
-    t.equal(toHex(new Uint8Array(opened)), toHex(plaintext), nameOf(form));
-  }
-});
-
-/** As much of pkijs as is used. */
-interface Pkijs {
-  readonly ContentInfo: { fromBER(bytes: ArrayBuffer): { readonly content: unknown } };
-  readonly EnvelopedData: new (from: {
-    readonly schema: unknown;
-  }) => { decrypt(recipient: number, key: { recipientPrivateKey: ArrayBuffer }): Promise<ArrayBuffer> };
-}
 
 t.test('an envelope that is cut, extended or has any bit changed gives one error or the same key', async (t) => {
   const plaintext = systemRandom(32);
