@@ -16,6 +16,11 @@ export const HASH_TAG = {
   crs: 'PDAT_CRS',
   schemeKey: 'SIGKDERV',
   schemeKeyDigest: 'SIGKDGST',
+  backupToCustodian: 'BKUPCUST',
+  backupCommitment: 'BKUPCOMM',
+  backupRecovery: 'BKUPRECO',
+  seedEncryption: 'MNEM_ENC',
+  seedSigning: 'MNEM_SIG',
 } as const;
 export type HashTag = (typeof HASH_TAG)[keyof typeof HASH_TAG];
 

@@ -19,7 +19,9 @@ export type SignedTag =
   | typeof HASH_TAG.publicDecryption
   | typeof HASH_TAG.userDecryption
   | typeof HASH_TAG.key
-  | typeof HASH_TAG.crs;
+  | typeof HASH_TAG.crs
+  | typeof HASH_TAG.backupToCustodian
+  | typeof HASH_TAG.backupRecovery;
 
 const VERSION = 0;
 
