@@ -82,8 +82,11 @@ const limitNames = [
 function checkSelf({ self, view }: EndpointOptions): void {
   const wrong: string[] = [];
   if (self.network !== view.network) wrong.push('the network is not that of the view');
-  if ((self.role === 'engine') !== (self.identity !== undefined)) {
-    wrong.push(self.role === 'engine' ? 'an engine needs a mesh key' : `a ${self.role} has no mesh key`);
+  const needsKey = self.role === 'engine' && self.awaitsRestore !== true;
+  if (needsKey !== (self.identity !== undefined)) {
+    wrong.push(
+      needsKey ? 'an engine needs a mesh key' : `a ${self.role} has no mesh key, nor has what is to be restored`,
+    );
   }
   const certificate = self.identity?.certificate;
   if (certificate && (certificate.party !== self.party || certificate.network !== self.network)) {

@@ -1,6 +1,6 @@
 /**
- * Which party speaks: an Ed25519 mesh key, certified by the party's secp256k1 node key. Nothing here is secret; the
- * node key signs elsewhere. Design §3, "Identity is not measurement".
+ * Which party speaks: an Ed25519 key of one purpose, certified by the party's secp256k1 node key. Nothing here is secret;
+ * the node key signs elsewhere. Design §3, "Identity is not measurement".
  *
  * preimage = canonical CBOR ['arca-identity-1', network, party, purpose, key], signed by its SHA-256.
  */
@@ -10,7 +10,7 @@ import { keccak_256 } from '@noble/hashes/sha3.js';
 import { concatBytes, toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type CborValue, encodeCanonical } from '../cbor.ts';
-import type { IdentityCertificate } from './mesh-context.ts';
+import type { IdentityCertificate, IdentityPurpose } from './mesh-context.ts';
 
 const LABEL = 'arca-identity-1';
 const ED25519_SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00);
@@ -19,23 +19,28 @@ const SIGNATURE_BYTES = 65;
 /** Longest network id in UTF-8. */
 export const MAX_NETWORK_BYTES = 64;
 
-/** Returns the 32-byte digest that the node key signs to certify a mesh key. */
-export function identityDigest({ network, party, purpose, key }: Omit<IdentityCertificate, 'signature'>): Uint8Array {
+/** Returns the 32-byte digest that the node key signs to certify a key. */
+export function identityDigest({
+  network,
+  party,
+  purpose,
+  key,
+}: Omit<IdentityCertificate<IdentityPurpose>, 'signature'>): Uint8Array {
   return createHash('sha256')
     .update(encodeCanonical([LABEL, network, party, purpose, key]))
     .digest();
 }
 
 /**
- * Makes the certificate of a mesh key.
+ * Makes the certificate of a key.
  *
  * @param signDigest - Signs 32 bytes with the party's secp256k1 node key: r ‖ s ‖ v, 65 bytes, low s.
  */
-export async function certifyIdentity(
-  claim: { readonly network: string; readonly party: number; readonly key: Uint8Array },
+export async function certifyIdentity<Purpose extends IdentityPurpose>(
+  claim: Omit<IdentityCertificate<Purpose>, 'signature'>,
   signDigest: (digest: Uint8Array) => Uint8Array | Promise<Uint8Array>,
-): Promise<IdentityCertificate> {
-  const unsigned = { network: claim.network, party: claim.party, purpose: 'mesh', key: claim.key } as const;
+): Promise<IdentityCertificate<Purpose>> {
+  const unsigned = { network: claim.network, party: claim.party, purpose: claim.purpose, key: claim.key };
   return { ...unsigned, signature: await signDigest(identityDigest(unsigned)) };
 }
 
@@ -45,7 +50,7 @@ export async function certifyIdentity(
  *
  * @throws {@link KmsError} `ATTESTATION_INVALID` if no key can have made this signature, or its s is high.
  */
-export function recoverIdentityAddress(certificate: IdentityCertificate): Uint8Array {
+export function recoverIdentityAddress(certificate: IdentityCertificate<IdentityPurpose>): Uint8Array {
   const digest = identityDigest(certificate);
   const name = toHex(digest) + toHex(certificate.signature);
   const known = recovered.get(name) ?? recover(digest, certificate.signature);
@@ -75,7 +80,7 @@ function recover(digest: Uint8Array, signature: Uint8Array): Uint8Array {
 }
 
 /** Returns a certificate as it stands inside signed and hashed structures. */
-export const identityToCbor = (c: IdentityCertificate): CborValue => [
+export const identityToCbor = (c: IdentityCertificate<IdentityPurpose>): CborValue => [
   c.network,
   c.party,
   c.purpose,
@@ -84,23 +89,28 @@ export const identityToCbor = (c: IdentityCertificate): CborValue => [
 ];
 
 /**
- * Reads {@link identityToCbor}'s form.
+ * Reads {@link identityToCbor}'s form of a certificate for one purpose.
  *
  * @throws {@link KmsError} `REQUEST_INVALID` for any other shape, length or purpose.
  */
-export function identityFromCbor(value: CborValue | undefined): IdentityCertificate {
-  const [network, party, purpose, key, signature] = Array.isArray(value) && value.length === 5 ? value : [];
+export function identityFromCbor<Purpose extends IdentityPurpose>(
+  value: CborValue | undefined,
+  purpose: Purpose,
+): IdentityCertificate<Purpose> {
+  const [network, party, stated, key, signature] = Array.isArray(value) && value.length === 5 ? value : [];
   const ok =
     typeof network === 'string' &&
     Buffer.byteLength(network) <= MAX_NETWORK_BYTES &&
     isParty(party) &&
-    purpose === 'mesh' &&
+    stated === purpose &&
     key instanceof Uint8Array &&
     key.length === KEY_BYTES &&
     signature instanceof Uint8Array &&
     signature.length === SIGNATURE_BYTES;
-  if (!ok)
-    throw new KmsError('REQUEST_INVALID', 'an identity certificate needs [network, party, "mesh", key, signature]');
+  if (!ok) {
+    const needs = `[network, party, "${purpose}", key, signature]`;
+    throw new KmsError('REQUEST_INVALID', `an identity certificate needs ${needs}`);
+  }
   return { network, party, purpose, key, signature };
 }
 
@@ -108,7 +118,7 @@ export function identityFromCbor(value: CborValue | undefined): IdentityCertific
 export const isParty = (value: unknown): value is number =>
   typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 0xffff;
 
-/** Returns whether an Ed25519 mesh key signed these bytes; false for anything malformed. */
+/** Returns whether a certified Ed25519 key signed these bytes; false for anything malformed. */
 export function verifyMeshSignature(key: Uint8Array, data: Uint8Array, signature: Uint8Array): boolean {
   if (key.length !== KEY_BYTES || signature.length !== 64) return false;
   try {

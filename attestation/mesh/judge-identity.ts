@@ -38,7 +38,8 @@ const isWithinParty = (service: Service): boolean => service !== 'engine-data';
 /**
  * Checks claims, validity and the identity signature.
  *
- * @returns The node address; undefined for a Core or Connector, which has no party key.
+ * @returns The node address; undefined for a Core or Connector, which has no party key, and for the own engine while it
+ *   waits to be restored.
  * @throws KmsError `ATTESTATION_REJECTED` or `ATTESTATION_INVALID` with all that differs.
  */
 export function judgeIdentity(
@@ -102,6 +103,9 @@ function judgeKey(
     if (certificate || meshSignature) throw refuse('identity', `a ${leaf.role} has no party key`);
     return undefined;
   }
+  // An engine that has lost its vault has no party key until it is restored. Its own Core, which gives no engine any
+  // trust for its key, is all that it may speak to; other parties know it again by its key alone.
+  if (!certificate && !meshSignature && isWithinParty(service)) return undefined;
   if (!certificate || !meshSignature) throw refuse('identity', 'an engine needs the signature of its mesh key');
   const wrong: Mismatch[] = [];
   if (certificate.network !== view.network) wrong.push({ reason: 'network', detail: 'certified for another network' });

@@ -234,9 +234,10 @@ function signatureMismatch({ meshSignature }: Proof, leaf: LeafClaims, digest: U
   return ok ? [] : [{ reason: 'proof', detail: 'the mesh key did not sign this connection' }];
 }
 
-/** Incarnations are counted by engines, in their vaults; a parent has none. */
-function incarnationMismatch({ role, party }: LeafClaims, incarnation: number, { view }: Judge): readonly Mismatch[] {
-  if (role !== 'engine') return [];
+/** Incarnations are counted by engines, in their vaults; a parent has none, and neither has an engine without a vault. */
+function incarnationMismatch(leaf: LeafClaims, incarnation: number, { view }: Judge): readonly Mismatch[] {
+  const { role, party, identityCertificate } = leaf;
+  if (role !== 'engine' || identityCertificate === undefined) return [];
   const least = view.party(party)?.minIncarnation ?? Number.POSITIVE_INFINITY;
   if (incarnation >= least) return [];
   return [{ reason: 'incarnation', detail: `needs at least ${least}, it has ${incarnation}` }];

@@ -11,12 +11,15 @@ import type { ChainCache, Measurement, TrustAnchor } from '../document/index.ts'
 import type { Role, Service } from '../role.ts';
 import type { MeshLeaf } from './leaf.ts';
 
+/** What an Ed25519 key that is certified is for: connections, or the records of starts. */
+export type IdentityPurpose = 'mesh' | 'record';
+
 /** Says which party an Ed25519 key speaks for: the party's secp256k1 node key has signed these fields. */
-export interface IdentityCertificate {
+export interface IdentityCertificate<Purpose extends IdentityPurpose = 'mesh'> {
   readonly network: string;
   /** 1-based. */
   readonly party: number;
-  readonly purpose: 'mesh';
+  readonly purpose: Purpose;
   /** Ed25519, 32 bytes. */
   readonly key: Uint8Array;
   /** r ‖ s ‖ v, 65 bytes, v in 0, 1, 27, 28. */
@@ -54,8 +57,10 @@ export interface MeshSelf {
   readonly incarnation: number;
   readonly moduleId: string;
   readonly attester: Attester;
-  /** Undefined for a Core or Connector: they have no party key. An engine must have one. */
+  /** Undefined for a Core or Connector: they have no party key. An engine has one, unless it waits to be restored. */
   readonly identity: MeshIdentity | undefined;
+  /** Of an engine that has lost its vault: it has no party key, and its own Core alone accepts it. */
+  readonly awaitsRestore?: boolean;
   hello(): Hello;
 }
 
@@ -142,7 +147,7 @@ export interface MeshEndpoint {
 export interface MeshPeer {
   readonly role: Role;
   readonly party: number;
-  /** Node address that its identity certificate recovers to; undefined for a Core or Connector. */
+  /** Node address that its identity certificate recovers to; undefined for a Core, a Connector, an engine to restore. */
   readonly address: Uint8Array | undefined;
   /** Name of the release that its measurement belongs to. */
   readonly release: string;
