@@ -14,11 +14,13 @@ import {
   readEncryptionKey,
   readRole,
   readSigncryption,
+  readVerificationKey,
   readVersion,
   writeByRole,
   writeEncryptionKey,
   writeRole,
   writeSigncryption,
+  writeVerificationKey,
   writeVersion,
 } from './fields.ts';
 
@@ -26,6 +28,8 @@ import {
 export interface RecoveryRequest {
   /** ML-KEM-512 key that the answers are for, 800 bytes. */
   readonly ephemeralKey: Uint8Array;
+  /** The node's compressed secp256k1 key: whose shares these are. */
+  readonly operatorKey: Uint8Array;
   /** Signcrypted share of each custodian, by number. */
   readonly ciphertexts: ReadonlyMap<number, Uint8Array>;
 }
@@ -42,10 +46,11 @@ const OUTPUT_TYPE = 'backup::CustodianRecoveryOutput';
 const MIN_SIGNCRYPTION_BYTES = 28;
 
 /** Encodes a request. */
-export function encodeRecoveryRequest({ ephemeralKey, ciphertexts }: RecoveryRequest): Uint8Array {
+export function encodeRecoveryRequest({ ephemeralKey, operatorKey, ciphertexts }: RecoveryRequest): Uint8Array {
   return encodeSafe(REQUEST_TYPE, 1024, (writer) => {
     writeVersion(writer, 'stored');
     writeEncryptionKey(writer, ephemeralKey, 'stored');
+    writeVerificationKey(writer, operatorKey, 'stored');
     writeCiphertexts(writer, ciphertexts);
   });
 }
@@ -55,12 +60,13 @@ export function decodeRecoveryRequest(bytes: Uint8Array): RecoveryRequest {
   return decodeSafe(bytes, REQUEST_TYPE, (reader) => {
     readVersion(reader, 'InternalRecoveryRequest');
     const ephemeralKey = Uint8Array.from(readEncryptionKey(reader));
+    const operatorKey = readVerificationKey(reader);
     const ciphertexts = readByRole(reader, MIN_SIGNCRYPTION_BYTES, () => {
       readVersion(reader, 'InnerOperatorBackupOutput');
       return readSigncryption(reader);
     });
     if (ciphertexts.size === 0) throw new KmsError('REQUEST_INVALID', 'a recovery request has a share for somebody');
-    return { ephemeralKey, ciphertexts };
+    return { ephemeralKey, operatorKey, ciphertexts };
   });
 }
 
