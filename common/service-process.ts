@@ -21,6 +21,8 @@ const HARD_STOP_MS = 2_000;
 export interface Service {
   /** Resolves, once it serves, with the facts of the line that says so. */
   ready(): Promise<object>;
+  /** Resolves with the reason if it cannot go on; the process then ends with status 1. */
+  readonly failed?: Promise<unknown>;
   /** Takes no more work and lets what is under way finish for up to `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
@@ -41,17 +43,18 @@ export async function runServiceProcess(
   let stopping = false;
   try {
     const service = await start(config, log);
-    const stop = (reason: string): void => {
+    const end = (exit: () => never): void => {
       if (stopping) return;
       stopping = true;
-      log.info({ event: `${name}.stopping`, reason });
       setTimeout(() => process.exit(1), HARD_STOP_MS).unref();
       // Whatever the stop comes to, the process ends.
-      void service.close(GRACE_MS).then(
-        () => process.exit(0),
-        (error: unknown) => fail(name, log, error),
-      );
+      void service.close(GRACE_MS).then(exit, (error: unknown) => fail(name, log, error));
     };
+    const stop = (reason: string): void => {
+      if (!stopping) log.info({ event: `${name}.stopping`, reason });
+      end(() => process.exit(0));
+    };
+    void service.failed?.then((reason) => end(() => fail(name, log, reason)));
     process.on('SIGTERM', () => stop('SIGTERM'));
     process.on('SIGINT', () => stop('SIGINT'));
     watchSupervisor(() => stop('the supervisor is gone'));

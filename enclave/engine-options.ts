@@ -6,7 +6,6 @@ import type { TrustAnchor } from '../attestation/document/index.ts';
 import type { Charter } from '../attestation/governance/index.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
-import type { Storage } from '../storage/storage.ts';
 import type { RequestId } from '../wire/ids.ts';
 import type { PublicDataType } from '../wire/public-data.ts';
 import type { AuthorizationPolicy } from './authorization.ts';
@@ -17,7 +16,7 @@ import type { EngineMesh } from './mesh/engine-mesh.ts';
 import type { PeerNetwork, PeerNetworkOptions } from './peers/peer-network.ts';
 import type { EngineListener } from './service/engine-listener.ts';
 import type { BudgetLimits } from './service/work-budget.ts';
-import type { Keychain } from './vault/keychain.ts';
+import type { OpenVault } from './vault/open-vault.ts';
 
 /** What an engine is made of. */
 export interface EngineOptions {
@@ -27,10 +26,9 @@ export interface EngineOptions {
   readonly insecureOperations: boolean;
   /** Whether test parameters, which protect nothing, may be used. */
   readonly testParameters: boolean;
-  readonly keychain: Keychain;
   readonly policy: AuthorizationPolicy;
-  /** The private vault's back end. */
-  readonly storage: Storage;
+  /** Opens the private vault. */
+  readonly openVault: OpenVault;
   /** Where cores reach the engine, given its side of the mesh: `meshListener` in every program. */
   readonly listener: (mesh: EngineMesh) => EngineListener;
   readonly attestation: EngineAttestation;

@@ -5,6 +5,7 @@
  */
 import { charterDigest } from '../attestation/governance/index.ts';
 import { toHex } from '../common/bytes.ts';
+import type { KmsError } from '../common/errors.ts';
 import { packageVersion } from '../common/package-version.ts';
 import { systemRandom } from '../common/random.ts';
 import * as native from '../native/engine/index.ts';
@@ -21,13 +22,13 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
-import { advanceIncarnation } from './vault/incarnation.ts';
-import { PrivateVault } from './vault/private-vault.ts';
 
 /** A running engine. */
 export interface Engine {
   /** For the line that says that it is ready; nothing secret. */
   readonly facts: Readonly<Record<string, string | number | boolean>>;
+  /** Resolves with the reason if it cannot go on: another engine of its party has taken over. */
+  readonly failed: Promise<KmsError>;
   /** Stops serving, waits at most `graceMs` for calls in flight, and wipes all keys. */
   close(graceMs: number): Promise<void>;
 }
@@ -66,19 +67,25 @@ async function open(
   const document = await bindCharter(nsm, charter, { anchor, clock });
   opened.push(() => nsm.close());
 
-  const vault = new PrivateVault(options.storage, options.keychain);
+  const lost = Promise.withResolvers<KmsError>();
   const { party } = charter;
-  const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom, party });
-  opened.push(() => identity.key.dispose());
+  const { moduleId } = document;
+  const { record, releases } = attestation;
+  const opening = { native, nsm, moduleId, charter, record, onLost: lost.resolve, clock, log };
+  const { vault, key, incarnation: count, sealed, close } = await options.openVault(opening);
+  opened.push(close);
+  if (key) opened.push(() => key.dispose());
+  const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom, party, key });
+  if (!key) opened.push(() => identity.key.dispose());
   const { address } = identity.key;
-  const enrolment = { charter, record: attestation.record, releases: attestation.releases, localGovernance };
+  const enrolment = { charter, record, releases, localGovernance };
   const governance = await openGovernance({ ...enrolment, vault, address, quorum: threshold, clock, log });
   opened.push(() => governance.close());
-  const incarnation = await advanceIncarnation(vault);
+  const incarnation = await count();
   const mesh = await openEngineMesh({ nsm, anchor, document, key: identity.key, governance, incarnation, clock, log });
   opened.push(() => mesh.endpoint.close());
 
-  const parts = { vault, identity, signer: new AnswerSigner(identity.key, native.keccak256), governance, mesh };
+  const parts = { vault, sealed, identity, signer: new AnswerSigner(identity.key, native.keccak256), governance, mesh };
   const work = await (threshold
     ? openThreshold(options, threshold, { ...parts, incarnation }, opened)
     : openCentralized(options, parts, opened));
@@ -121,6 +128,7 @@ async function open(
       incarnation,
       ...work.facts(),
     },
+    failed: lost.promise,
     close: async (graceMs) => {
       await service.close(graceMs);
       await closeAll();

@@ -21,7 +21,8 @@ import { operatorTrusted } from './authorization.ts';
 import { developerQuorum } from './developer/developer-quorum.ts';
 import { startEngine } from './engine.ts';
 import { meshListener } from './mesh/mesh-listener.ts';
-import { clearKeychain } from './vault/clear-keychain.ts';
+import { clearKeeper } from './vault/clear-keychain.ts';
+import { unsealedVault } from './vault/open-vault.ts';
 
 await runServiceProcess('engine', true, async (config, log) => {
   const { path, prefix } = fileVault(config.private_vault, 'private_vault');
@@ -34,9 +35,8 @@ await runServiceProcess('engine', true, async (config, log) => {
     developerMode: true,
     insecureOperations: true,
     testParameters: true,
-    keychain: clearKeychain,
     policy: operatorTrusted,
-    storage: await openFileStorage({ root: path, prefix, folderMode: 0o700 }),
+    openVault: unsealedVault(clearKeeper(await openFileStorage({ root: path, prefix, folderMode: 0o700 }))),
     listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
     attestation: {
       nsm: openInheritedNsm(),
@@ -49,5 +49,5 @@ await runServiceProcess('engine', true, async (config, log) => {
     clock: systemClock,
     log,
   });
-  return { ready: async () => engine.facts, close: (graceMs) => engine.close(graceMs) };
+  return { ready: async () => engine.facts, failed: engine.failed, close: (graceMs) => engine.close(graceMs) };
 });

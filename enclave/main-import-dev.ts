@@ -20,7 +20,7 @@ import { parseImportJob } from './import/import-job.ts';
 import { importKey } from './import/import-key.ts';
 import type { ImportTarget } from './import/import-target.ts';
 import { MAX_CLIENT_KEY_BYTES } from './import/whole-key.ts';
-import { clearKeychain } from './vault/clear-keychain.ts';
+import { clearKeeper } from './vault/clear-keychain.ts';
 import { PrivateVault } from './vault/private-vault.ts';
 
 const log = createLogger({ name: 'import', level: 'info' });
@@ -61,7 +61,7 @@ async function openTargets(configs: readonly string[]): Promise<readonly ImportT
       name,
       party: charter.party,
       threshold: config.threshold !== undefined,
-      vault: new PrivateVault(storage, clearKeychain),
+      vault: new PrivateVault(clearKeeper(storage)),
       publicVault: await openFileStorage({ root: open.path, prefix: open.prefix, folderMode: 0o755 }),
     });
   }

@@ -28,6 +28,8 @@ export interface IdentityDeps {
   readonly random: RandomSource;
   /** This node's number; the certificate names it. */
   readonly party: number;
+  /** Where the vault could not be opened without it; whoever opened the vault has checked it. */
+  readonly key?: Native.NodeKey | undefined;
 }
 
 const VALID_YEARS = 20;
@@ -43,6 +45,7 @@ const BACKDATED_MS = 3_600_000;
  */
 export async function loadOrGenerateIdentity(deps: IdentityDeps): Promise<NodeIdentity> {
   const { vault } = deps;
+  if (deps.key) return { key: deps.key, certificate: await loadOrMakeCertificate(deps, deps.key) };
   const path = ['SigningKey', SIGNING_KEY_ID] as const;
   const known = await vault.has(path);
   if (!known && (await vault.inUse())) {

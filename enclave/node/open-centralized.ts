@@ -7,6 +7,7 @@ import { Durations } from '../fhe/progress.ts';
 import type { NodeIdentity } from '../identity/node-identity.ts';
 import type { AnswerSigner } from '../sign/answer-signer.ts';
 import { Catalogue } from '../vault/catalogue.ts';
+import type { SealedVault } from '../vault/open-vault.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
 import { centralizedNode } from './centralized-node.ts';
 import { FIRST_DURATIONS, type NodeWork } from './node-work.ts';
@@ -14,6 +15,8 @@ import { FIRST_DURATIONS, type NodeWork } from './node-work.ts';
 /** What both kinds of nodes are opened with. */
 export interface CommonParts {
   readonly vault: PrivateVault;
+  /** Of a sealed vault: its manifest and what seals. */
+  readonly sealed: SealedVault | undefined;
   readonly identity: NodeIdentity;
   readonly signer: AnswerSigner;
 }

@@ -7,10 +7,10 @@
 import { createHash } from 'node:crypto';
 import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
-import type { ObjectPath } from '../../storage/storage.ts';
+import type { ObjectPath, Storage } from '../../storage/storage.ts';
 import { u64le } from '../../wire/hash.ts';
 import { decodeSafe, encodeSafe } from '../../wire/safe-serialize.ts';
-import type { Keychain } from './keychain.ts';
+import type { ObjectKeeper } from './object-keeper.ts';
 
 const TYPE_NAME = 'arca::ClearObject';
 const VERSION = 0;
@@ -18,14 +18,16 @@ const DIGEST_BYTES = 32;
 /** Our own tag: no published hash begins with it. */
 const TAG = 'ARCA_OBJ';
 
-/** See the file comment. Named by main-dev.ts and main-import-dev.ts alone. */
-export const clearKeychain: Keychain = {
+/** Makes and reads the files. */
+export const clearKeychain = {
   name: 'clear',
-  seal: async (path, content) =>
+  /** Returns the bytes to store. */
+  seal: (path: ObjectPath, content: Uint8Array): Uint8Array =>
     encodeSafe(TYPE_NAME, 4 + 8 + content.byteLength + 8 + DIGEST_BYTES, (writer) =>
       writer.u32(VERSION).vec(content).vec(digestOf(path, content)),
     ),
-  open: async (path, sealed) =>
+  /** Returns the content in an ArrayBuffer of its own. @throws KmsError `STATE_INVALID`, `REQUEST_INVALID`. */
+  open: (path: ObjectPath, sealed: Uint8Array): Uint8Array =>
     decodeSafe(sealed, TYPE_NAME, (reader) => {
       reader.expectU32(VERSION, 'ClearObject version');
       const content = reader.vec();
@@ -35,6 +37,32 @@ export const clearKeychain: Keychain = {
       return Uint8Array.from(content);
     }),
 };
+
+/** See the file comment. Named by main-dev.ts and main-import-dev.ts alone. */
+export function clearKeeper(storage: Storage): ObjectKeeper {
+  return {
+    name: clearKeychain.name,
+    put: async (path, content, replace) => {
+      const stored = clearKeychain.seal(path, content);
+      try {
+        await storage.put(path, stored, { replace });
+      } finally {
+        stored.fill(0);
+      }
+    },
+    has: (path) => storage.has(path),
+    open: async (path) => {
+      const stored = await storage.get(path);
+      try {
+        return clearKeychain.open(path, stored);
+      } finally {
+        stored.fill(0);
+      }
+    },
+    list: (folder) => storage.list(folder),
+    delete: (path) => storage.delete(path),
+  };
+}
 
 function digestOf(path: ObjectPath, content: Uint8Array): Uint8Array {
   const name = new TextEncoder().encode(path.join('/'));

@@ -6,9 +6,8 @@
  * Contents are secret. Formats: docs/formats/private-objects.md; paths: kms-service.md section 6.3.
  */
 import { isKmsError, KmsError } from '../../common/errors.ts';
-import type { Storage } from '../../storage/storage.ts';
 import { parseRequestId, type RequestId } from '../../wire/ids.ts';
-import type { Keychain } from './keychain.ts';
+import type { ObjectKeeper } from './object-keeper.ts';
 
 /** Kinds of private objects that belong to the node. */
 const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Context', 'EpochData'] as const;
@@ -28,19 +27,17 @@ export type EpochScopedPath = readonly [EpochScopedType, epochId: RequestId, id:
 /** Where a private object lies. */
 export type PrivatePath = readonly [NodeType, RequestId] | EpochScopedPath;
 
-/** Private objects over a storage back end and a keychain. */
+/** Private objects over whatever keeps them. */
 export class PrivateVault {
-  readonly #storage: Storage;
-  readonly #keychain: Keychain;
+  readonly #keeper: ObjectKeeper;
 
-  constructor(storage: Storage, keychain: Keychain) {
-    this.#storage = storage;
-    this.#keychain = keychain;
+  constructor(keeper: ObjectKeeper) {
+    this.#keeper = keeper;
   }
 
   /** Name of the keychain in use. */
   get keychainName(): string {
-    return this.#keychain.name;
+    return this.#keeper.name;
   }
 
   /**
@@ -50,17 +47,12 @@ export class PrivateVault {
    * @throws KmsError `ALREADY_EXISTS`, `STORAGE_FULL`.
    */
   async put(path: PrivatePath, content: Uint8Array, { replace = false } = {}): Promise<void> {
-    const sealed = await this.#keychain.seal(path, content);
-    try {
-      await this.#storage.put(path, sealed, { replace });
-    } finally {
-      sealed.fill(0);
-    }
+    await this.#keeper.put(path, content, replace);
   }
 
   /** Returns whether an object of that name is there. */
   async has(path: PrivatePath): Promise<boolean> {
-    return await this.#storage.has(path);
+    return await this.#keeper.has(path);
   }
 
   /**
@@ -69,16 +61,16 @@ export class PrivateVault {
    * @throws KmsError `NOT_FOUND`; `STATE_INVALID` naming the object if it is damaged or if `use` finds it malformed.
    */
   async read<T>(path: PrivatePath, use: (content: Uint8Array) => T | Promise<T>): Promise<T> {
-    const sealed = await this.#storage.get(path);
-    let content: Uint8Array | undefined;
+    const content = await this.#keeper.open(path).catch((error: unknown) => {
+      // That a keychain or a storage does not answer says nothing about the object.
+      throw isKmsError(error, 'STATE_INVALID') || isKmsError(error, 'REQUEST_INVALID') ? damaged(path, error) : error;
+    });
     try {
-      content = await this.#keychain.open(path, sealed);
       return await use(content);
     } catch (error) {
       throw damaged(path, error);
     } finally {
-      content?.fill(0);
-      sealed.fill(0);
+      content.fill(0);
     }
   }
 
@@ -89,8 +81,8 @@ export class PrivateVault {
    */
   async list(type: EpochScopedType): Promise<EpochScopedPath[]> {
     const found: EpochScopedPath[] = [];
-    for (const epoch of await this.#storage.list([type])) {
-      for (const id of await this.#storage.list([type, epoch])) {
+    for (const epoch of await this.#keeper.list([type])) {
+      for (const id of await this.#keeper.list([type, epoch])) {
         found.push([type, parseName(epoch, [type, epoch]), parseName(id, [type, epoch, id])]);
       }
     }
@@ -103,17 +95,17 @@ export class PrivateVault {
    * @throws KmsError `STATE_INVALID` naming what does not belong there.
    */
   async listNode(type: NodeType): Promise<RequestId[]> {
-    return (await this.#storage.list([type])).map((id) => parseName(id, [type, id]));
+    return (await this.#keeper.list([type])).map((id) => parseName(id, [type, id]));
   }
 
   /** Removes an object. Returns whether there was one. */
   async delete(path: PrivatePath): Promise<boolean> {
-    return await this.#storage.delete(path);
+    return await this.#keeper.delete(path);
   }
 
   /** Returns whether the vault holds an object of any kind. */
   async inUse(): Promise<boolean> {
-    for (const type of NODE_TYPES) if ((await this.#storage.list([type])).length > 0) return true;
+    for (const type of NODE_TYPES) if ((await this.#keeper.list([type])).length > 0) return true;
     for (const type of EPOCH_SCOPED_TYPES) if ((await this.list(type)).length > 0) return true;
     return false;
   }
@@ -124,7 +116,7 @@ export class PrivateVault {
    * @throws KmsError `STATE_INVALID` naming every folder that it does not know.
    */
   async checkKinds(): Promise<void> {
-    const unknown = (await this.#storage.list([])).filter((name) => !KNOWN_TYPES.has(name));
+    const unknown = (await this.#keeper.list([])).filter((name) => !KNOWN_TYPES.has(name));
     if (unknown.length === 0) return;
     throw new KmsError(
       'STATE_INVALID',
@@ -147,5 +139,5 @@ function parseName(name: string, path: readonly string[]): RequestId {
 function damaged(path: PrivatePath, error: unknown): unknown {
   if (!isKmsError(error)) return error;
   const message = `private object ${path.join('/')} cannot be used: ${error.message}; restore it from a backup`;
-  return new KmsError('STATE_INVALID', message, {}, error);
+  return new KmsError('STATE_INVALID', message, error.facts, error);
 }

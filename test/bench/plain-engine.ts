@@ -12,7 +12,8 @@ import { runServiceProcess } from '../../common/service-process.ts';
 import { operatorTrusted } from '../../enclave/authorization.ts';
 import { startEngine } from '../../enclave/engine.ts';
 import type { EngineListener } from '../../enclave/service/engine-listener.ts';
-import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
+import { unsealedVault } from '../../enclave/vault/open-vault.ts';
 import { openDeveloperTrust, trustPaths } from '../../parent/cli/supervise/developer-trust.ts';
 import { openFileStorage } from '../../storage/file-storage.ts';
 import { present } from '../helpers/present.ts';
@@ -41,9 +42,8 @@ await runServiceProcess('engine', true, async (config, log) => {
     developerMode: true,
     insecureOperations: true,
     testParameters: true,
-    keychain: clearKeychain,
     policy: operatorTrusted,
-    storage: await openFileStorage({ root: path, prefix, folderMode: 0o700 }),
+    openVault: unsealedVault(clearKeeper(await openFileStorage({ root: path, prefix, folderMode: 0o700 }))),
     listener: () => plainListener(config.engine.socket_path),
     attestation: { ...files, nsm, anchor: trust.root.anchor },
     treatV0ExtraDataAsEmpty: false,

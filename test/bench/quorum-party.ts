@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ShareCatalogue } from '../../enclave/keys/share-catalogue.ts';
-import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
 import { FheKey, KeyShares, splitKey } from '../../native/engine/index.ts';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
@@ -80,7 +80,7 @@ export async function readBenchKey(params: Params): Promise<FheKey> {
     folderMode: 0o700,
   });
   const path = ['FhePrivateKey', DEFAULT_EPOCH_ID, parseRequestId(keyId)] as const;
-  return await new PrivateVault(storage, clearKeychain).read(path, (content) => FheKey.fromBytes(content));
+  return await new PrivateVault(clearKeeper(storage)).read(path, (content) => FheKey.fromBytes(content));
 }
 
 async function readMaking(params: Params): Promise<Making> {
@@ -100,7 +100,7 @@ async function makeQuorum(folder: string, params: Params, parties: number): Prom
     const root = join(folderOfParty(unfinished, party), 'private');
     const storage = await openFileStorage({ root, prefix: `PRIV-p${party}`, folderMode: 0o700 });
     const reader = { fromBytes: KeyShares.fromBytes, developerKeys: true, party };
-    const catalogue = await ShareCatalogue.load(new PrivateVault(storage, clearKeychain), reader);
+    const catalogue = await ShareCatalogue.load(new PrivateVault(clearKeeper(storage)), reader);
     await catalogue.addKeySet({ epochId: DEFAULT_EPOCH_ID, params, provenance, metadata, shares });
     catalogue.dispose();
   }

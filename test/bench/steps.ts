@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { namePublicRequest } from '../../enclave/threshold/request-name.ts';
-import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
 import { FheKey, NodeKey, publicDecryptSync, userDecryptSync } from '../../native/engine/index.ts';
 import { keccak256 } from '../../native/engine/public.ts';
@@ -137,7 +137,7 @@ function microseconds(work: () => void): number {
 
 async function readKey(dir: string, keyId: string): Promise<FheKey> {
   const storage = await openFileStorage({ root: join(dir, 'private'), prefix: 'PRIV', folderMode: 0o700 });
-  const vault = new PrivateVault(storage, clearKeychain);
+  const vault = new PrivateVault(clearKeeper(storage));
   const path = ['FhePrivateKey', DEFAULT_EPOCH_ID, parseRequestId(keyId)] as const;
   return await vault.read(path, (content) => FheKey.fromBytes(content));
 }

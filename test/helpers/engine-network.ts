@@ -29,7 +29,7 @@ import { type GovernanceMemory, openGovernanceMemory } from '../../enclave/gover
 import { bindCharter } from '../../enclave/mesh/bind-charter.ts';
 import { type EngineMesh, openEngineMesh } from '../../enclave/mesh/engine-mesh.ts';
 import { openPeerNetwork, type PeerNetwork, type PeerNetworkOptions } from '../../enclave/peers/peer-network.ts';
-import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
 import { NodeKey } from '../../native/engine/index.ts';
 import { openMemoryStorage } from '../../storage/memory-storage.ts';
@@ -150,7 +150,7 @@ export function engineNetwork(t: Teardown, n: number): EngineNetwork {
     const life = leafLifeMs === undefined ? {} : { leafLifeMs };
     const { nsm } = await startTestAttester({ role: 'engine', root, instanceId, clock, ...life });
     const document = await bindCharter(nsm, charter, { anchor, clock });
-    const vault = new PrivateVault(openMemoryStorage(), clearKeychain);
+    const vault = new PrivateVault(clearKeeper(openMemoryStorage()));
     const memory = await openGovernanceMemory({ vault, charter, clock, log });
     await memory.offer({ kind: 'record', content: knows.record });
     await memory.offer({ kind: 'release-set', content: knows.releases });

@@ -31,7 +31,8 @@ import type { EngineOptions, ThresholdOptions } from '../../enclave/engine-optio
 import { GenerationQueue } from '../../enclave/fhe/generation-queue.ts';
 import { openPeerNetwork } from '../../enclave/peers/peer-network.ts';
 import type { EngineListener } from '../../enclave/service/engine-listener.ts';
-import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
+import { unsealedVault } from '../../enclave/vault/open-vault.ts';
 import { type EngineInfo, EngineInfoSchema } from '../../proto/gen/engine_pb.js';
 import { openMemoryStorage } from '../../storage/memory-storage.ts';
 import type { Storage } from '../../storage/storage.ts';
@@ -168,9 +169,8 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
       developerMode: true,
       insecureOperations: true,
       testParameters: true,
-      keychain: clearKeychain,
       policy: operatorTrusted,
-      storage: present(storages.get(party)),
+      openVault: unsealedVault(clearKeeper(present(storages.get(party)))),
       listener: () => ({ listen: async (onLink) => accepted.resolve(onLink), close: async () => undefined }),
       attestation: {
         nsm,

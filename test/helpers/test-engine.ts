@@ -13,7 +13,8 @@ import { operatorTrusted } from '../../enclave/authorization.ts';
 import { type Engine, startEngine } from '../../enclave/engine.ts';
 import type { EngineOptions } from '../../enclave/engine-options.ts';
 import { meshListener } from '../../enclave/mesh/mesh-listener.ts';
-import { clearKeychain } from '../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
+import { unsealedVault } from '../../enclave/vault/open-vault.ts';
 import { type EvaluationKeys, loadEvaluationKeys } from '../../native/engine/public.ts';
 import { CrsGenCallSchema, type EngineInfo, EngineInfoSchema, KeyGenCallSchema } from '../../proto/gen/engine_pb.js';
 import {
@@ -55,17 +56,21 @@ export function privateStorage(folder: string): Promise<Storage> {
 /** Starts an engine on a folder (a fresh one unless given) and stops it when the test ends. */
 export async function testEngine(
   t: Teardown,
-  { folder = tempDir(t), ...overrides }: Partial<EngineOptions> & { folder?: string } = {},
+  {
+    folder = tempDir(t),
+    storage: given,
+    ...overrides
+  }: Partial<EngineOptions> & { folder?: string; storage?: Storage } = {},
 ): Promise<TestEngine> {
   const socketPath = join(folder, 'run', 'engine.sock');
-  const storage = overrides.storage ?? (await privateStorage(folder));
+  const storage = given ?? (await privateStorage(folder));
   const trust = await testTrust(folder, socketPath);
   const { nsm } = await trust.attester({ role: 'engine' });
   const engine = await startEngine({
     developerMode: true,
     insecureOperations: true,
     testParameters: true,
-    keychain: clearKeychain,
+    openVault: unsealedVault(clearKeeper(storage)),
     policy: operatorTrusted,
     listener: (mesh) => meshListener(unixTransport(socketPath), mesh),
     attestation: {
@@ -77,7 +82,6 @@ export async function testEngine(
     clock: systemClock,
     log: createLogger({ name: 'engine', level: 'silent' }),
     ...overrides,
-    storage,
   });
   let stopped: Promise<void> | undefined;
   const stop = () => {
@@ -88,7 +92,7 @@ export async function testEngine(
   let mesh: ReturnType<TestTrust['coreMesh']> | undefined;
   const dial = async () => {
     mesh ??= trust.coreMesh(t);
-    return (await (await mesh).dial(AbortSignal.timeout(10_000))).stream;
+    return (await (await mesh).dial(AbortSignal.timeout(60_000))).stream;
   };
   const link: TestEngine['link'] = async (hello) => {
     const opened = await EngineTestLink.open(await dial(), hello);

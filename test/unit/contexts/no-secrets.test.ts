@@ -9,7 +9,7 @@ import { createLogger } from '../../../common/log.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { decodeEpochData } from '../../../enclave/contexts/epoch-data.ts';
 import { lyingMasks } from '../../../enclave/developer/lying-shares.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { KeyShares, MaskKeys, partialDecrypt } from '../../../native/engine/index.ts';
 import { UserDecryptionRequestSchema } from '../../../proto/gen/kms_pb.js';
@@ -29,7 +29,7 @@ const SHARE_BYTES = 32 * 1024;
 
 /** What a party's vault holds, and what it makes of a ciphertext. */
 async function secretsOf(quorum: QuorumEngines, party: number, ciphertext: Uint8Array): Promise<Secret[]> {
-  const vault = new PrivateVault(present(quorum.storages.get(party)), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(present(quorum.storages.get(party))));
   const ids = { contextId: idBytes(DEFAULT_CONTEXT_ID), epochId: idBytes(DEFAULT_EPOCH_ID), keyId: idBytes(KEY) };
   return await vault.read(['EpochData', DEFAULT_EPOCH_ID], (epoch) =>
     vault.read(['FheKeyInfo', DEFAULT_EPOCH_ID, KEY], async (content) => {

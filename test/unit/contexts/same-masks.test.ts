@@ -8,7 +8,7 @@ import { decodeEpochData } from '../../../enclave/contexts/epoch-data.ts';
 import type { ThresholdOptions } from '../../../enclave/engine-options.ts';
 import { openPeerNetwork, type PeerNetwork } from '../../../enclave/peers/peer-network.ts';
 import { decodeFrame } from '../../../enclave/threshold/quorum-frame.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { KeyShares, MaskKeys, partialDecrypt } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
@@ -66,7 +66,7 @@ async function copyOf(storage: Storage): Promise<Storage> {
 
 /** What an engine with that vault answers for a ciphertext. */
 async function answerOf(storage: Storage, ciphertext: Uint8Array): Promise<Uint8Array> {
-  const vault = new PrivateVault(storage, clearKeychain);
+  const vault = new PrivateVault(clearKeeper(storage));
   const ids = { contextId: idBytes(DEFAULT_CONTEXT_ID), epochId: idBytes(DEFAULT_EPOCH_ID), keyId: idBytes(KEY) };
   return await vault.read(['EpochData', DEFAULT_EPOCH_ID], (epoch) =>
     vault.read(['FheKeyInfo', DEFAULT_EPOCH_ID, KEY], async (content) => {

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync 
 import { dirname, join } from 'node:path';
 import t from 'tap';
 import { Catalogue } from '../../../enclave/vault/catalogue.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { FheKey } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
@@ -28,7 +28,7 @@ const crsInfo = encodeCrsGenMetadata({
   signatures: [],
 });
 const crsPath = ['CrsInfo', DEFAULT_EPOCH_ID, parseRequestId(idOf(3))] as const;
-await new PrivateVault(await privateStorage(folder), clearKeychain).put(crsPath, crsInfo);
+await new PrivateVault(clearKeeper(await privateStorage(folder))).put(crsPath, crsInfo);
 const fileOf = (...path: string[]) => join(folder, 'private', 'PRIV', ...path);
 const OBJECTS = [
   ['SigningKey', SIGNING_KEY_ID],
@@ -105,7 +105,7 @@ t.test('what does not belong into a vault is refused by name and not touched', a
 });
 
 t.test('a node outside of developer mode does not take keys that developer mode made', async (t) => {
-  const vault = new PrivateVault(await privateStorage(folder), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(await privateStorage(folder)));
   const { fromBytes } = FheKey;
   await t.rejects(Catalogue.load(vault, { fromBytes, developerKeys: false }), {
     code: 'STATE_INVALID',
@@ -123,7 +123,7 @@ t.test('a missing certificate is made again, a missing key is another node', asy
 });
 
 t.test('nothing is overwritten unless asked to', async (t) => {
-  const vault = new PrivateVault(openMemoryStorage(), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(openMemoryStorage()));
   const path = ['CrsInfo', parseRequestId(idOf(1)), parseRequestId(idOf(2))] as const;
   await vault.put(path, Uint8Array.of(1));
   await t.resolves(vault.put(path, Uint8Array.of(1)), 'equal content is no conflict');
@@ -133,7 +133,7 @@ t.test('nothing is overwritten unless asked to', async (t) => {
 });
 
 t.test('content is wiped once it was used', async (t) => {
-  const vault = new PrivateVault(openMemoryStorage(), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(openMemoryStorage()));
   const path = ['SigningKey', SIGNING_KEY_ID] as const;
   await vault.put(path, Uint8Array.of(1, 2, 3));
   const kept = await vault.read(path, (content) => content);

@@ -11,7 +11,7 @@ import type { ImportTarget } from '../../../enclave/import/import-target.ts';
 import { readWholeKey } from '../../../enclave/import/whole-key.ts';
 import { partySets } from '../../../enclave/mpc/party-sets.ts';
 import { Catalogue } from '../../../enclave/vault/catalogue.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import {
   FheKey,
@@ -63,7 +63,7 @@ interface NodeOptions {
 /** A node that was started once; a party of n, or a centralized one. */
 async function node(party: number, options: NodeOptions = {}): Promise<Node> {
   const { n, storage = openMemoryStorage(), publicVault = openMemoryStorage(), epochParty = party } = options;
-  const vault = new PrivateVault(storage, clearKeychain);
+  const vault = new PrivateVault(clearKeeper(storage));
   using key = NodeKey.generate();
   await vault.put(['SigningKey', SIGNING_KEY_ID], encodePrivateSigKey(key.secretBytes()));
   if (n !== undefined) {
@@ -252,7 +252,7 @@ t.test('an id that one party has already is refused for all', async (t) => {
 t.test('nodes that are not one whole quorum, or were never started, are refused', async (t) => {
   const all = await parties(4);
   const empty = openMemoryStorage();
-  const fresh = { ...(await node(4, { n: 4 })), vault: new PrivateVault(empty, clearKeychain), name: 'fresh' };
+  const fresh = { ...(await node(4, { n: 4 })), vault: new PrivateVault(clearKeeper(empty)), name: 'fresh' };
   const unset = { ...(await node(4)), threshold: true, name: 'unset' };
   for (const [what, targets, code, message] of [
     ['one missing', all.slice(0, 3), 'STATE_INVALID', /has 4 parties/],
@@ -288,7 +288,7 @@ t.test('an import that fails on its way takes back what it wrote', async (t) => 
   const publicFull = [...plain.slice(0, 3), { ...last, publicVault: full(last.publicVault, 'CompressedXofKeySet') }];
   await t.rejects(run(publicFull), { code: 'STORAGE_FULL' });
   for (const each of plain) await isUntouched(t, each);
-  const vault = new PrivateVault(full(last.storage, 'FheKeyInfo'), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(full(last.storage, 'FheKeyInfo')));
   await t.rejects(run([...plain.slice(0, 3), { ...last, vault }]), { code: 'STORAGE_FULL' });
   for (const each of plain) await isUntouched(t, each);
   await run(plain);

@@ -19,7 +19,7 @@ import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
 import { RoundSession } from '../../../enclave/mpc/round-session.ts';
 import type { Session } from '../../../enclave/mpc/session.ts';
 import { AnswerSigner } from '../../../enclave/sign/answer-signer.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { dealKeySet, generateCrs, KeyShares, keccak256, NodeKey } from '../../../native/engine/index.ts';
 import { CrsGenCallSchema, KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
@@ -185,7 +185,7 @@ export async function dealingParties(
   const all: DealingParty[] = [];
   for (let party = 1; party <= n; party++) {
     const storage = openMemoryStorage();
-    const vault = new PrivateVault(storage, clearKeychain);
+    const vault = new PrivateVault(clearKeeper(storage));
     const catalogue = await loadShares(vault, party);
     const nodeKey = NodeKey.generate();
     const epoch = fakeEpoch(n, t, party);

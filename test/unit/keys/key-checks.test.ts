@@ -3,7 +3,7 @@ import t from 'tap';
 import type { Epoch } from '../../../enclave/contexts/contexts.ts';
 import { checkKeys } from '../../../enclave/keys/key-checks.ts';
 import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { KeyShares, openZeros, splitKey, zeroShares } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
@@ -36,7 +36,7 @@ async function setUp(t: Teardown, odd?: number) {
 }
 
 async function makeParty(t: Teardown, sim: SimQuorum, party: number, isOdd: boolean): Promise<Party> {
-  const vault = new PrivateVault(openMemoryStorage(), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(openMemoryStorage()));
   const catalogue = await ShareCatalogue.load(vault, { fromBytes: KeyShares.fromBytes, developerKeys: true, party });
   const masks = testMaskKeys(4, 1, party, isOdd ? 'another' : 'epoch');
   t.teardown(() => {

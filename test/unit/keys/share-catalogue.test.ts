@@ -1,7 +1,7 @@
 /** What a party keeps of key sets: read back whole, refused by name when it does not belong there, erased with its epoch. */
 import t from 'tap';
 import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { KeyShares, type ShareProvenance, splitKey } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
@@ -31,7 +31,7 @@ function sharesOf(party: number, provenance: ShareProvenance = 'developer'): Key
 
 function emptyVault() {
   const storage = openMemoryStorage();
-  return { storage, vault: new PrivateVault(storage, clearKeychain) };
+  return { storage, vault: new PrivateVault(clearKeeper(storage)) };
 }
 
 const load = (vault: PrivateVault, party = 2, developerKeys = true): Promise<ShareCatalogue> =>
@@ -104,7 +104,7 @@ t.test('what is being written when its epoch is destroyed does not stay', async 
       return await storage.put(...args);
     },
   };
-  const catalogue = await load(new PrivateVault(slow, clearKeychain));
+  const catalogue = await load(new PrivateVault(clearKeeper(slow)));
   const late = await held();
   const adding = catalogue.addKeySet(late);
   await catalogue.forgetEpoch(DEFAULT_EPOCH_ID);

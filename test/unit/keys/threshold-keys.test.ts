@@ -6,7 +6,7 @@ import { KmsError } from '../../../common/errors.ts';
 import type { Epoch } from '../../../enclave/contexts/contexts.ts';
 import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
 import { type ThresholdKeysDeps, thresholdKeys } from '../../../enclave/keys/threshold-keys.ts';
-import { clearKeychain } from '../../../enclave/vault/clear-keychain.ts';
+import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import {
   KeyShares,
@@ -58,7 +58,7 @@ async function setUp(t: Teardown, options: Options = {}) {
     type,
     digest: domainHash(HASH_TAG.key, readFileSync(join(options.folder ?? folder, type))),
   }));
-  const vault = new PrivateVault(openMemoryStorage(), clearKeychain);
+  const vault = new PrivateVault(clearKeeper(openMemoryStorage()));
   const catalogue = await ShareCatalogue.load(vault, { fromBytes: KeyShares.fromBytes, developerKeys: true, party });
   const metadata = {
     keyId: KEY,
