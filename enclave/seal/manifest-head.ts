@@ -32,8 +32,6 @@ export interface ManifestWriter {
   readonly incarnation: number;
   /** Production: only storage that keeps servers on different machines apart will do. */
   readonly needsFence: boolean;
-  /** Told of each state that was written; must not throw. */
-  readonly onMove?: ((point: ManifestPoint) => void) | undefined;
 }
 
 /** What changes beside entries. */
@@ -56,6 +54,7 @@ export class ManifestHead {
   /** Why objects may not be written at present. */
   #confined: KmsError | undefined;
   readonly #watchers = new Set<(point: ManifestPoint) => void>();
+  readonly #followers = new Set<() => void>();
 
   private constructor(writer: ManifestWriter) {
     this.#writer = writer;
@@ -112,6 +111,12 @@ export class ManifestHead {
   /** Ends {@link confine}. */
   release(): void {
     this.#confined = undefined;
+  }
+
+  /** Tells the listener of every state that is written. Returns how to stop that. */
+  follow(listener: () => void): () => void {
+    this.#followers.add(listener);
+    return () => void this.#followers.delete(listener);
   }
 
   /** Tells the listener of every state that has other objects than the one before. Returns how to stop that. */
@@ -186,7 +191,7 @@ export class ManifestHead {
       });
       if (!isWritten) throw error;
     }
-    this.#writer.onMove?.(point);
+    for (const listener of [...this.#followers]) listener();
     if (changes.size > 0) for (const listener of [...this.#watchers]) listener(point);
     return point;
   }

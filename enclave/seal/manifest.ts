@@ -46,8 +46,8 @@ export interface Manifest extends ManifestOwner {
   /** Start of the engine that wrote it. */
   readonly incarnation: number;
   /**
-   * A state of the private vault: in a backup the one that all its entries are of; in a private vault the one that it was
-   * restored from, until that is confirmed.
+   * A state of the private vault: in a backup the newest that it has all of; in a private vault the one that it was restored
+   * from, until that is confirmed.
    */
   readonly source: ManifestPoint | undefined;
   readonly entries: ReadonlyMap<string, ManifestEntry>;
@@ -154,6 +154,11 @@ export function readManifest(bytes: Uint8Array, asked: ExpectedManifest): Manife
   const faults = pairs.filter(([, good]) => !good).map(([fault]) => fault);
   if (faults.length > 0) throw manifestFault(faults);
   return manifest;
+}
+
+/** Returns what a manifest says, nothing of it checked, to find the key that it is to be checked with. */
+export function peekManifest(bytes: Uint8Array): Manifest | undefined {
+  return decode(bytes.subarray(SIGNATURE_BYTES));
 }
 
 function manifestFault(faults: readonly ManifestFault[]): KmsError {

@@ -50,7 +50,8 @@ t.test('a restored vault goes on where its source ended, and says so until that 
   const source = { sequence: 41, digest: new Uint8Array(48).fill(9) };
   const storage = openMemoryStorage();
   const moves: number[] = [];
-  const head = await ManifestHead.open(writerOf(storage, { onMove: ({ sequence }) => moves.push(sequence) }));
+  const head = await ManifestHead.open(writerOf(storage));
+  const unfollow = head.follow(() => moves.push(head.point?.sequence ?? 0));
   t.equal((await head.advance(new Map([['a', entryOf(1)]]), { source })).sequence, 42);
   t.same(readManifest(await storage.get(HEAD), ASKED).previous, source.digest);
   await head.advance(new Map([['b', entryOf(1)]]));
@@ -59,6 +60,9 @@ t.test('a restored vault goes on where its source ended, and says so until that 
   await head.advance(new Map(), { source: null });
   t.equal((await ManifestHead.open(writerOf(storage))).source, undefined);
   t.same(moves, [42, 43, 44], 'whoever follows is told of each state');
+  unfollow();
+  await head.advance();
+  t.equal(moves.length, 3, 'until it ends');
 });
 
 t.test('a backup counts its own states, whatever it is a copy of', async (t) => {
