@@ -72,8 +72,24 @@ export const ENGINE_METHOD = {
   reach: 17,
   /** kms.v1.BandwidthBenchmarkRequest → kms.v1.BandwidthBenchmarkResponse. */
   bandwidth: 18,
+  /** kms.v1.NewCustodianContextRequest → empty, once the backup is complete under it. */
+  newCustodianContext: 30,
+  /** kms.v1.DestroyCustodianContextRequest → empty. */
+  destroyCustodianContext: 31,
+  /** Empty → kms.v1.OperatorPublicKey. */
+  operatorPublicKey: 32,
+  /** kms.v1.CustodianRecoveryInitRequest → kms.v1.RecoveryRequest. */
+  recoveryInit: 33,
+  /** engine.v1.RecoveryDocumentCall → engine.v1.RecoveryDocument. */
+  recoveryDocument: 34,
+  /** kms.v1.CustodianRecoveryRequest → engine.v1.CustodianRecovery. */
+  custodianRecovery: 35,
+  /** Empty → engine.v1.CustodianContexts. */
+  custodianContexts: 36,
 } as const;
 export type EngineMethod = (typeof ENGINE_METHOD)[keyof typeof ENGINE_METHOD];
+
+const METHODS: ReadonlySet<number> = new Set(Object.values(ENGINE_METHOD));
 
 /** Largest value of the length field. */
 export const MAX_FRAME_BYTES = 128 * 1024 * 1024;
@@ -264,7 +280,7 @@ function isKind(kind: number): kind is FrameKind {
 }
 
 function isMethod(method: number): method is EngineMethod {
-  return method >= ENGINE_METHOD.describe && method <= ENGINE_METHOD.bandwidth;
+  return METHODS.has(method);
 }
 
 function viewOf(bytes: Uint8Array): DataView {

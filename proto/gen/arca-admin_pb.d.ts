@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AttestCallSchema, AttestResultSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumStatus, ThresholdInfo } from "./engine_pb.js";
+import type { AttestCallSchema, AttestResultSchema, CustodianContextsSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, ThresholdInfo } from "./engine_pb.js";
 
 /**
  * Describes the file arca-admin.proto.
@@ -49,6 +49,18 @@ export declare type GetQuorumRequest = Message<"arca.v1.GetQuorumRequest"> & {
  * Use `create(GetQuorumRequestSchema)` to create a new message.
  */
 export declare const GetQuorumRequestSchema: GenMessage<GetQuorumRequest>;
+
+/**
+ * @generated from message arca.v1.ListCustodianContextsRequest
+ */
+export declare type ListCustodianContextsRequest = Message<"arca.v1.ListCustodianContextsRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.ListCustodianContextsRequest.
+ * Use `create(ListCustodianContextsRequestSchema)` to create a new message.
+ */
+export declare const ListCustodianContextsRequestSchema: GenMessage<ListCustodianContextsRequest>;
 
 /**
  * @generated from message arca.v1.QuorumState
@@ -124,6 +136,26 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetQuorumRequestSchema;
     output: typeof QuorumStateSchema;
+  },
+  /**
+   * The custodian contexts of the node, and whether a recovery is under way.
+   *
+   * @generated from rpc arca.v1.AdminService.ListCustodianContexts
+   */
+  listCustodianContexts: {
+    methodKind: "unary";
+    input: typeof ListCustodianContextsRequestSchema;
+    output: typeof CustodianContextsSchema;
+  },
+  /**
+   * After CustodianRecoveryInit: what one custodian checks before helping, over that custodian's challenge.
+   *
+   * @generated from rpc arca.v1.AdminService.GetRecoveryDocument
+   */
+  getRecoveryDocument: {
+    methodKind: "unary";
+    input: typeof RecoveryDocumentCallSchema;
+    output: typeof RecoveryDocumentSchema;
   },
 }>;
 

@@ -12,7 +12,7 @@ import { file_engine } from "./engine_pb.js";
  * Describes the file arca-admin.proto.
  */
 export const file_arca_admin = /*@__PURE__*/
-  fileDesc("ChBhcmNhLWFkbWluLnByb3RvEgdhcmNhLnYxIhYKFEdldEdvdmVybmFuY2VSZXF1ZXN0IhIKEExpc3RQZWVyc1JlcXVlc3QiEgoQR2V0UXVvcnVtUmVxdWVzdCJjCgtRdW9ydW1TdGF0ZRIrCgl0aHJlc2hvbGQYASABKAsyGC5lbmdpbmUudjEuVGhyZXNob2xkSW5mbxInCgZzdGF0dXMYAiABKAsyFy5lbmdpbmUudjEuUXVvcnVtU3RhdHVzMuICCgxBZG1pblNlcnZpY2USQAoOR2V0QXR0ZXN0YXRpb24SFS5lbmdpbmUudjEuQXR0ZXN0Q2FsbBoXLmVuZ2luZS52MS5BdHRlc3RSZXN1bHQSSgoNR2V0R292ZXJuYW5jZRIdLmFyY2EudjEuR2V0R292ZXJuYW5jZVJlcXVlc3QaGi5lbmdpbmUudjEuR292ZXJuYW5jZVN0YXRlEkgKDVB1dEdvdmVybmFuY2USGy5lbmdpbmUudjEuR292ZXJuYW5jZU9iamVjdBoaLmVuZ2luZS52MS5Hb3Zlcm5hbmNlU3RhdGUSPAoJTGlzdFBlZXJzEhkuYXJjYS52MS5MaXN0UGVlcnNSZXF1ZXN0GhQuZW5naW5lLnYxLlBlZXJUYWJsZRI8CglHZXRRdW9ydW0SGS5hcmNhLnYxLkdldFF1b3J1bVJlcXVlc3QaFC5hcmNhLnYxLlF1b3J1bVN0YXRlYgZwcm90bzM", [file_engine]);
+  fileDesc("ChBhcmNhLWFkbWluLnByb3RvEgdhcmNhLnYxIhYKFEdldEdvdmVybmFuY2VSZXF1ZXN0IhIKEExpc3RQZWVyc1JlcXVlc3QiEgoQR2V0UXVvcnVtUmVxdWVzdCIeChxMaXN0Q3VzdG9kaWFuQ29udGV4dHNSZXF1ZXN0ImMKC1F1b3J1bVN0YXRlEisKCXRocmVzaG9sZBgBIAEoCzIYLmVuZ2luZS52MS5UaHJlc2hvbGRJbmZvEicKBnN0YXR1cxgCIAEoCzIXLmVuZ2luZS52MS5RdW9ydW1TdGF0dXMylQQKDEFkbWluU2VydmljZRJACg5HZXRBdHRlc3RhdGlvbhIVLmVuZ2luZS52MS5BdHRlc3RDYWxsGhcuZW5naW5lLnYxLkF0dGVzdFJlc3VsdBJKCg1HZXRHb3Zlcm5hbmNlEh0uYXJjYS52MS5HZXRHb3Zlcm5hbmNlUmVxdWVzdBoaLmVuZ2luZS52MS5Hb3Zlcm5hbmNlU3RhdGUSSAoNUHV0R292ZXJuYW5jZRIbLmVuZ2luZS52MS5Hb3Zlcm5hbmNlT2JqZWN0GhouZW5naW5lLnYxLkdvdmVybmFuY2VTdGF0ZRI8CglMaXN0UGVlcnMSGS5hcmNhLnYxLkxpc3RQZWVyc1JlcXVlc3QaFC5lbmdpbmUudjEuUGVlclRhYmxlEjwKCUdldFF1b3J1bRIZLmFyY2EudjEuR2V0UXVvcnVtUmVxdWVzdBoULmFyY2EudjEuUXVvcnVtU3RhdGUSXAoVTGlzdEN1c3RvZGlhbkNvbnRleHRzEiUuYXJjYS52MS5MaXN0Q3VzdG9kaWFuQ29udGV4dHNSZXF1ZXN0GhwuZW5naW5lLnYxLkN1c3RvZGlhbkNvbnRleHRzElMKE0dldFJlY292ZXJ5RG9jdW1lbnQSHy5lbmdpbmUudjEuUmVjb3ZlcnlEb2N1bWVudENhbGwaGy5lbmdpbmUudjEuUmVjb3ZlcnlEb2N1bWVudGIGcHJvdG8z", [file_engine]);
 
 /**
  * Describes the message arca.v1.GetGovernanceRequest.
@@ -36,11 +36,18 @@ export const GetQuorumRequestSchema = /*@__PURE__*/
   messageDesc(file_arca_admin, 2);
 
 /**
+ * Describes the message arca.v1.ListCustodianContextsRequest.
+ * Use `create(ListCustodianContextsRequestSchema)` to create a new message.
+ */
+export const ListCustodianContextsRequestSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 3);
+
+/**
  * Describes the message arca.v1.QuorumState.
  * Use `create(QuorumStateSchema)` to create a new message.
  */
 export const QuorumStateSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 3);
+  messageDesc(file_arca_admin, 4);
 
 /**
  * @generated from service arca.v1.AdminService

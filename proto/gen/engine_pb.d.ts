@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { CrsGenResult, FheParameter, KeyGenResult } from "./kms_pb.js";
+import type { CrsGenResult, FheParameter, KeyGenResult, RecoveryRequest } from "./kms_pb.js";
 
 /**
  * Describes the file engine.proto.
@@ -332,6 +332,14 @@ export declare type EngineInfo = Message<"engine.v1.EngineInfo"> & {
    * @generated from field: engine.v1.ThresholdInfo threshold = 9;
    */
   threshold?: ThresholdInfo | undefined;
+
+  /**
+   * The vault is lost: the engine has no party key and does nothing but what a restore needs. No other field but version
+   * and developer_mode is set.
+   *
+   * @generated from field: bool awaits_restore = 10;
+   */
+  awaitsRestore: boolean;
 };
 
 /**
@@ -1078,4 +1086,211 @@ export declare type ReachResult = Message<"engine.v1.ReachResult"> & {
  * Use `create(ReachResultSchema)` to create a new message.
  */
 export declare const ReachResultSchema: GenMessage<ReachResult>;
+
+/**
+ * A custodian context of this node.
+ *
+ * @generated from message engine.v1.CustodianContextState
+ */
+export declare type CustodianContextState = Message<"engine.v1.CustodianContextState"> & {
+  /**
+   * @generated from field: string context_id = 1;
+   */
+  contextId: string;
+
+  /**
+   * @generated from field: string mpc_context_id = 2;
+   */
+  mpcContextId: string;
+
+  /**
+   * t: t + 1 custodians give the backup key back.
+   *
+   * @generated from field: uint32 threshold = 3;
+   */
+  threshold: number;
+
+  /**
+   * Names as the custodians gave them, by number from 1.
+   *
+   * @generated from field: repeated string custodians = 4;
+   */
+  custodians: string[];
+
+  /**
+   * Backups are made under it.
+   *
+   * @generated from field: bool active = 5;
+   */
+  active: boolean;
+
+  /**
+   * A recovery has brought its key together: a new context has to follow.
+   *
+   * @generated from field: bool spent = 6;
+   */
+  spent: boolean;
+
+  /**
+   * @generated from field: uint64 created_ms = 7;
+   */
+  createdMs: bigint;
+};
+
+/**
+ * Describes the message engine.v1.CustodianContextState.
+ * Use `create(CustodianContextStateSchema)` to create a new message.
+ */
+export declare const CustodianContextStateSchema: GenMessage<CustodianContextState>;
+
+/**
+ * @generated from message engine.v1.CustodianContexts
+ */
+export declare type CustodianContexts = Message<"engine.v1.CustodianContexts"> & {
+  /**
+   * @generated from field: repeated engine.v1.CustodianContextState contexts = 1;
+   */
+  contexts: CustodianContextState[];
+
+  /**
+   * Context whose custodians have been asked, until they have answered; empty when no recovery is under way.
+   *
+   * @generated from field: string recovering = 2;
+   */
+  recovering: string;
+};
+
+/**
+ * Describes the message engine.v1.CustodianContexts.
+ * Use `create(CustodianContextsSchema)` to create a new message.
+ */
+export declare const CustodianContextsSchema: GenMessage<CustodianContexts>;
+
+/**
+ * Asks for a document under the label arca-recover-1, after CustodianRecoveryInit.
+ *
+ * @generated from message engine.v1.RecoveryDocumentCall
+ */
+export declare type RecoveryDocumentCall = Message<"engine.v1.RecoveryDocumentCall"> & {
+  /**
+   * The custodian's own, 16 bytes.
+   *
+   * @generated from field: bytes challenge = 1;
+   */
+  challenge: Uint8Array;
+};
+
+/**
+ * Describes the message engine.v1.RecoveryDocumentCall.
+ * Use `create(RecoveryDocumentCallSchema)` to create a new message.
+ */
+export declare const RecoveryDocumentCallSchema: GenMessage<RecoveryDocumentCall>;
+
+/**
+ * The document and what its user_data commits to; whoever checks it recomputes the commitment.
+ *
+ * @generated from message engine.v1.RecoveryDocument
+ */
+export declare type RecoveryDocument = Message<"engine.v1.RecoveryDocument"> & {
+  /**
+   * @generated from field: bytes document = 1;
+   */
+  document: Uint8Array;
+
+  /**
+   * @generated from field: string network = 2;
+   */
+  network: string;
+
+  /**
+   * @generated from field: bytes charter_digest = 3;
+   */
+  charterDigest: Uint8Array;
+
+  /**
+   * @generated from field: string mpc_context_id = 4;
+   */
+  mpcContextId: string;
+
+  /**
+   * @generated from field: string custodian_context_id = 5;
+   */
+  custodianContextId: string;
+
+  /**
+   * 20 bytes, of the node whose backup it is.
+   *
+   * @generated from field: bytes address = 6;
+   */
+  address: Uint8Array;
+
+  /**
+   * @generated from field: kms.v1.RecoveryRequest request = 7;
+   */
+  request?: RecoveryRequest | undefined;
+};
+
+/**
+ * Describes the message engine.v1.RecoveryDocument.
+ * Use `create(RecoveryDocumentSchema)` to create a new message.
+ */
+export declare const RecoveryDocumentSchema: GenMessage<RecoveryDocument>;
+
+/**
+ * @generated from message engine.v1.CustodianRecovery
+ */
+export declare type CustodianRecovery = Message<"engine.v1.CustodianRecovery"> & {
+  /**
+   * Objects that were put into the private vault, and those that were there.
+   *
+   * @generated from field: uint32 restored = 1;
+   */
+  restored: number;
+
+  /**
+   * @generated from field: uint32 kept = 2;
+   */
+  kept: number;
+
+  /**
+   * Numbers of the custodians whose answers were used.
+   *
+   * @generated from field: repeated uint32 used = 3;
+   */
+  used: number[];
+
+  /**
+   * Answers that did not help, and why.
+   *
+   * @generated from field: repeated engine.v1.SkippedAnswer skipped = 4;
+   */
+  skipped: SkippedAnswer[];
+};
+
+/**
+ * Describes the message engine.v1.CustodianRecovery.
+ * Use `create(CustodianRecoverySchema)` to create a new message.
+ */
+export declare const CustodianRecoverySchema: GenMessage<CustodianRecovery>;
+
+/**
+ * @generated from message engine.v1.SkippedAnswer
+ */
+export declare type SkippedAnswer = Message<"engine.v1.SkippedAnswer"> & {
+  /**
+   * @generated from field: uint32 custodian = 1;
+   */
+  custodian: number;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message engine.v1.SkippedAnswer.
+ * Use `create(SkippedAnswerSchema)` to create a new message.
+ */
+export declare const SkippedAnswerSchema: GenMessage<SkippedAnswer>;
 

@@ -10,6 +10,7 @@ import {
   AdminService,
   GetGovernanceRequestSchema,
   GetQuorumRequestSchema,
+  ListCustodianContextsRequestSchema,
   ListPeersRequestSchema,
   QuorumStateSchema,
 } from '../../../proto/gen/arca-admin_pb.js';
@@ -22,6 +23,7 @@ import {
   GovernanceStateSchema,
   type PeerStateSchema,
   PeerTableSchema,
+  RecoveryDocumentCallSchema,
 } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import type { AdminRpcName } from '../../grpc/client.ts';
@@ -84,6 +86,14 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
       if (!threshold) throw new KmsError('UNIMPLEMENTED', 'a centralized node is part of no quorum');
       const { quorum } = fromBinary(EngineStatusSchema, answer);
       return toBinary(QuorumStateSchema, create(QuorumStateSchema, { threshold, ...(quorum && { status: quorum }) }));
+    },
+    async ListCustodianContexts(body, { signal }) {
+      decodeControl(ListCustodianContextsRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.custodianContexts, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
+    },
+    async GetRecoveryDocument(body, { signal }) {
+      decodeControl(RecoveryDocumentCallSchema, body);
+      return await engine.call(ENGINE_METHOD.recoveryDocument, body, { signal, timeoutMs: TIMEOUT_MS });
     },
   };
   return new Map(
