@@ -137,7 +137,7 @@ async function open(
       insecure: developerMode,
       threshold: threshold !== undefined,
       engineTimeoutMs: service.timeout_secs * 1000,
-      storageInfo: `${config.public_vault.storage.s3 ? 'S3' : 'file'} storage, prefix ${vaultPrefix(config.public_vault)}`,
+      storageInfo: vault.description,
       health: parts,
       listen,
       tls,

@@ -43,6 +43,8 @@ export interface S3Storage extends Storage {
    * @throws KmsError `NOT_FOUND`.
    */
   openVersion(path: ObjectPath, versionId: string): Promise<AsyncIterable<Uint8Array>>;
+  /** Size, tag and checksum of an object's present state, without reading it; undefined if there is none. */
+  stamp(path: ObjectPath): Promise<string | undefined>;
   /** Closes its connections. */
   close(): void;
 }
@@ -220,6 +222,11 @@ class S3Vault implements S3Storage {
 
   async openVersion(path: ObjectPath, versionId: string): Promise<AsyncIterable<Uint8Array>> {
     return await openVersion(this.#calls, checkPath(path), versionId);
+  }
+
+  async stamp(path: ObjectPath): Promise<string | undefined> {
+    const head = await this.#head(path);
+    return head && `${head.sizeBytes}:${head.tag}:${head.crc32 ?? ''}`;
   }
 
   #head(path: ObjectPath, signal?: AbortSignal): Promise<Head | undefined> {

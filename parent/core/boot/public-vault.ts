@@ -6,19 +6,20 @@ import { dirname, join } from 'node:path';
 import { isKmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
-import { fileVault } from '../../../common/node-config-vaults.ts';
 import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
-import { openFileStorage } from '../../../storage/file-storage.ts';
+import { openVaultStorage } from '../../../storage/open-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
 import { openDigestCache } from '../objects/digest-cache.ts';
 import { expectedObjects } from '../objects/expected-objects.ts';
-import { fileFingerprints, PublicObjects } from '../objects/public-objects.ts';
+import { PublicObjects } from '../objects/public-objects.ts';
 import { promoteStaged, stagedGenerations } from '../objects/staged-objects.ts';
 
 /** The public vault of a node. */
 export interface PublicVault {
   readonly storage: Storage;
   readonly objects: PublicObjects;
+  /** Where it is, for people. */
+  readonly description: string;
   /**
    * Publishes identity objects that are missing and compares the rest. Large objects that changed since they were
    * last read are compared after it resolves.
@@ -29,10 +30,14 @@ export interface PublicVault {
 
 /** Opens the public vault of a configuration. */
 export async function openPublicVault(config: NodeConfig, log: Logger): Promise<PublicVault> {
-  const { path, prefix } = fileVault(config.public_vault, 'public_vault');
-  const storage = await openFileStorage({ root: path, prefix, folderMode: 0o755 });
+  const { aws } = config;
+  const { storage, stamp, description, close } = await openVaultStorage(config.public_vault.storage, {
+    aws,
+    folderMode: 0o755,
+    log,
+  });
   const cache = openDigestCache(join(dirname(config.state.path), 'public-digests.sqlite'));
-  const objects = new PublicObjects({ storage, cache, fingerprint: fileFingerprints(join(path, prefix)) });
+  const objects = new PublicObjects({ storage, cache, fingerprint: (type, id) => stamp([type, id]) });
   let checking = Promise.resolve();
   let closed = false;
   const report = (): void => {
@@ -41,6 +46,7 @@ export async function openPublicVault(config: NodeConfig, log: Logger): Promise<
   return {
     storage,
     objects,
+    description,
     follow: async (info) => {
       await publishIdentity(storage, info);
       const made = new Set(info.keys.map(({ keyId }) => keyId));
@@ -54,6 +60,7 @@ export async function openPublicVault(config: NodeConfig, log: Logger): Promise<
       closed = true;
       await checking;
       cache.close();
+      close();
     },
   };
 }

@@ -2,10 +2,8 @@
  * The public vault as the Core uses it: objects with their digests, and which of them do not match what the engine
  * signed. A damaged or missing object is named and never served; nothing is repaired. Spec: kms-service 1.7 step 4.
  */
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { toHex } from '../../../common/bytes.ts';
-import { KmsError, systemErrorCode } from '../../../common/errors.ts';
+import { KmsError } from '../../../common/errors.ts';
 import type { ByteRange, Storage } from '../../../storage/storage.ts';
 import type { DigestCache, Fingerprint } from './digest-cache.ts';
 import { startPublicDigest } from './public-digest.ts';
@@ -160,17 +158,4 @@ export class PublicObjects {
     this.#deps.cache.set(type, id, fingerprint, hex);
     return hex;
   }
-}
-
-/** Fingerprints files below a vault's folder by size, modification time, change time and inode. */
-export function fileFingerprints(vaultFolder: string): PublicObjectsDeps['fingerprint'] {
-  return async (type, id) => {
-    try {
-      const file = await stat(join(vaultFolder, type, id), { bigint: true });
-      return file.isFile() ? `${file.size}:${file.mtimeNs}:${file.ctimeNs}:${file.ino}` : undefined;
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return undefined;
-      throw error;
-    }
-  };
 }

@@ -4,15 +4,17 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { KmsError } from '../../../common/errors.ts';
+import { createLogger } from '../../../common/log.ts';
 import { openDigestCache } from '../../../parent/core/objects/digest-cache.ts';
 import { openGenerationSink } from '../../../parent/core/objects/object-sink.ts';
 import { startPublicDigest } from '../../../parent/core/objects/public-digest.ts';
-import { fileFingerprints, PublicObjects } from '../../../parent/core/objects/public-objects.ts';
+import { PublicObjects } from '../../../parent/core/objects/public-objects.ts';
 import { promoteStaged, stagedGenerations } from '../../../parent/core/objects/staged-objects.ts';
-import { openFileStorage } from '../../../storage/file-storage.ts';
+import { openVaultStorage } from '../../../storage/open-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 
+const log = createLogger({ name: 'test', level: 'silent' });
 const ID = 'ab'.repeat(32);
 const GENERATION = 'ef'.repeat(32);
 const BYTES = randomBytes(1_500_000);
@@ -21,15 +23,16 @@ const DIGEST = startPublicDigest('PublicKey').update(BYTES).digest();
 
 async function start(t: Test) {
   const root = tempDir(t);
-  const storage = await openFileStorage({ root, prefix: 'PUB', folderMode: 0o755 });
+  const vault = { file: { path: root, prefix: 'PUB' } };
+  const { storage, stamp } = await openVaultStorage(vault, { aws: undefined, folderMode: 0o755, log });
   const cache = openDigestCache(join(root, 'digests.sqlite'));
   t.teardown(() => cache.close());
-  const objects = new PublicObjects({ storage, cache, fingerprint: fileFingerprints(join(root, 'PUB')) });
+  const objects = new PublicObjects({ storage, cache, fingerprint: (type, id) => stamp([type, id]) });
   const files = async () =>
     (await readdir(join(root, 'PUB'), { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
       .map((entry) => entry.name);
-  return { root, storage, cache, objects, sink: openGenerationSink(storage, objects, ID), files };
+  return { root, stamp, storage, cache, objects, sink: openGenerationSink(storage, objects, ID), files };
 }
 
 async function send(sink: ReturnType<typeof openGenerationSink>, head = HEAD, bytes = BYTES, digest = DIGEST) {
@@ -39,10 +42,10 @@ async function send(sink: ReturnType<typeof openGenerationSink>, head = HEAD, by
 }
 
 t.test('stores an object and remembers its digest without reading it again', async (t) => {
-  const { sink, storage, cache, objects, root } = await start(t);
+  const { sink, storage, cache, objects, stamp } = await start(t);
   await send(sink);
   t.ok(BYTES.equals(await storage.get(['PublicKey', ID])));
-  const fingerprint = await fileFingerprints(join(root, 'PUB'))('PublicKey', ID);
+  const fingerprint = await stamp(['PublicKey', ID]);
   t.equal(cache.get('PublicKey', ID, fingerprint ?? ''), Buffer.from(DIGEST).toString('hex'));
   t.equal((await objects.find('PublicKey', ID))?.digest, Buffer.from(DIGEST).toString('hex'));
 });

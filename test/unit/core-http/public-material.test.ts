@@ -7,20 +7,23 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
 import { toHex } from '../../../common/bytes.ts';
+import { createLogger } from '../../../common/log.ts';
 import { servePublicMaterial } from '../../../parent/core/http/public-material.ts';
 import { openDigestCache } from '../../../parent/core/objects/digest-cache.ts';
 import { startPublicDigest } from '../../../parent/core/objects/public-digest.ts';
-import { fileFingerprints, PublicObjects } from '../../../parent/core/objects/public-objects.ts';
-import { openFileStorage } from '../../../storage/file-storage.ts';
+import { PublicObjects } from '../../../parent/core/objects/public-objects.ts';
+import { openVaultStorage } from '../../../storage/open-storage.ts';
 
+const log = createLogger({ name: 'test', level: 'silent' });
 const ID = 'ab'.repeat(32);
 const CONTENT = Buffer.from(Array.from({ length: 700_000 }, (_, i) => (i * 31) % 251));
 
 async function start(t: Test, limits?: { maxConnections: number; idleMs: number }) {
   const root = t.testdir({});
-  const storage = await openFileStorage({ root, prefix: 'PUB', folderMode: 0o755 });
+  const vault = { file: { path: root, prefix: 'PUB' } };
+  const { storage, stamp } = await openVaultStorage(vault, { aws: undefined, folderMode: 0o755, log });
   const cache = openDigestCache(join(root, 'digests.sqlite'));
-  const objects = new PublicObjects({ storage, cache, fingerprint: fileFingerprints(join(root, 'PUB')) });
+  const objects = new PublicObjects({ storage, cache, fingerprint: (type, id) => stamp([type, id]) });
   await storage.put(['PublicKey', ID], CONTENT);
   const server = await servePublicMaterial(
     { host: '127.0.0.1', port: 0, setting: 'public_http.listen_port' },
