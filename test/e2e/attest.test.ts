@@ -35,7 +35,7 @@ async function startNode(t: Teardown, args: readonly string[]) {
   return { stop, ...said.data };
 }
 
-t.test('what a node attests is checked by every command, and by a stranger', { timeout: 120_000 }, async (t) => {
+t.test('what a node attests is checked by every command, and by a stranger', async (t) => {
   const out = tempDir(t);
   const dir = join(out, 'state');
   const node = await startNode(t, ['dev', '--dir', dir, ...ANY_PORTS]);

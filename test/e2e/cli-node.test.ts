@@ -65,7 +65,7 @@ function isFree(url: string): Promise<boolean> {
   });
 }
 
-t.test('every command does against a running node what the script says', { timeout: 120_000 }, async (t) => {
+t.test('every command does against a running node what the script says', async (t) => {
   const base = tempDir(t);
   const dir = join(base, 'state');
   const out = join(base, 'out');

@@ -17,8 +17,6 @@ import { encryptFor, startParty, TEST_DOMAIN } from '../helpers/start-party.ts';
 const VALUE = 0xdead_beef_cafe_f00dn;
 const IN_FLIGHT = 16;
 
-t.setTimeout(150_000);
-
 const party = await startParty(t, { logLevel: 'info' });
 const { keyId } = await party.generateKey();
 const formats = [0, 1, 2, 3];

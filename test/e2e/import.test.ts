@@ -28,7 +28,7 @@ async function refused(...args: readonly string[]): Promise<unknown> {
   return { code, ...JSON.parse(stdout) };
 }
 
-t.test('a stopped quorum takes a key, and decrypts with it once it runs again', { timeout: 180_000 }, async (t) => {
+t.test('a stopped quorum takes a key, and decrypts with it once it runs again', async (t) => {
   const first = await startQuorum(t, { parties: 4 });
   const { dir } = first;
   const command = ['import', '--client-key', file, '--dir', dir];
@@ -49,7 +49,7 @@ t.test('a stopped quorum takes a key, and decrypts with it once it runs again', 
   await again.stop();
 });
 
-t.test('a stopped node takes a key under an id of its own', { timeout: 120_000 }, async (t) => {
+t.test('a stopped node takes a key under an id of its own', async (t) => {
   const first = await startParty(t);
   const { dir } = first;
   await first.stop();

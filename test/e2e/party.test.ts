@@ -124,7 +124,7 @@ t.test('an engine that is killed under load costs nobody who was promised an ans
   await health;
   await untilServing(party, true);
   t.strictSame([...statuses].sort(), [STATUS.OK, STATUS.UNAVAILABLE], 'an answer, or word to try again');
-  t.ok(promised.length > 40, 'requests were accepted');
+  t.ok(promised.length > 10, 'requests were accepted');
   for (const requestId of promised) {
     const response = await poll(() => party.client.call('GetPublicDecryptionResult', { requestId }));
     t.equal(publicValue(response, signer), VALUE, requestId);

@@ -14,8 +14,6 @@ import { TEST_DOMAIN } from '../helpers/start-party.ts';
 import { encryptForQuorum, pollFor, startQuorum, type TestQuorum } from '../helpers/start-quorum.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
-t.setTimeout(180_000);
-
 const dir = tempDir(t);
 let quorum = await startQuorum(t, { parties: 4, dir });
 let admins = openAdmins(quorum);

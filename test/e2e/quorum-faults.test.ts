@@ -14,8 +14,6 @@ import { handleOf } from '../helpers/requests.ts';
 import { TEST_DOMAIN } from '../helpers/start-party.ts';
 import { encryptForQuorum, type QuorumMember, startQuorum } from '../helpers/start-quorum.ts';
 
-t.setTimeout(180_000);
-
 const DECRYPTIONS = 2000;
 const IN_FLIGHT = 32;
 const LIAR = 2;

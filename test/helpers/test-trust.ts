@@ -51,7 +51,7 @@ const NO_HELLO = {
 /** Accepts a Core on a raw stream as an engine does. */
 export async function acceptCore(raw: Duplex, endpoint: MeshEndpoint): Promise<Duplex> {
   const expect = { service: 'engine-calls', role: 'core' } as const;
-  return (await acceptMesh(raw, endpoint, expect, AbortSignal.timeout(10_000))).stream;
+  return (await acceptMesh(raw, endpoint, expect, AbortSignal.timeout(60_000))).stream;
 }
 
 /** Returns the text of `[attestation]` for a node in a folder. */
@@ -97,7 +97,7 @@ export async function dialRunningEngine(t: Teardown, dir: string): Promise<Duple
   const log = createLogger({ name: 'test', level: 'silent' });
   const mesh = await openCoreMesh({ config, attestation: { ...attestation, attester: nsm }, clock: systemClock, log });
   t.teardown(() => mesh.close());
-  return (await mesh.dial(AbortSignal.timeout(10_000))).stream;
+  return (await mesh.dial(AbortSignal.timeout(60_000))).stream;
 }
 
 /** Opens what a folder holds, and makes what is missing. */

@@ -11,8 +11,6 @@ import { loadCrs, proveInput, verifyAndExpand } from '../../native/engine/public
 import { fromLittleEndian, save, testKeySet } from '../helpers/fhe-key-set.ts';
 
 // Proofs in WASM take seconds each.
-t.setTimeout(150_000);
-
 const LIMIT = 1n << 30n;
 const SMALL_EXPANDED = 1;
 /** Both versions have the parts of the interface used here. */

@@ -56,7 +56,7 @@ async function checkOf(log: QuorumEngine['log']): Promise<LogLine> {
   }
 }
 
-t.test('the published client opens every type and format, whoever is missing', { timeout: 120_000 }, async (t) => {
+t.test('the published client opens every type and format, whoever is missing', async (t) => {
   const quorum = quorumEngines(t, 4);
   const engines = await quorum.startAll();
   await settled(engines);
@@ -76,7 +76,7 @@ t.test('the published client opens every type and format, whoever is missing', {
   for (const { log } of again) t.match(await checkOf(log), { level: 'info', keyId: idOf(2) }, 'the key was checked');
 });
 
-t.test('the published client corrects a party whose masks are wrong', { timeout: 120_000 }, async (t) => {
+t.test('the published client corrects a party whose masks are wrong', async (t) => {
   const quorum = quorumEngines(t, 4);
   const lying = { quorum: { masksOf: lyingMasks(systemRandom) } };
   const engines = await Promise.all(quorum.parties.map((party) => quorum.start(party, party === 2 ? lying : {})));

@@ -21,11 +21,11 @@ releases_path = "/var/lib/arca/releases.cbor"
 developer_root_path = "/etc/arca/developer-root.pem"
 `;
 
-t.test('help, versions and wrong usage are as the script says', { timeout: 120_000 }, async (t) => {
+t.test('help, versions and wrong usage are as the script says', async (t) => {
   await runCliScript(t, script('usage'), { DIR: t.testdir({}) });
 });
 
-t.test('without a node, commands fail with cause and cure as the script says', { timeout: 120_000 }, async (t) => {
+t.test('without a node, commands fail with cause and cure as the script says', async (t) => {
   const dir = t.testdir({
     foreign: { 'thesis.doc': 'x' },
     newer: { 'format.json': '{"format":"arca-state","version":2}' },

@@ -66,9 +66,9 @@ async function connector(t: Teardown, trust: TestTrust, path: string, options: P
   const self = { role: 'connector' as const, hello: () => NO_HELLO, ...own };
   const endpoint = await openMeshEndpoint({ self, view, clock: systemClock, log });
   t.teardown(() => endpoint.close());
-  const raw = await unixDial(path)(AbortSignal.timeout(5_000));
+  const raw = await unixDial(path)(AbortSignal.timeout(60_000));
   const expect = { service: 'core-grpc', role: 'core', party, sameInstance: true } as const;
-  return await connectMesh(raw, endpoint, expect, AbortSignal.timeout(5_000));
+  return await connectMesh(raw, endpoint, expect, AbortSignal.timeout(60_000));
 }
 
 /** Calls an RPC with an empty message over a verified stream; returns its gRPC status. */

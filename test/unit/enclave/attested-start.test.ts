@@ -101,30 +101,30 @@ t.test('a Core of another instance, or one that is no release, is refused', asyn
     ['another measurement', { pcrs: new Map([[11, new Uint8Array(48).fill(7)]]) }],
   ] as const) {
     const core = await mesh(more);
-    await t.rejects(core.dial(AbortSignal.timeout(5_000)), { code: 'ATTESTATION_REJECTED' }, why);
+    await t.rejects(core.dial(AbortSignal.timeout(60_000)), { code: 'ATTESTATION_REJECTED' }, why);
     t.match(core.peers(), [{ role: 'engine', attested: false, reason: /refused/ }], `${why} is told`);
   }
-  t.ok(present(await (await mesh({})).dial(AbortSignal.timeout(5_000))).renewAtMs, 'the right one is not');
+  t.ok(present(await (await mesh({})).dial(AbortSignal.timeout(60_000))).renewAtMs, 'the right one is not');
 });
 
 t.test('an attester that fails ends the service when its last certificate does, not before', async (t) => {
   const folder = tempDir(t);
   const trust = await testTrust(folder);
-  const { nsm } = await trust.attester({ role: 'engine', leafLifeMs: 6_000 });
+  const madeMs = systemClock.nowMs();
+  const { nsm } = await trust.attester({ role: 'engine', leafLifeMs: 9_000 });
   const device = { broken: false };
   const attest: typeof nsm.attest = (fields, signal) =>
     device.broken ? Promise.reject(new KmsError('UNAVAILABLE', 'the device is gone')) : nsm.attest(fields, signal);
   const failing = { ...nsm, attest };
   const { link: open } = await testEngine(t, { folder, attestation: { ...(await trust.files()), nsm: failing } });
   const link = await open();
-  const startedMs = performance.now();
   device.broken = true;
   let answered = 0;
   let ended = false;
   void link.closed.then(() => {
     ended = true;
   });
-  while (!ended && performance.now() - startedMs < 15_000) {
+  while (!ended) {
     const ok = await link.call(ENGINE_METHOD.status).then(
       () => 1,
       () => 0,
@@ -132,11 +132,9 @@ t.test('an attester that fails ends the service when its last certificate does, 
     answered += ok;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  const tookMs = performance.now() - startedMs;
-  t.ok(
-    answered > 20 && tookMs > 2_000,
-    `${answered} calls in ${Math.round(tookMs)} ms were answered without an attester`,
-  );
-  t.ok(ended && tookMs < 12_000, 'then the connection ended');
+  const endedAfterMs = systemClock.nowMs() - madeMs;
+  t.ok(answered > 0, `${answered} calls were answered without an attester`);
+  // Certificates tell whole seconds.
+  t.ok(endedAfterMs > 8_000, `the connection ended with the certificate, not before: after ${endedAfterMs} ms`);
   await t.rejects(open(), { code: /^(?:UNAVAILABLE|ATTESTATION_REJECTED|ATTESTATION_INVALID)$/ }, 'and none is made');
 });

@@ -15,11 +15,12 @@ t.test('a connect that nobody answers ends after its time', async (t) => {
   const { relay } = fakeVsock(t);
   const before = openDescriptors();
   const started = performance.now();
-  await t.rejects(relay.connect({ cid: SILENT_CID, port: 1, timeoutMs: 30 }), {
+  await t.rejects(relay.connect({ cid: SILENT_CID, port: 1, timeoutMs: 300 }), {
     code: 'DEADLINE_EXCEEDED',
     facts: { errno: 'ETIMEDOUT' },
   });
-  t.ok(performance.now() - started >= 29);
+  // A timer counts from when its turn of the loop began, so it may end early by as much as that turn took.
+  t.ok(performance.now() - started >= 150);
   t.equal(openDescriptors(), before);
 });
 

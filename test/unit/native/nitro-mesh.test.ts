@@ -40,7 +40,7 @@ async function setUp(t: Parameters<typeof fakeVsock>[0] & Parameters<typeof crea
 t.test('two engines prove themselves over vsock and 32 MB pass unharmed', async (t) => {
   const { relay, accepted, listener, dialer } = await setUp(t);
   t.equal(listener.address, '16:7000');
-  const connection = await (await dialer(2))(AbortSignal.timeout(20_000));
+  const connection = await (await dialer(2))(AbortSignal.timeout(60_000));
   while (accepted.length === 0) await new Promise((resolve) => setImmediate(resolve));
   const peer = accepted[0];
   if (!peer) throw new Error('no connection');
@@ -62,6 +62,6 @@ t.test('two engines prove themselves over vsock and 32 MB pass unharmed', async 
 
 t.test('a party that is not expected is refused over vsock as anywhere', async (t) => {
   const { accepted, dialer } = await setUp(t);
-  await t.rejects((await dialer(1))(AbortSignal.timeout(20_000)), { code: /^ATTESTATION_/ });
+  await t.rejects((await dialer(1))(AbortSignal.timeout(60_000)), { code: /^ATTESTATION_/ });
   t.equal(accepted.length, 0);
 });

@@ -15,7 +15,7 @@ t.test('closing in the middle of a transfer, from either end, leaves no descript
     peers.push(peer);
   });
   const round = async (close: (local: Socket, peer: Socket) => void) => {
-    const local = await relay.connect({ cid: 3, port: 5000, timeoutMs: 1000 });
+    const local = await relay.connect({ cid: 3, port: 5000, timeoutMs: 60_000 });
     await until(() => peers.length === 1);
     const [peer] = peers.splice(0);
     if (!peer) throw new Error('no connection');

@@ -37,7 +37,7 @@ export async function connected(t: Test, options: { allowHalfOpen?: boolean } = 
   const { relay, addressOf } = fakeVsock(t);
   const accepted = Promise.withResolvers<Socket>();
   await remote(t, addressOf(3, 5000), accepted.resolve);
-  const local = await relay.connect({ cid: 3, port: 5000, timeoutMs: 1000, ...options });
+  const local = await relay.connect({ cid: 3, port: 5000, timeoutMs: 60_000, ...options });
   const peer = await accepted.promise;
   t.teardown(() => {
     local.destroy();

@@ -33,7 +33,7 @@ t.test('TLS 1.3 runs on both ends with native handles', async (t) => {
     secure.on('secure', () => secure.write('hello over TLS'));
   });
   t.teardown(() => listener.close());
-  const raw = await relay.connect({ cid: 16, port: 6000, timeoutMs: 1000 });
+  const raw = await relay.connect({ cid: 16, port: 6000, timeoutMs: 60_000 });
   const secure = tlsConnect({ socket: raw, rejectUnauthorized: false, minVersion: 'TLSv1.3' });
   await once(secure, 'secureConnect');
   t.equal(secure.getProtocol(), 'TLSv1.3');
@@ -73,7 +73,7 @@ async function runChild(t: Parameters<typeof fakeVsock>[0], body: string, limits
 t.test('a process that exits right after writing has its bytes delivered', async (t) => {
   const { code, ended, read } = await runChild(
     t,
-    `const socket = await relay.connect({ cid: 3, port: 5000, timeoutMs: 1000 });
+    `const socket = await relay.connect({ cid: 3, port: 5000, timeoutMs: 60_000 });
      socket.write(Buffer.alloc(100_000, 7), () => process.exit(0));`,
   );
   t.equal(code, 0);
@@ -95,10 +95,10 @@ t.test('an exit in the midst of connects, listeners and connections is clean', a
     t,
     `await relay.listen({ cid: 16, port: 6000 }, (socket) => socket.pipe(socket));
      const all = [];
-     for (let i = 0; i < 20; i++) all.push(relay.connect({ cid: 16, port: 6000, timeoutMs: 1000 }));
+     for (let i = 0; i < 20; i++) all.push(relay.connect({ cid: 16, port: 6000, timeoutMs: 60_000 }));
      const sockets = await Promise.all(all);
      for (const socket of sockets) { socket.on('error', () => {}); socket.on('data', () => {}); socket.write(Buffer.alloc(1e6)); }
-     for (let i = 0; i < 20; i++) void relay.connect({ cid: 16, port: 6000, timeoutMs: 1000 }).catch(() => {});
+     for (let i = 0; i < 20; i++) void relay.connect({ cid: 16, port: 6000, timeoutMs: 60_000 }).catch(() => {});
      process.exit(3);`,
   );
   t.equal(code, 3);
@@ -110,7 +110,7 @@ t.test('a process without descriptors left refuses connections, and works again 
     `const sockets = new Set();
      const keep = (socket) => { socket.on('error', () => {}); socket.resume(); sockets.add(socket); };
      await relay.listen({ cid: 16, port: 6000 }, keep);
-     const dial = () => relay.connect({ cid: 16, port: 6000, timeoutMs: 2000 });
+     const dial = () => relay.connect({ cid: 16, port: 6000, timeoutMs: 60_000 });
      const outcomes = await Promise.allSettled(Array.from({ length: 60 }, dial));
      for (const { value } of outcomes) if (value) keep(value);
      const codes = new Set(outcomes.map(({ reason }) => reason?.code));
@@ -138,7 +138,7 @@ t.test('a worker thread that is ended in the midst of its connections takes noth
     const relay = new VsockRelay(library);
     await relay.listen({ cid: 16, port: Number(process.argv[2]) }, (socket) => { socket.on('error', () => {}); socket.pipe(socket); });
     for (let i = 0; i < 10; i++) {
-      const socket = await relay.connect({ cid: 16, port: Number(process.argv[2]), timeoutMs: 1000 });
+      const socket = await relay.connect({ cid: 16, port: Number(process.argv[2]), timeoutMs: 60_000 });
       socket.on('error', () => {});
       socket.on('data', (chunk) => socket.write(chunk));
       socket.write(Buffer.alloc(100_000));
@@ -164,7 +164,7 @@ t.test(
     const { vsockConnect, vsockListen } = await import('../../../native/nitro/index.ts');
     const echo = await vsockListen({ cid: 1, port: 50_311 }, (socket) => void socket.pipe(socket));
     t.teardown(() => echo.close());
-    const socket = await vsockConnect({ cid: 1, port: 50_311, timeoutMs: 1000 });
+    const socket = await vsockConnect({ cid: 1, port: 50_311, timeoutMs: 60_000 });
     socket.end('ping');
     const [chunk] = await once(socket, 'data');
     t.equal(String(chunk), 'ping');

@@ -37,7 +37,7 @@ export async function hostileEngine(t: Teardown, network: EngineNetwork, me: num
   const { mesh } = await network.start(me, { peers: { dial: () => () => Promise.reject(new Error('does not dial')) } });
   const expect = { service: 'engine-data', role: 'engine', party: to } as const;
   const connection = await meshDialer({ dial: unixDial(network.endpoint(to)), endpoint: mesh.endpoint, expect })(
-    AbortSignal.timeout(20_000),
+    AbortSignal.timeout(60_000),
   );
   let reason: string | undefined;
   void connection.closed.then((why) => {

@@ -215,7 +215,7 @@ t.test('an engine that should be dialled and dials itself takes no connection’
   await until(() => two.network.links.get(3)?.stats().connections === 1);
   const expect = { service: 'engine-data', role: 'engine', party: 2 } as const;
   const dial = meshDialer({ dial: unixDial(network.endpoint(2)), endpoint: three.mesh.endpoint, expect });
-  const connection = await dial(AbortSignal.timeout(20_000));
+  const connection = await dial(AbortSignal.timeout(60_000));
   connection.stream.resume();
   let [most, isClosed] = [0, false];
   void connection.closed.then(() => {

@@ -47,7 +47,7 @@ t.test('four engines connect each to each, with one connection a pair, dialled b
     endpoint: present(engines[2]).mesh.endpoint,
     expect,
   });
-  const wrongWay = await dial(AbortSignal.timeout(10_000));
+  const wrongWay = await dial(AbortSignal.timeout(60_000));
   wrongWay.stream.resume();
   await wrongWay.closed;
   t.equal(attested(present(engines[0])), 3, 'a higher party that dials is sent away, and nobody else is disturbed');
@@ -145,7 +145,7 @@ t.test('a party that went away is told apart, and comes back by itself', async (
     all,
     [2, 3, 4].map((party) => ({ party, reachable: true, error: '', endpoint: network.endpoint(party) })),
   );
-  t.ok(all.every(({ latencyMs }) => latencyMs >= 1 && latencyMs < 2_000));
+  t.ok(all.every(({ latencyMs }) => latencyMs >= 1 && latencyMs < 60_000));
   await two.stop();
   await until(() => attested(one) === 2);
   const [gone, other] = await one.network.reach([2, 3, 9], never);

@@ -70,7 +70,7 @@ t.test('a context keeps the rules on parties, urls, addresses and versions', asy
 t.test('a hostile certificate text is judged in linear time', async (t) => {
   const caCert = Buffer.from(`-----BEGIN CERTIFICATE-----${' '.repeat(1_000_000)}!`);
   const node = { mpcIdentity: 'a', partyId: 1, externalUrl: 'http://a.example:1', caCert };
-  const started = process.hrtime.bigint();
+  const before = process.cpuUsage();
   refuses(t, 'ca_cert', () =>
     parseNewMpcContext(
       create(NewMpcContextRequestSchema, {
@@ -78,7 +78,7 @@ t.test('a hostile certificate text is judged in linear time', async (t) => {
       }),
     ),
   );
-  t.ok(process.hrtime.bigint() - started < 2_000_000_000n);
+  t.ok(process.cpuUsage(before).user < 10_000_000, 'microseconds of processor time, whatever else the machine does');
 });
 
 t.test('an epoch that reshares needs a domain and known digest types', async (t) => {

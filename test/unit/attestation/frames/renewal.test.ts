@@ -16,7 +16,7 @@ const WORKERS = 8;
 
 t.test('sessions run all the time over two renewals, each to its end', async (t) => {
   const mesh = await createTestMesh(t);
-  const attester = { leafLifeMs: 6_000 };
+  const attester = { leafLifeMs: 9_000 };
   const [one, two] = [
     await mesh.endpoint('engine', { attester }),
     await mesh.endpoint('engine', { party: 2, attester }),

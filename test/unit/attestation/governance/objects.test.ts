@@ -33,10 +33,10 @@ import {
   withSignature,
 } from '../../../../attestation/governance/index.ts';
 import { toHex } from '../../../../common/bytes.ts';
-import { systemClock } from '../../../../common/clock.ts';
 import { isKmsError } from '../../../../common/errors.ts';
 import { present } from '../../../helpers/present.ts';
 import {
+  AWS_KEYS,
   CHARTER,
   charterOf,
   coreEntry,
@@ -89,10 +89,12 @@ t.test('all faults of a record are named at once', async (t) => {
         version: 0,
         network: MAINNET,
         releaseKeys: [],
-        parties: [{ party: 1, address: '00' }, { party: 1 }],
+        parties: [
+          { party: 1, address: '00' },
+          { party: 1, aws: { account: '1', region: 'nowhere', primaryKeyId: 'mrk-1', keyPolicy: '00' } },
+        ],
         context: '11',
         authorizationPolicy: 'No Policy',
-        aws: { account: '1', region: 'nowhere', primaryKeyId: '', backupKeyId: 'x' },
       },
       signatures: [{}],
       approvals: 'none',
@@ -107,9 +109,10 @@ t.test('all faults of a record are named at once', async (t) => {
     'context',
     'authorizationPolicy',
     'eip712Domains',
-    'aws.account',
-    'aws.region',
-    'aws.primaryKeyId',
+    'parties[1].aws.account',
+    'parties[1].aws.region',
+    'parties[1].aws.primaryKeyId',
+    'parties[1].aws.keyPolicy',
     'signatures[0].key',
     'approvals',
   ]) {
@@ -129,6 +132,19 @@ t.test('two parties never have one address', async (t) => {
   const address = Uint8Array.from(sha256('same').subarray(12));
   const parties = [1, 2].map((party) => ({ party, address }));
   t.throws(() => makeRecord(recordFields(1, { parties })), { message: /same address/ });
+});
+
+t.test('the keys of a party lie in its account and region', async (t) => {
+  const parties = (fields: object) => [{ party: 1, aws: { ...AWS_KEYS, ...fields } }];
+  t.same(makeRecord(recordFields(1, { parties: parties({}) })).body.parties[0]?.aws, AWS_KEYS, 'as they were given');
+  const elsewhere = AWS_KEYS.backupKeyId.replace('eu-west-1', 'eu-west-2');
+  for (const name of ['primaryKeyId', 'backupKeyId', 'previousKeyId']) {
+    const message = new RegExp(`aws\\.${name}: is a key of another account or region`);
+    t.throws(() => makeRecord(recordFields(1, { parties: parties({ [name]: elsewhere }) })), { message }, name);
+  }
+  t.throws(() => makeRecord(recordFields(1, { parties: parties({ account: '210987654321' }) })), {
+    message: /another account/,
+  });
 });
 
 t.test('a record holds with m governance signatures and not with fewer', async (t) => {
@@ -256,8 +272,8 @@ t.test('no mutation of a stored object makes another object of it that verifies'
 t.test('the largest set that is allowed is read in a fraction of a second, a larger one is refused', async (t) => {
   const entries = Array.from({ length: 513 }, (_, at) => engineEntry(`release-${at}`));
   const { bytes } = makeSet(...entries.slice(0, 512));
-  const startedMs = systemClock.monotonicMs();
+  const before = process.cpuUsage();
   t.equal(decodeReleaseSet(bytes).entries.length, 512);
-  t.ok(systemClock.monotonicMs() - startedMs < 2_000);
+  t.ok(process.cpuUsage(before).user < 10_000_000, 'microseconds of processor time, whatever else the machine does');
   t.throws(() => makeSet(...entries), { code: 'REQUEST_INVALID', message: /0 to 512 items/ });
 });

@@ -14,7 +14,7 @@ import { createLogger, type Logger } from '../../../../common/log.ts';
 import { createTestMesh, type TestMesh } from '../../../helpers/mesh-pair.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
 
-const signal = () => AbortSignal.timeout(20_000);
+const signal = () => AbortSignal.timeout(60_000);
 
 interface Served {
   readonly mesh: TestMesh;

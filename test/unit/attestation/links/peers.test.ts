@@ -38,7 +38,7 @@ t.test('a peer is expected, refused, unreachable, attested and gone', async (t) 
     expiresMs: second.closeAtMs,
     reason: undefined,
   });
-  t.ok(Math.abs(row()?.skewMs ?? Number.NaN) < 5_000);
+  t.ok(Math.abs(row()?.skewMs ?? Number.NaN) < 60_000);
   first.close('one');
   await first.closed;
   t.match(row(), { attested: true, connections: 1 });

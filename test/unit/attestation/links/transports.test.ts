@@ -10,7 +10,7 @@ import { unixDial, unixTransport } from '../../../../attestation/mesh/transport-
 import { type VsockNative, vsockDial, vsockTransport } from '../../../../attestation/mesh/transport-vsock.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
 
-const signal = () => AbortSignal.timeout(10_000);
+const signal = () => AbortSignal.timeout(60_000);
 const ignore = (): void => undefined;
 
 t.test('a Unix socket is for its owner alone, and its folder is made so', async (t) => {

@@ -33,7 +33,7 @@ t.test('a Core reaches its engine over vsock, and frames go both ways', async (t
     dial: vsockDial(native, { cid: ENCLAVE_CID, port: PORT }),
     endpoint: await mesh.endpoint('core'),
     expect: { service: 'engine-calls', role: 'engine', sameInstance: true },
-  })(AbortSignal.timeout(10_000));
+  })(AbortSignal.timeout(60_000));
   t.match(connection.peer, { role: 'engine', party: 1 });
   const near = new FrameLink({ peer: 'engine', clock: systemClock });
   await near.attach(connection.stream).ready;

@@ -152,7 +152,7 @@ export async function sendProof({ socket }: Intruder, proof: Proof | Uint8Array)
 
 /** Reads the honest side's next message. */
 export const receive = ({ socket }: Intruder): ReturnType<typeof readMessage> =>
-  readMessage(socket, 32_768, AbortSignal.timeout(5_000));
+  readMessage(socket, 32_768, AbortSignal.timeout(60_000));
 
 /** SHA-384 of a labelled array, as user_data of other kinds of documents is. */
 export const labelled = (label: string, ...fields: CborValue[]): Uint8Array =>

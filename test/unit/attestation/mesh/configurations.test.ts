@@ -131,7 +131,7 @@ ${attestationToml(folder)}`.split('\n');
       const mesh = await openCoreMesh({ config, attestation, clock: systemClock, log });
       dialled++;
       try {
-        await mesh.dial(AbortSignal.timeout(5_000));
+        await mesh.dial(AbortSignal.timeout(60_000));
         return 'connected';
       } finally {
         await mesh.close();
