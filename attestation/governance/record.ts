@@ -7,7 +7,6 @@
 import type { KeyObject } from 'node:crypto';
 import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
-import type { CborKey, CborValue } from '../cbor.ts';
 import { cborFields, decodeLabelled, encodeLabelled, GOVERNANCE_LABEL, readBody } from './canonical.ts';
 import type { Charter } from './charter.ts';
 import type { Faults, Field } from './fields.ts';
@@ -22,6 +21,8 @@ export interface RecordParty {
   readonly address?: Uint8Array | undefined;
   /** Where its mesh listens: `host:port`. */
   readonly endpoint?: string | undefined;
+  /** Its keys of AWS KMS, whose policies name its own charter; absent: it uses none. */
+  readonly aws?: AwsKeys | undefined;
 }
 
 /** An EIP-712 domain in which engines may sign. */
@@ -33,12 +34,18 @@ export interface AllowedDomain {
   readonly verifyingContract: Uint8Array;
 }
 
-/** Account, region and keys of AWS KMS. */
-export interface AwsSettings {
+/** A party's keys of AWS KMS: ARNs of keys in its account and region. */
+export interface AwsKeys {
   readonly account: string;
   readonly region: string;
+  /** Seals private objects. */
   readonly primaryKeyId: string;
-  readonly backupKeyId: string;
+  /** Seals backups; absent where custodians do, or nobody. */
+  readonly backupKeyId?: string | undefined;
+  /** Key of a release before: it opens what is not yet sealed under the primary key, and seals nothing. */
+  readonly previousKeyId?: string | undefined;
+  /** SHA-384 of the primary key's policy, 48 bytes; absent: peers take the one that the party tells. */
+  readonly keyPolicy?: Uint8Array | undefined;
 }
 
 /** What may change of a network. */
@@ -55,7 +62,6 @@ export interface GovernedRecord {
   readonly authorizationPolicy: string;
   /** Absent: any, which only networks of developer mode may say. */
   readonly eip712Domains?: readonly AllowedDomain[] | undefined;
-  readonly aws?: AwsSettings | undefined;
 }
 
 const WHAT = 'the governed record';
@@ -64,7 +70,7 @@ const POLICY = /^[a-z][a-z0-9.-]{0,63}$/;
 const ENDPOINT = /^[\x21-\x7e]{1,255}$/;
 const DOMAIN_TEXT = /^[\x20-\x7e]{1,128}$/;
 const AWS_REGION = /^[a-z]{2}(?:-[a-z]+)+-\d{1,2}$/;
-const AWS_KEY_ID = /^[A-Za-z0-9:/_-]{1,256}$/;
+const AWS_KEY = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):(\d{12}):key\/[0-9a-z-]{8,64}$/;
 
 /**
  * Makes the unsigned form of a record, sorting keys and parties.
@@ -88,11 +94,10 @@ export function encodeRecord(record: GovernedRecord): Uint8Array {
     version: record.version,
     network: record.network,
     releaseKeys: [...record.releaseKeys],
-    parties: record.parties.map(({ party, address, endpoint }) => cborFields({ party, address, endpoint })),
+    parties: record.parties.map(({ aws, ...party }) => cborFields({ ...party, aws: aws && cborFields({ ...aws }) })),
     context: record.context,
     authorizationPolicy: record.authorizationPolicy,
     eip712Domains: record.eip712Domains?.map((domain) => cborFields({ ...domain })),
-    aws: record.aws === undefined ? undefined : new Map<CborKey, CborValue>(Object.entries(record.aws)),
   });
 }
 
@@ -142,7 +147,6 @@ export function readRecord(body: Field, faults: Faults): GovernedRecord {
         .get('authorizationPolicy')
         .text(POLICY, "a policy's name: a-z, 0-9, '.' and '-', at most 64, a letter first"),
       eip712Domains: fields.optional('eip712Domains', (field) => field.list({ min: 0, max: 64 }, readDomain)),
-      aws: fields.optional('aws', readAws),
     }),
   );
   checkRecord(record, faults);
@@ -160,6 +164,7 @@ function checkRecord(record: GovernedRecord, faults: Faults): void {
 function readParty(item: Field): RecordParty {
   return item.object((fields) => {
     const address = fields.optional('address', (field) => field.bytes(20));
+    const aws = fields.optional('aws', readAws);
     const endpoint = fields.optional('endpoint', (field) =>
       field.text(ENDPOINT, 'an address to connect to, at most 255 printable characters'),
     );
@@ -167,6 +172,7 @@ function readParty(item: Field): RecordParty {
       party: fields.get('party').int(PARTY),
       ...(address === undefined ? {} : { address }),
       ...(endpoint === undefined ? {} : { endpoint }),
+      ...(aws === undefined ? {} : { aws }),
     };
   });
 }
@@ -180,13 +186,29 @@ function readDomain(item: Field): AllowedDomain {
   }));
 }
 
-function readAws(field: Field): AwsSettings {
-  return field.object((fields) => ({
-    account: fields.get('account').text(/^\d{12}$/, 'an AWS account of 12 digits'),
-    region: fields.get('region').text(AWS_REGION, 'an AWS region such as eu-west-1'),
-    primaryKeyId: fields.get('primaryKeyId').text(AWS_KEY_ID, 'the id of an AWS KMS key'),
-    backupKeyId: fields.get('backupKeyId').text(AWS_KEY_ID, 'the id of an AWS KMS key'),
-  }));
+function readAws(field: Field): AwsKeys {
+  return field.object((fields) => {
+    const account = fields.get('account').text(/^\d{12}$/, 'an AWS account of 12 digits');
+    const region = fields.get('region').text(AWS_REGION, 'an AWS region such as eu-west-1');
+    const key = (item: Field): string => {
+      const arn = item.text(AWS_KEY, "the ARN of an AWS KMS key, not the key's id alone");
+      const [, itsRegion, itsAccount] = AWS_KEY.exec(arn) ?? [];
+      const isElsewhere = itsRegion !== undefined && (itsRegion !== region || itsAccount !== account);
+      if (isElsewhere) item.fault('is a key of another account or region');
+      return arn;
+    };
+    const backupKeyId = fields.optional('backupKeyId', key);
+    const previousKeyId = fields.optional('previousKeyId', key);
+    const keyPolicy = fields.optional('keyPolicy', (item) => item.bytes(48));
+    return {
+      account,
+      region,
+      primaryKeyId: key(fields.get('primaryKeyId')),
+      ...(backupKeyId === undefined ? {} : { backupKeyId }),
+      ...(previousKeyId === undefined ? {} : { previousKeyId }),
+      ...(keyPolicy === undefined ? {} : { keyPolicy }),
+    };
+  });
 }
 
 /** Returns the JSON form of a record's body for people. */
@@ -198,6 +220,7 @@ export function recordToJson(record: GovernedRecord): Readonly<Record<string, un
     parties: record.parties.map((party) => ({
       ...party,
       ...(party.address === undefined ? {} : { address: toHex(party.address) }),
+      ...(party.aws?.keyPolicy === undefined ? {} : { aws: { ...party.aws, keyPolicy: toHex(party.aws.keyPolicy) } }),
     })),
     context: toHex(record.context),
     authorizationPolicy: record.authorizationPolicy,
@@ -209,7 +232,6 @@ export function recordToJson(record: GovernedRecord): Readonly<Record<string, un
             verifyingContract: toHex(domain.verifyingContract),
           })),
         }),
-    ...(record.aws === undefined ? {} : { aws: record.aws }),
   };
 }
 

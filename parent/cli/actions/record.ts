@@ -32,6 +32,7 @@ interface ProposeOptions {
   readonly previous?: string | undefined;
   readonly releaseKey?: readonly string[] | undefined;
   readonly party?: readonly string[] | undefined;
+  readonly rootKey?: readonly string[] | undefined;
   readonly context?: string | undefined;
   readonly policy?: string | undefined;
   readonly out: string;
@@ -56,6 +57,7 @@ export async function runPropose(options: ProposeOptions, output: Output): Promi
   if (options.context !== undefined) changed.context = options.context;
   if (options.policy !== undefined) changed.authorizationPolicy = options.policy;
   if (options.party) changed.parties = withParties(changed.parties, options.party.map(parseParty));
+  if (options.rootKey) changed.parties = withRootKeys(changed.parties, options.rootKey.map(parseRootKey));
   const record = makeRecord(recordFromJson(changed));
   checkFollows(record.body, previous, charter.network);
   await writeNewFile(options.out, encodeSigned(record), options.force === true);
@@ -105,16 +107,10 @@ function report(record: Signed<GovernedRecord>, output: Output, status: StatusRe
   const lines = [
     `governed record ${body.version} of network ${body.network}`,
     `  release keys  ${body.releaseKeys.map(toHex).join('\n                ')}`,
-    ...body.parties.map(
-      ({ party, address, endpoint }) =>
-        `  party ${String(party).padEnd(8)}${address === undefined ? 'not enrolled' : formatAddress(address)} ${endpoint ?? ''}`,
-    ),
+    ...body.parties.flatMap(describeParty),
     `  context       ${toHex(body.context)}`,
     `  policy        ${body.authorizationPolicy}`,
     `  domains       ${describeDomains(body)}`,
-    ...(body.aws === undefined
-      ? []
-      : [`  aws           ${body.aws.account} ${body.aws.region} ${body.aws.primaryKeyId}, ${body.aws.backupKeyId}`]),
     `  digest        ${digest}`,
     `  proposal      ${proposal}`,
     ...(status === undefined ? [] : describeApproval(status)),
@@ -123,6 +119,18 @@ function report(record: Signed<GovernedRecord>, output: Output, status: StatusRe
     { record: signedToJson(record, recordToJson), digest, proposalDigest: proposal, ...(status && { status }) },
     lines.join('\n'),
   );
+}
+
+function describeParty({ party, address, endpoint, aws }: RecordParty): string[] {
+  const name = address === undefined ? 'not enrolled' : formatAddress(address);
+  const key = (what: string, arn: string | undefined): string[] => (arn === undefined ? [] : [`    ${what} ${arn}`]);
+  return [
+    `  party ${String(party).padEnd(8)}${name} ${endpoint ?? ''}`,
+    ...key('primary key ', aws?.primaryKeyId),
+    ...key('backup key  ', aws?.backupKeyId),
+    ...key('previous key', aws?.previousKeyId),
+    ...key('key policy  ', aws?.keyPolicy && toHex(aws.keyPolicy)),
+  ];
 }
 
 function describeDomains({ eip712Domains }: GovernedRecord): string {
@@ -169,18 +177,47 @@ function readAddress(text: string): Uint8Array {
   throw usageFailure(`the checksum of ${text} is wrong`, "copy the address from 'arca attest document' of that party");
 }
 
+/** `2=arn:aws:kms:…,arn:aws:kms:…`: root key and, behind the comma, that of backups. */
+function parseRootKey(text: string): { readonly party: number; readonly aws: Readonly<Record<string, string>> } {
+  const match = /^(\d{1,4})=(arn:[^,]+)(?:,(arn:[^,]+))?$/.exec(text);
+  if (!match) throw usageFailure(`'${text}' names no root key`, 'write NUMBER=ARN or NUMBER=ARN,ARN-OF-THE-BACKUP-KEY');
+  const [, party = '', primaryKeyId = '', backupKeyId] = match;
+  const [, , , region = '', account = ''] = primaryKeyId.split(':');
+  const aws = { account, region, primaryKeyId, ...(backupKeyId === undefined ? {} : { backupKeyId }) };
+  return { party: parseNumber(party, '--root-key'), aws };
+}
+
+/** The address and endpoint of a party change; its keys of AWS KMS stay. */
 function withParties(before: unknown, parties: readonly { readonly party: number }[]): unknown[] {
-  const replaced = new Set(parties.map(({ party }) => party));
+  const replaced = new Map(parties.map((party) => [party.party, party]));
   const kept: unknown[] = Array.isArray(before) ? before : [];
-  const isKept = (item: unknown) =>
-    !(
-      typeof item === 'object' &&
-      item !== null &&
-      'party' in item &&
-      typeof item.party === 'number' &&
-      replaced.has(item.party)
-    );
-  return [...kept.filter(isKept), ...parties];
+  const rest = kept.filter((item) => !replaced.has(numberOf(item)));
+  const keysOf = (party: number): object => {
+    const found = kept.find((item) => numberOf(item) === party);
+    return typeof found === 'object' && found !== null && 'aws' in found ? { aws: found.aws } : {};
+  };
+  return [...rest, ...parties.map((party) => ({ ...keysOf(party.party), ...party }))];
+}
+
+/** The root key before stays as the one that opens what is not yet sealed anew. */
+function withRootKeys(before: unknown, keys: readonly ReturnType<typeof parseRootKey>[]): unknown[] {
+  const items: unknown[] = Array.isArray(before) ? before : [];
+  const missing = keys.find(({ party }) => !items.some((item) => numberOf(item) === party));
+  if (missing) throw usageFailure(`the record has no party ${missing.party}`, `name it: --party ${missing.party}=…`);
+  return items.map((item) => {
+    const given = keys.find(({ party }) => party === numberOf(item));
+    if (given === undefined || typeof item !== 'object') return item;
+    const known: unknown = Reflect.get(item ?? {}, 'aws');
+    const primary: unknown =
+      typeof known === 'object' && known !== null ? Reflect.get(known, 'primaryKeyId') : undefined;
+    const isNew = typeof primary === 'string' && primary !== given.aws.primaryKeyId;
+    return { ...item, aws: { ...given.aws, ...(isNew && { previousKeyId: primary }) } };
+  });
+}
+
+function numberOf(item: unknown): number {
+  const party: unknown = typeof item === 'object' && item !== null && 'party' in item ? item.party : undefined;
+  return typeof party === 'number' ? party : 0;
 }
 
 function plainObject(value: unknown, path: string): Record<string, unknown> {

@@ -25,6 +25,7 @@ function proposeCommand() {
     .option('--previous <file>', 'record in force: its fields hold unless others are given, its version is counted up')
     .option('--release-key <key>', 'public key that may sign release sets, in place of all before; repeatable', collect)
     .option('--party <party>', 'a party as NUMBER=ADDRESS@HOST:PORT, in place of it; repeatable', collect)
+    .option('--root-key <key>', 'AWS KMS keys of a party as NUMBER=ARN[,ARN-FOR-BACKUPS]; repeatable', collect)
     .option('--context <id>', 'MPC context: 64 hex digits')
     .option('--policy <name>', 'authorization policy')
     .addOption(outOption())

@@ -78,6 +78,26 @@ t.test('the next record keeps the fields of the previous one and counts its vers
   t.same(body.context, recordFields().context);
 });
 
+t.test(
+  'root keys of a party are named by it, outlive a change of its address, and the one before stays known',
+  async (t) => {
+    const dir = folder(t);
+    await arca(dir, ...PROPOSE, '--from', '@record.json', '--out', '@1.cbor');
+    const arn = (name: string) => `arn:aws:kms:eu-west-1:123456789012:key/00000000-${name}`;
+    const propose = (...how: string[]) =>
+      arca(dir, ...PROPOSE, '--previous', '@1.cbor', '--out', '@1.cbor', '--force', ...how);
+    const keys = () => decodeSignedRecord(readFileSync(join(dir, '1.cbor'))).body.parties[1]?.aws;
+    t.match(await propose('--root-key', `2=${arn('a')},${arn('b')}`), { code: 0, stdout: arn('b') });
+    t.same(keys(), { account: '123456789012', region: 'eu-west-1', primaryKeyId: arn('a'), backupKeyId: arn('b') });
+    t.match(await propose('--party', '2=@new.example.org:50200'), { code: 0 });
+    t.match(keys(), { primaryKeyId: arn('a') });
+    t.match(await propose('--root-key', `2=${arn('c')}`), { code: 0 });
+    t.same(keys(), { account: '123456789012', region: 'eu-west-1', primaryKeyId: arn('c'), previousKeyId: arn('a') });
+    t.match(await propose('--root-key', `9=${arn('c')}`), { code: 2, stderr: /no party 9/ });
+    t.match(await propose('--root-key', '2=key'), { code: 2, stderr: /'2=key' names no root key/ });
+  },
+);
+
 t.test('a key that others may read, one that governs nothing, and a foreign charter are refused', async (t) => {
   const dir = folder(t);
   await arca(dir, ...PROPOSE, '--from', '@record.json', '--out', '@1.cbor');

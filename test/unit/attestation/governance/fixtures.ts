@@ -55,6 +55,17 @@ export const DEV_CHARTER = charterOf({
   anchor: Uint8Array.from(sha256('developer root')),
 });
 
+const rootKey = (digit: number) => `arn:aws:kms:eu-west-1:123456789012:key/0000000${digit}-0000-4000-8000-000000000000`;
+/** Of party 1 alone. */
+export const AWS_KEYS = {
+  account: '123456789012',
+  region: 'eu-west-1',
+  primaryKeyId: rootKey(2),
+  backupKeyId: rootKey(3),
+  previousKeyId: rootKey(1),
+  keyPolicy: digestOf('policy'),
+};
+
 export function recordFields(version = 1, fields: Partial<GovernedRecord> = {}): GovernedRecord {
   return {
     version,
@@ -64,11 +75,11 @@ export function recordFields(version = 1, fields: Partial<GovernedRecord> = {}):
       party,
       address: Uint8Array.from(sha256(`party ${party}`).subarray(12)),
       endpoint: `party-${party}.example.org:50200`,
+      ...(party === 1 && { aws: AWS_KEYS }),
     })),
     context: Uint8Array.from(sha256('context')),
     authorizationPolicy: 'published',
     eip712Domains: [{ name: 'Decryption', version: '1', chainId: 1, verifyingContract: new Uint8Array(20).fill(7) }],
-    aws: { account: '123456789012', region: 'eu-west-1', primaryKeyId: 'mrk-1', backupKeyId: 'mrk-2' },
     ...fields,
   };
 }
