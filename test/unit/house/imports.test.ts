@@ -17,8 +17,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   attestation: ['common'],
   native: ['common', 'wire'],
   emulators: ['common', 'wire', 'attestation'],
+  custodian: ['common', 'wire', 'attestation'],
   enclave: ['common', 'storage', 'wire', 'proto', 'attestation', 'native'],
-  parent: ['common', 'storage', 'wire', 'proto', 'attestation', 'native/engine/public.ts', 'native/nitro/index.ts'],
+  parent: [
+    'common',
+    'storage',
+    'wire',
+    'proto',
+    'attestation',
+    'custodian',
+    'native/engine/public.ts',
+    'native/nitro/index.ts',
+  ],
 };
 const LAYERS = Object.keys(MAY_IMPORT);
 

@@ -16,6 +16,7 @@ import {
 import { identityDigest } from '../../../attestation/mesh/identity.ts';
 import { leafDigest } from '../../../attestation/mesh/leaf.ts';
 import { proofDigest } from '../../../attestation/mesh/proof.ts';
+import { recoverCommitment } from '../../../attestation/recovery/recover-facts.ts';
 import { ROLES, SERVICES } from '../../../attestation/role.ts';
 import { toHex } from '../../../common/bytes.ts';
 import {
@@ -77,6 +78,22 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
         'sha384',
         ['arca-attest-1', net, digest, n, address, release, incarnation],
         attestCommitment({ network: net, charterDigest: digest, party: n, address, release, incarnation }),
+      ),
+    ),
+  recover: fc
+    .tuple(fixed(48), fixed(32), fixed(32), fixed(20), fixed(32), fixed(16))
+    .map(([charterDigest, mpcContextId, custodianContextId, address, ciphertextsDigest, challenge]) =>
+      labelled(
+        'sha384',
+        ['arca-recover-1', charterDigest, mpcContextId, custodianContextId, address, ciphertextsDigest, challenge],
+        recoverCommitment({
+          charterDigest,
+          mpcContextId,
+          custodianContextId,
+          address,
+          ciphertextsDigest,
+          challenge,
+        }),
       ),
     ),
   'client-leaf': fc
@@ -168,6 +185,7 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-mesh-leaf-1': 'mesh-leaf',
   'arca-mesh-proof-1': 'mesh-proof',
   'arca-attest-1': 'attest',
+  'arca-recover-1': 'recover',
   'arca-client-leaf-1': 'client-leaf',
   'arca-charter-1': 'charter',
   'arca-proposal-1': 'proposal',
