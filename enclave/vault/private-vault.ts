@@ -1,7 +1,7 @@
 /**
  * The engine's private objects: which kinds there are, where they lie, and that each is what its name says.
  *
- * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `Context/<id>`, `EpochData/<epoch>`,
+ * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `Custodians/<id>`, `Context/<id>`, `EpochData/<epoch>`,
  * `FhePrivateKey/<epoch>/<id>`, `FheKeyInfo/<epoch>/<id>`, `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
  * Contents are secret. Formats: docs/formats/private-objects.md; paths: kms-service.md section 6.3.
  */
@@ -10,7 +10,7 @@ import { parseRequestId, type RequestId } from '../../wire/ids.ts';
 import type { ObjectKeeper } from './object-keeper.ts';
 
 /** Kinds of private objects that belong to the node. */
-const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Context', 'EpochData'] as const;
+const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Custodians', 'Context', 'EpochData'] as const;
 /** Kinds of private objects that belong to an epoch. */
 const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'FheKeyInfo', 'DecompressionKeyInfo', 'CrsInfo'] as const;
 const KNOWN_TYPES: ReadonlySet<string> = new Set([...NODE_TYPES, ...EPOCH_SCOPED_TYPES]);
@@ -26,6 +26,16 @@ export type EpochScopedPath = readonly [EpochScopedType, epochId: RequestId, id:
 
 /** Where a private object lies. */
 export type PrivatePath = readonly [NodeType, RequestId] | EpochScopedPath;
+
+/** Returns the path that an object's name is; undefined for a name that this release gives to nothing. */
+export function parsePrivatePath(name: string): PrivatePath | undefined {
+  const [type, outer = '', inner, ...more] = name.split('/');
+  if (more.length > 0 || !isId(outer)) return undefined;
+  const nodeType = NODE_TYPES.find((known) => known === type);
+  if (nodeType !== undefined) return inner === undefined ? [nodeType, outer] : undefined;
+  const scoped = EPOCH_SCOPED_TYPES.find((known) => known === type);
+  return scoped !== undefined && inner !== undefined && isId(inner) ? [scoped, outer, inner] : undefined;
+}
 
 /** Private objects over whatever keeps them. */
 export class PrivateVault {
@@ -126,13 +136,17 @@ export class PrivateVault {
 }
 
 /** Ids are stored in their canonical form; anything else was not written by an engine. */
-function parseName(name: string, path: readonly string[]): RequestId {
+function isId(name: string): name is RequestId {
   try {
-    const id = parseRequestId(name);
-    if (id === name) return id;
+    return parseRequestId(name) === name;
   } catch (error) {
-    if (!isKmsError(error)) throw error;
+    if (isKmsError(error)) return false;
+    throw error;
   }
+}
+
+function parseName(name: string, path: readonly string[]): RequestId {
+  if (isId(name)) return name;
   throw new KmsError('STATE_INVALID', `private object ${path.join('/')} does not bear an id: move it away`);
 }
 
