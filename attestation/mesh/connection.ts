@@ -102,6 +102,7 @@ function describePeer({ leaf, document, address, release }: JudgedPeer, proof: J
     incarnation: proof.incarnation,
     skewMs: proof.skewMs,
     notAfterMs: leaf.notAfterMs,
+    leafSha256: leaf.sha256,
     hello: proof.hello,
   };
 }

@@ -42,7 +42,7 @@ export function decodeHello(bytes: Uint8Array): Hello {
     keyPolicyHash: bytesOf(map.get('key_policy_hash'), KEY_POLICY_HASH_BYTES, KEY_POLICY_HASH_BYTES),
     manifestVersion: count(map.get('manifest_version')),
     manifestHead: bytesOf(map.get('manifest_head'), 0, MAX_MANIFEST_HEAD_BYTES),
-    identityCertificate: certificate === null ? undefined : identityFromCbor(certificate),
+    identityCertificate: certificate === null ? undefined : identityFromCbor(certificate, 'mesh'),
   };
 }
 

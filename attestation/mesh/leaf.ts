@@ -102,7 +102,7 @@ export function readLeaf(der: Uint8Array, maxBytes: number): LeafClaims {
     party,
     role,
     document,
-    identityCertificate: certificate === null ? undefined : identityFromCbor(certificate),
+    identityCertificate: certificate === null ? undefined : identityFromCbor(certificate, 'mesh'),
     meshSignature: signature ?? undefined,
   };
 }

@@ -158,6 +158,8 @@ export interface MeshPeer {
   readonly skewMs: number;
   /** When its leaf ends. */
   readonly notAfterMs: number;
+  /** SHA-256 of its leaf: tells its process from others of the party. */
+  readonly leafSha256: Uint8Array;
   readonly hello: Hello;
 }
 

@@ -13,6 +13,8 @@ export async function meshIdentity(
   { network, party }: { readonly network: string; readonly party: number },
 ): Promise<MeshIdentity> {
   const publicKey = key.purposePublicKey('mesh');
-  const certificate = await certifyIdentity({ network, party, key: publicKey }, (digest) => key.signDigest(digest));
+  const certificate = await certifyIdentity({ network, party, purpose: 'mesh', key: publicKey }, (digest) =>
+    key.signDigest(digest),
+  );
   return { publicKey, certificate, sign: (data) => key.signPurpose('mesh', data) };
 }

@@ -157,7 +157,7 @@ export async function makeTestIdentity(
   const pkcs8 = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]);
   const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
   const key = Uint8Array.from(createPublicKey(privateKey).export({ type: 'spki', format: 'der' }).subarray(-32));
-  const certificate = await certifyIdentity({ network, party, key }, (digest) => {
+  const certificate = await certifyIdentity({ network, party, purpose: 'mesh', key }, (digest) => {
     const [v = 0, ...rs] = secp256k1.sign(digest, nodeKey, { prehash: false, format: 'recovered' });
     return Uint8Array.from([...rs, v]);
   });

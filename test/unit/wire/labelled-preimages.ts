@@ -18,6 +18,7 @@ import { leafDigest } from '../../../attestation/mesh/leaf.ts';
 import { proofDigest } from '../../../attestation/mesh/proof.ts';
 import { recoverCommitment } from '../../../attestation/recovery/recover-facts.ts';
 import { ROLES, SERVICES } from '../../../attestation/role.ts';
+import { startDigest, startFields } from '../../../attestation/start/start-record.ts';
 import { toHex } from '../../../common/bytes.ts';
 import {
   bindingDigest,
@@ -47,10 +48,12 @@ function labelled(hash: 'sha256' | 'sha384', fields: readonly CborValue[], diges
 
 /** Preimages that begin with a label: canonical CBOR `[label, …]`. */
 export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
-  'mesh-identity': fc.tuple(network, party, fixed(32)).map(([net, n, key]) => {
-    const fields = ['arca-identity-1', net, n, 'mesh', key];
-    return labelled('sha256', fields, identityDigest({ network: net, party: n, purpose: 'mesh', key }));
-  }),
+  'mesh-identity': fc
+    .tuple(network, party, fc.constantFrom('mesh' as const, 'record' as const), fixed(32))
+    .map(([net, n, purpose, key]) => {
+      const fields = ['arca-identity-1', net, n, purpose, key];
+      return labelled('sha256', fields, identityDigest({ network: net, party: n, purpose, key }));
+    }),
   'mesh-leaf': fc.tuple(network, party, fc.constantFrom(...ROLES), bytes).map(([net, n, role, spki]) => {
     const fields = ['arca-mesh-leaf-1', net, n, role, spki];
     return labelled('sha384', fields, leafDigest({ network: net, party: n, role, spki }));
@@ -157,6 +160,15 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       const manifest: Manifest = { purpose: DATA_KEY_PURPOSES[0], charterDigest, party: n, ...chain, entries, memory };
       return labelled('sha384', ['arca-manifest-1', manifestFields(manifest)], manifestDigest(manifest));
     }),
+  start: fc
+    .tuple(fixed(48), party, counter, fixed(32), counter, fc.option(fixed(32)))
+    .map(([digest, n, incarnation, hash, sequence, epoch]) => {
+      const versions = { releases: n, record: sequence, restored: epoch === null };
+      const ids = { nonce: hash, context: hash, leaf: hash, epoch: epoch ?? undefined };
+      const manifest = { sequence, digest };
+      const start = { charterDigest: digest, party: n, incarnation, manifest, ...versions, ...ids };
+      return labelled('sha384', ['arca-start-1', startFields(start)], startDigest(start));
+    }),
   object: fc.tuple(fixed(48), counter, fixed(32)).map(([digest, chunks, bodyDigest]) => {
     const fields = ['arca-object-1', digest, chunks, bodyDigest];
     return labelled('sha384', fields, tailDigest({ headDigest: digest, chunks, bodyDigest }));
@@ -196,4 +208,5 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-object-head-1': 'object-head',
   'arca-object-1': 'object',
   'arca-manifest-1': 'manifest',
+  'arca-start-1': 'start',
 };

@@ -73,7 +73,7 @@ t.test('a signature that nobody can have made is refused', async (t) => {
 });
 
 t.test('certificates are read from exactly the form that is written', async (t) => {
-  t.same(identityFromCbor(identityToCbor(certificate)), certificate);
+  t.same(identityFromCbor(identityToCbor(certificate), 'mesh'), certificate);
   const good = [NETWORK, 3, 'mesh', certificate.key, certificate.signature];
   const bad: readonly (readonly [string, CborValue])[] = [
     ['text', 'x'],
@@ -82,16 +82,17 @@ t.test('certificates are read from exactly the form that is written', async (t) 
     ['party 0', [NETWORK, 0, 'mesh', certificate.key, certificate.signature]],
     ['party 65,536', [NETWORK, 65_536, 'mesh', certificate.key, certificate.signature]],
     ['another purpose', [NETWORK, 3, 'object', certificate.key, certificate.signature]],
+    ['a key for records', [NETWORK, 3, 'record', certificate.key, certificate.signature]],
     ['a short key', [NETWORK, 3, 'mesh', certificate.key.subarray(1), certificate.signature]],
     ['a long signature', [NETWORK, 3, 'mesh', certificate.key, new Uint8Array(66)]],
     ['a long network', ['n'.repeat(65), 3, 'mesh', certificate.key, certificate.signature]],
   ];
-  for (const [what, value] of bad) t.throws(() => identityFromCbor(value), { code: 'REQUEST_INVALID' }, what);
+  for (const [what, value] of bad) t.throws(() => identityFromCbor(value, 'mesh'), { code: 'REQUEST_INVALID' }, what);
 });
 
 t.test('certifying asks for a signature over the digest and nothing else', async (t) => {
   const asked: Uint8Array[] = [];
-  const made = await certifyIdentity({ network: NETWORK, party: 3, key: certificate.key }, async (digest) => {
+  const made = await certifyIdentity({ network: NETWORK, party: 3, purpose: 'mesh', key: certificate.key }, async (digest) => {
     asked.push(digest);
     return certificate.signature;
   });

@@ -1,0 +1,82 @@
+/**
+ * The record of this engine's own start: made anew when its certificate or its vault has moved, always of the same start.
+ */
+import type { StartRecord, StartSigner, VaultPoint } from '../../attestation/start/start-record.ts';
+import { type SignedStart, signStart } from '../../attestation/start/start-record.ts';
+import { equalBytes, toHex } from '../../common/bytes.ts';
+
+/** What of a record is asked for each time that it is made. */
+export interface OwnFacts extends Pick<StartRecord, 'releases' | 'record' | 'context' | 'epoch'> {
+  /** The vault came out of a backup, and nobody has confirmed it. */
+  readonly restored: boolean;
+}
+
+/** Settings of {@link OwnStart}. */
+export interface OwnStartOptions {
+  readonly charterDigest: Uint8Array;
+  readonly party: number;
+  readonly incarnation: number;
+  /** 32 fresh bytes. */
+  readonly nonce: Uint8Array;
+  /** The state of the vault that this start has made. */
+  readonly manifest: VaultPoint;
+  readonly signer: StartSigner;
+  readonly facts: () => OwnFacts;
+  /** SHA-256 of the certificate that the engine shows now. */
+  readonly leaf: () => Promise<Uint8Array>;
+}
+
+/** Acknowledgements of older forms of the record count as well: they are of the same start. */
+const MOST_FORMS = 64;
+
+/** See the file comment. */
+export class OwnStart {
+  readonly #options: OwnStartOptions;
+  readonly #forms = new Set<string>();
+  #manifest: VaultPoint;
+  #current: SignedStart | undefined;
+
+  constructor(options: OwnStartOptions) {
+    this.#options = options;
+    this.#manifest = options.manifest;
+  }
+
+  /** The newest form; undefined before the first. */
+  get current(): SignedStart | undefined {
+    return this.#current;
+  }
+
+  /** The vault has another state with other objects. */
+  moved(manifest: VaultPoint): void {
+    this.#manifest = manifest;
+  }
+
+  /** Returns the record as it is to be said now. @throws KmsError `UNAVAILABLE` if there is no certificate. */
+  async form(): Promise<SignedStart> {
+    const { charterDigest, party, incarnation, nonce, signer, facts } = this.#options;
+    const leaf = await this.#options.leaf();
+    const last = this.#current?.start;
+    const { restored, ...rest } = facts();
+    const isSame =
+      last !== undefined &&
+      last.restored === restored &&
+      equalBytes(last.leaf, leaf) &&
+      equalBytes(last.manifest.digest, this.#manifest.digest);
+    if (isSame && this.#current) return this.#current;
+    const manifest = this.#manifest;
+    const start = { charterDigest, party, incarnation, nonce, manifest, leaf, restored, ...rest };
+    const signed = signStart(start, signer);
+    this.#current = signed;
+    this.#forms.add(toHex(signed.digest));
+    for (const oldest of this.#forms) {
+      if (this.#forms.size <= MOST_FORMS) break;
+      this.#forms.delete(oldest);
+    }
+    return signed;
+  }
+
+  /** Whether a digest is that of a form of this start. */
+  isOwn(digest: Uint8Array): boolean {
+    return this.#forms.has(toHex(digest));
+  }
+}
