@@ -6,12 +6,11 @@ import type { TrustAnchor } from '../attestation/document/index.ts';
 import type { Charter } from '../attestation/governance/index.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
-import type { RequestId } from '../wire/ids.ts';
-import type { PublicDataType } from '../wire/public-data.ts';
 import type { AuthorizationPolicy } from './authorization.ts';
 import type { EpochBookOptions } from './contexts/epoch-book.ts';
 import type { GenerationQueue } from './fhe/generation-queue.ts';
 import type { EnrolmentFile, LocalGovernance } from './governance/enrol.ts';
+import type { PublicFiles } from './keys/public-files.ts';
 import type { EngineMesh } from './mesh/engine-mesh.ts';
 import type { PeerNetwork, PeerNetworkOptions } from './peers/peer-network.ts';
 import type { EngineListener } from './service/engine-listener.ts';
@@ -65,8 +64,8 @@ export interface ThresholdOptions extends EnrolmentFile {
   readonly makeDefaultEpoch: boolean;
   /** How long a round of a synchronous protocol waits for a party. */
   readonly roundTimeoutMs: number;
-  /** Path of a public object's file, from which evaluation keys are loaded; undefined if this node keeps none. */
-  readonly publicObject: (type: PublicDataType, id: RequestId) => string | undefined;
+  /** The node's public objects, from which evaluation keys are loaded; undefined if it keeps none. */
+  readonly publicFiles: PublicFiles | undefined;
   /** Makes a party whose shares are wrong. Only for demonstrations: no production program has such a function. */
   readonly masksOf?: EpochBookOptions['masksOf'];
 }

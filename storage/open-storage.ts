@@ -29,8 +29,8 @@ export interface OpenStorageOptions {
   /** Permissions of a vault in files: `0o700` for a private one. */
   readonly folderMode: number;
   readonly log: Logger;
-  /** Those of `[aws]` unless others are given. */
-  readonly credentials?: CredentialsSource | undefined;
+  /** Those of `[aws]` unless others are given; `anonymous` reads what anyone may, and writes nothing. */
+  readonly credentials?: CredentialsSource | 'anonymous' | undefined;
   /** Opens byte streams to S3 through a relay; TCP if absent. */
   readonly connect?: ((host: string, port: number) => Duplex) | undefined;
 }

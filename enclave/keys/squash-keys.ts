@@ -5,33 +5,34 @@
  * change the file could choose what a share is made of, so nothing is loaded that this node has not signed the digest of.
  */
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { equalBytes } from '../../common/bytes.ts';
-import { KmsError, systemErrorCode } from '../../common/errors.ts';
+import { isKmsError, KmsError, systemErrorCode } from '../../common/errors.ts';
 import type * as Native from '../../native/engine/index.ts';
 import type { SquashKeys } from '../../native/engine/index.ts';
 import { DomainHasher, HASH_TAG } from '../../wire/hash.ts';
 import type { RequestId } from '../../wire/ids.ts';
-import type { PublicDataType } from '../../wire/public-data.ts';
 import type { ObjectDigest } from '../../wire/signed-payloads.ts';
+import type { PublicFiles } from './public-files.ts';
 import type { HeldShares } from './share-catalogue.ts';
 
 /** What loading needs. */
 export interface SquashKeyDeps {
   readonly native: Pick<typeof Native, 'loadSquashKeys'>;
-  /** Path of a public object's file; undefined if this node keeps none. */
-  readonly publicObject: (type: PublicDataType, id: RequestId) => string | undefined;
+  /** Undefined if this node keeps no public objects. */
+  readonly publicFiles: PublicFiles | undefined;
 }
 
-/** A public object that is read. */
-interface Source extends ObjectDigest {
-  readonly path: string;
+/** The public objects that are read. */
+interface Sources {
+  readonly files: PublicFiles;
+  readonly keyId: RequestId;
+  readonly objects: readonly (ObjectDigest & { readonly type: 'CompressedXofKeySet' | 'ServerKey' | 'PublicKey' })[];
 }
 
 interface Entry {
   /** Settles with the keys, or with why there are none. */
   readonly keys: Promise<SquashKeys>;
-  /** State of the files that could not be used: while it stays, they are not read again. */
+  /** State of the objects that could not be used: while it stays, they are not read again. */
   failedAt?: string;
 }
 
@@ -68,11 +69,12 @@ export class SquashKeyLoader {
     if (other && other !== known) return await other.keys;
     if (this.#forgotten.has(held)) throw destroyed();
     const keys = this.#tail.then(async () => {
-      const before = await stampsOf(sources);
+      let before = 'not looked at';
       try {
-        return await this.#read(held, sources, before);
+        before = await stampsOf(sources);
+        return await this.#read(sources, before);
       } catch (error) {
-        entry.failedAt = before;
+        entry.failedAt = isPassing(error) ? 'it may pass' : before;
         throw error;
       }
     });
@@ -93,9 +95,15 @@ export class SquashKeyLoader {
     );
   }
 
-  async #read({ metadata }: HeldShares, sources: readonly Source[], before: string): Promise<SquashKeys> {
-    for (const source of sources) await requireSigned(source, metadata.keyId);
-    const [first, second] = sources.map(({ path }) => path);
+  async #read(sources: Sources, before: string): Promise<SquashKeys> {
+    await using taken = new AsyncDisposableStack();
+    const paths: string[] = [];
+    for (const { type, digest } of sources.objects) {
+      const { path } = taken.use(await sources.files.take(type, sources.keyId));
+      await requireSigned(path, digest, `${type}/${sources.keyId}`);
+      paths.push(path);
+    }
+    const [first, second] = paths;
     if (first === undefined) throw new KmsError('INTERNAL', 'no file to load squashing keys from');
     const keys = await this.#deps.native.loadSquashKeys(
       second === undefined ? { compressedXofKeySetPath: first } : { serverKeyPath: first, publicKeyPath: second },
@@ -105,23 +113,21 @@ export class SquashKeyLoader {
     throw new KmsError('UNAVAILABLE', 'the public key set changed while it was read: ask again');
   }
 
-  /** The key set's file, or those of its server key and its public key. */
-  #sources(held: HeldShares): readonly Source[] {
+  /** The key set, or its server key and its public key. */
+  #sources(held: HeldShares): Sources {
     if (this.#forgotten.has(held)) throw destroyed();
-    const { metadata } = held;
-    const { keyId, keyDigests } = metadata;
+    const { publicFiles: files } = this.#deps;
+    const { keyId, keyDigests } = held.metadata;
     const compressed = keyDigests.some(({ type }) => type === 'CompressedXofKeySet');
     const types = compressed ? (['CompressedXofKeySet'] as const) : (['ServerKey', 'PublicKey'] as const);
-    return types.map((type) => {
+    const objects = types.map((type) => {
       const digest = keyDigests.find((entry) => entry.type === type)?.digest;
       if (!digest) throw new KmsError('STATE_INVALID', `the metadata of the key names no ${type}`, { keyId });
-      const path = this.#deps.publicObject(type, keyId);
-      if (path === undefined) {
-        const message = 'small ciphertexts need the public key set, of which this node keeps no copy';
-        throw new KmsError('PRECONDITION_FAILED', message, { keyId });
-      }
-      return { type, digest, path };
+      return { type, digest };
     });
+    if (files) return { files, keyId, objects };
+    const message = 'small ciphertexts need the public key set, of which this node keeps no copy';
+    throw new KmsError('PRECONDITION_FAILED', message, { keyId });
   }
 }
 
@@ -129,31 +135,25 @@ function destroyed(): KmsError {
   return new KmsError('NOT_FOUND', 'the key was destroyed');
 }
 
-/** Which files these are and when they were last changed. A change of content cannot leave the change time as it was. */
-async function stampsOf(sources: readonly Source[]): Promise<string> {
-  const stamps = sources.map(async ({ path }) => {
-    try {
-      const { dev, ino, size, ctimeNs } = await stat(path, { bigint: true });
-      return `${dev}:${ino}:${size}:${ctimeNs}`;
-    } catch (error) {
-      return systemErrorCode(error) ?? 'unreadable';
-    }
-  });
-  return (await Promise.all(stamps)).join(' ');
+/** Whether the storage failed, and not what was in it. */
+function isPassing(error: unknown): boolean {
+  return isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'PERMISSION_DENIED') || isKmsError(error, 'ABORTED');
 }
 
-async function requireSigned({ type, digest, path }: Source, keyId: RequestId): Promise<void> {
+/** Which objects these are and in which state. */
+async function stampsOf({ files, keyId, objects }: Sources): Promise<string> {
+  return (await Promise.all(objects.map(({ type }) => files.stamp(type, keyId)))).join(' ');
+}
+
+async function requireSigned(path: string, digest: Uint8Array, name: string): Promise<void> {
   const hasher = new DomainHasher(HASH_TAG.key);
   try {
     for await (const chunk of createReadStream(path, { highWaterMark: READ_BYTES })) hasher.update(chunk);
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === undefined) throw error;
-    throw new KmsError('STATE_INVALID', `public object ${type}/${keyId} cannot be read: ${code}; restore it`);
+    throw new KmsError('STATE_INVALID', `public object ${name} cannot be read: ${code}; restore it`);
   }
   if (equalBytes(hasher.digest(), digest)) return;
-  throw new KmsError(
-    'STATE_INVALID',
-    `public object ${type}/${keyId} is not the one that this node signed; restore it`,
-  );
+  throw new KmsError('STATE_INVALID', `public object ${name} is not the one that this node signed; restore it`);
 }

@@ -7,10 +7,10 @@
 import { KmsError } from '../../common/errors.ts';
 import type * as Native from '../../native/engine/index.ts';
 import type { CiphertextItem, NodeKey, PartialInput } from '../../native/engine/index.ts';
-import { idBytes, type RequestId } from '../../wire/ids.ts';
-import type { PublicDataType } from '../../wire/public-data.ts';
+import { idBytes } from '../../wire/ids.ts';
 import type { Contexts, Epoch } from '../contexts/contexts.ts';
 import type { QuorumDecryptionDeps, ThresholdKey } from '../threshold/quorum-decryption.ts';
+import type { PublicFiles } from './public-files.ts';
 import type { HeldShares, ShareCatalogue } from './share-catalogue.ts';
 import { SquashKeyLoader } from './squash-keys.ts';
 
@@ -20,8 +20,8 @@ export interface ThresholdKeysDeps {
   readonly contexts: Pick<Contexts, 'epoch'>;
   readonly native: Pick<typeof Native, 'partialDecrypt' | 'userShares' | 'loadSquashKeys'>;
   readonly nodeKey: NodeKey;
-  /** Path of a public object's file; undefined if this node keeps none. */
-  readonly publicObject: (type: PublicDataType, id: RequestId) => string | undefined;
+  /** Undefined if this node keeps no public objects. */
+  readonly publicFiles: PublicFiles | undefined;
 }
 
 /** Formats whose ciphertexts must be squashed: 0 SmallCompressed, 1 SmallExpanded. */

@@ -47,7 +47,7 @@ export async function openThreshold(
   const random = systemRandom;
   const network = await threshold.network({ mesh, governance, random, clock, log });
   opened.push(() => network.close());
-  const { makeDefaultEpoch, roundTimeoutMs, masksOf, publicObject } = threshold;
+  const { makeDefaultEpoch, roundTimeoutMs, masksOf, publicFiles } = threshold;
   const contexts = await openContexts({
     vault,
     governance,
@@ -65,7 +65,7 @@ export async function openThreshold(
   contexts.onEpochDestroyed((epochId) => catalogue.forgetEpoch(epochId));
   const checks = checkKeys({ catalogue, contexts, native, log });
   opened.push(() => checks.close());
-  const key = thresholdKeys({ catalogue, contexts, native, nodeKey: identity.key, publicObject });
+  const key = thresholdKeys({ catalogue, contexts, native, nodeKey: identity.key, publicFiles });
   const queue = options.queue ?? new GenerationQueue({ clock, log });
   const durations = new Durations(FIRST_DURATIONS);
   const mode = { insecureOperations, testParameters };
@@ -73,7 +73,7 @@ export async function openThreshold(
     party,
     contexts,
     network,
-    decryption: { key, signer, policy, treatV0ExtraDataAsEmpty },
+    decryption: { key, signer, policy, treatV0ExtraDataAsEmpty, hashCiphertext: native.blake3 },
     generation: { native, catalogue, contexts, signer, policy, queue, durations, clock, ...mode },
   });
 }

@@ -29,6 +29,7 @@ import { operatorTrusted } from '../../enclave/authorization.ts';
 import { type Engine, startEngine } from '../../enclave/engine.ts';
 import type { EngineOptions, ThresholdOptions } from '../../enclave/engine-options.ts';
 import { GenerationQueue } from '../../enclave/fhe/generation-queue.ts';
+import { publicFilesAt } from '../../enclave/keys/public-files.ts';
 import { openPeerNetwork } from '../../enclave/peers/peer-network.ts';
 import type { EngineListener } from '../../enclave/service/engine-listener.ts';
 import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
@@ -186,7 +187,7 @@ export function quorumEngines(t: Teardown, n: number): QuorumEngines {
           openPeerNetwork({ ...options, transport: unixTransport(join(dir, `${party}`)), dial: unixDial }),
         makeDefaultEpoch: true,
         roundTimeoutMs: 20_000,
-        publicObject: (type, id) => publicObject(party, type, id),
+        publicFiles: publicFilesAt((type, id) => publicObject(party, type, id)),
         ...changed,
       },
       treatV0ExtraDataAsEmpty: true,

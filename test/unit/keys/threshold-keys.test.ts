@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import type { Epoch } from '../../../enclave/contexts/contexts.ts';
+import { publicFilesAt } from '../../../enclave/keys/public-files.ts';
 import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
 import { type ThresholdKeysDeps, thresholdKeys } from '../../../enclave/keys/threshold-keys.ts';
 import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
@@ -88,7 +89,7 @@ async function setUp(t: Teardown, options: Options = {}) {
     contexts: { epoch: (contextId, epochId) => known(epoch, contextId, epochId) },
     native: { partialDecrypt, userShares, loadSquashKeys: load },
     nodeKey,
-    publicObject: (type) => (keepsFiles ? join(files, type) : undefined),
+    publicFiles: keepsFiles ? publicFilesAt((type) => join(files, type)) : undefined,
   });
   const renew = () => {
     epoch.masks.dispose();
