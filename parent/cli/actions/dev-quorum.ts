@@ -35,6 +35,7 @@ export async function runDevQuorum(options: DevOptions & { readonly parties: num
       logLevel: options.logLevel,
       treatV0ExtraDataAsEmpty: options.v0ExtraDataAsEmpty === true,
       lyingParties: lieParty,
+      aws: options.aws === true,
     },
     said,
   );
@@ -74,6 +75,7 @@ function quorumJson(quorum: RunningQuorum): object {
     dir: quorum.dir,
     pid: process.pid,
     threshold: quorum.threshold,
+    ...(quorum.aws ? { aws: { s3Url: quorum.aws.s3Url, kmsUrl: quorum.aws.kmsUrl, pids: quorum.aws.pids() } } : {}),
     parties: quorum.parties.map(({ party, dir, node, meshPort, pids }) => ({
       party,
       dir,

@@ -24,6 +24,8 @@ export interface DevOptions {
   readonly meshPort?: number | undefined;
   readonly killParty?: readonly number[] | undefined;
   readonly lieParty?: readonly number[] | undefined;
+  /** Vaults lie in emulated S3, sealed under keys of an emulated AWS KMS. */
+  readonly aws?: true | undefined;
 }
 
 /** Where a single node has its clients unless another port is asked for. */
@@ -42,6 +44,7 @@ export function startDevNode(options: DevOptions, anyPorts: boolean, output: Out
       anyPorts,
       logLevel: options.logLevel,
       treatV0ExtraDataAsEmpty: options.v0ExtraDataAsEmpty === true,
+      aws: options.aws === true,
     },
     output,
   );

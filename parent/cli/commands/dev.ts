@@ -12,6 +12,7 @@ export function devCommand() {
     'arca dev --dir ./my-node --params default',
     'arca dev --reset                        # forget all keys of this folder first',
     'arca dev --parties 4                    # four parties that share every key; nobody holds one',
+    'arca dev --parties 4 --aws              # vaults sealed in S3 under keys of AWS KMS, both emulated',
     'arca dev --parties 4 --lie-party 2      # one of them sends wrong shares: nobody minds',
     'arca dev --port 0 --public-port 0 --ops-port 0 --json',
   ])
@@ -19,6 +20,7 @@ export function devCommand() {
     .addOption(paramsOption().default('test' as const))
     .option('--reset', 'clear the state folder first, if it is one of ours')
     .addOption(partiesOption())
+    .option('--aws', 'keep vaults sealed in S3 under keys of AWS KMS, both emulated here, in place of clear files')
     .option('--kill-party <i>', 'kill this party once all are ready; may be repeated', collectParty)
     .option('--lie-party <i>', 'let this party send wrong shares; may be repeated', collectParty)
     .option('--port <port>', 'port for gRPC clients, 50051, of party i 50000 + 100 i (0 = any free one)', parsePort)

@@ -2,11 +2,11 @@
  * What a quorum says when it is ready: where its parties listen, and what it must not be used for.
  */
 import { formatMs } from '../framework/progress.ts';
-import { TEST_PARAMS_WARNING } from '../supervise/banner.ts';
+import { awsLines, TEST_PARAMS_WARNING } from '../supervise/banner.ts';
 import type { RunningQuorum } from './running-quorum.ts';
 
 /** Returns the banner of a quorum that is ready. */
-export function quorumBanner({ dir, threshold, parties, readyMs }: RunningQuorum): string {
+export function quorumBanner({ aws, dir, threshold, parties, readyMs }: RunningQuorum): string {
   const [first] = parties;
   const last = parties.at(-1);
   if (first === undefined || last === undefined) return '';
@@ -20,6 +20,7 @@ export function quorumBanner({ dir, threshold, parties, readyMs }: RunningQuorum
     `  public material   ${publicUrl} … PUB-p${last.party}`,
     `  metrics, health   ${span(first.node.opsUrl, last.node.opsUrl)}`,
     `  keys              shared: any ${threshold + 1} parties hold one together, ${threshold} may lie or be down`,
+    ...(aws ? awsLines(aws) : []),
     `  state folder      ${dir}   (party i: ${dir}/party-i)`,
     `  attested          yes: network ${network}, release ${release}`,
     `  policy            ${authorizationPolicy}: ${2 * threshold + 1} parties must be asked before any gives a share`,
@@ -28,10 +29,11 @@ export function quorumBanner({ dir, threshold, parties, readyMs }: RunningQuorum
 }
 
 /** Returns the warnings that belong to a quorum, the gravest first. */
-export function quorumWarnings({ parties, releaseWarnings }: RunningQuorum): string[] {
+export function quorumWarnings({ aws, parties, releaseWarnings }: RunningQuorum): string[] {
   const isTest = parties.some(({ node }) => node.params === 'test');
+  const vaults = aws ? 'root keys stand in clear in the state of an emulator' : 'shares stand in clear files';
   return [
-    'developer mode: all parties run on this machine, shares stand in clear files and attestation has a root of this machine; never use its keys for real data',
+    `developer mode: all parties run on this machine, ${vaults} and attestation has a root of this machine; never use its keys for real data`,
     ...releaseWarnings,
     ...(isTest ? [TEST_PARAMS_WARNING] : []),
   ];

@@ -31,6 +31,8 @@ import { parseHostPort } from '../../../common/node-config.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { DEFAULT_CONTEXT_ID, idBytes } from '../../../wire/ids.ts';
 import { failure, hasCode } from '../framework/failure.ts';
+import type { PartyKeys } from '../supervise/aws/aws-file.ts';
+import { withRootKeys } from '../supervise/aws/record-keys.ts';
 import { readIfThere, readOf, writeWhole } from '../supervise/developer-trust.ts';
 import { openSigningKey } from '../supervise/signing-key-file.ts';
 import { partyFolder, STATE_FILES } from '../supervise/state-folder.ts';
@@ -75,12 +77,14 @@ export function instanceIdOf(charter: Charter, party: number): string {
  * says.
  *
  * @param endpoints - One for each party, ascending.
+ * @param known - Whether no engine has seen a record yet; the folders tell unless private vaults are elsewhere.
  * @throws {@link KmsError} `STATE_INVALID` if the parts do not belong together.
  */
 export async function openQuorumTrust(
   dir: string,
   endpoints: readonly PartyEndpoint[],
   clock: Clock,
+  { isFirstStart = undefined }: { readonly isFirstStart?: boolean | undefined } = {},
 ): Promise<QuorumTrust> {
   const folder = trustFolder(dir);
   const root = await openDeveloperRoot(folder, { clock });
@@ -89,7 +93,8 @@ export async function openQuorumTrust(
   const numbers = endpoints.map(({ party }) => party);
   const charter = await openCharters(dir, numbers, governanceKey, root.certificate);
   const known = await readNewestRecord(dir, numbers, charter);
-  const version = (await isFirstStart(dir, numbers)) ? 1 : Math.floor(clock.nowMs() / 1000);
+  const isFirst = isFirstStart ?? (await holdNothing(dir, numbers));
+  const version = isFirst ? 1 : Math.floor(clock.nowMs() / 1000);
   const body = known?.body ?? firstRecord(charter, version, numbers, releaseKey);
   const parties = withEndpoints(body, endpoints);
   const current =
@@ -122,6 +127,21 @@ export async function enrolParties(
   const next = signRecord(makeRecord({ ...body, version: body.version + 1, parties }), governanceKey);
   await writeRecord(dir, next);
   return next;
+}
+
+/**
+ * Puts the root keys of all parties into the record of all folders, unless they are there.
+ *
+ * @returns What the parties then read.
+ */
+export async function nameRootKeys(
+  dir: string,
+  { record, governanceKey }: Pick<QuorumTrust, 'record' | 'governanceKey'>,
+  keys: ReadonlyMap<number, PartyKeys>,
+): Promise<Signed<GovernedRecord>> {
+  const named = withRootKeys(record, keys, governanceKey);
+  await writeRecord(dir, named);
+  return named;
 }
 
 /**
@@ -241,7 +261,7 @@ function firstRecord(
  * An engine remembers the records that it has seen and takes none that is older: where all files are lost, the seconds
  * since 1970 are beyond all versions that were counted one by one.
  */
-async function isFirstStart(dir: string, parties: readonly number[]): Promise<boolean> {
+async function holdNothing(dir: string, parties: readonly number[]): Promise<boolean> {
   for (const party of parties) {
     try {
       if ((await readdir(join(partyFolder(dir, party), STATE_FILES.privateVault))).length > 0) return false;

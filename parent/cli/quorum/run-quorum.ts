@@ -9,6 +9,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import { type EmulatedAws, startEmulatedAws } from '../supervise/aws/emulated-aws.ts';
 import { warningsOf } from '../supervise/describe-node.ts';
 import { measuredRoles, measureFiles } from '../supervise/developer-devices.ts';
 import { acquireFolderLock, type FolderLock } from '../supervise/folder-lock.ts';
@@ -27,6 +28,7 @@ import { chooseQuorumPorts, type PartyPorts } from './quorum-ports.ts';
 import { ensureQuorumRelease } from './quorum-release.ts';
 import {
   instanceIdOf,
+  nameRootKeys,
   openQuorumTrust,
   type PartyEndpoint,
   type QuorumTrust,
@@ -49,6 +51,11 @@ interface OpenParty {
   readonly processes: PartyProcesses;
 }
 
+/** What parties are opened with: the emulators run, if there are to be any. */
+interface OpenOptions extends DeveloperQuorumOptions {
+  readonly emulated: EmulatedAws | undefined;
+}
+
 /**
  * Starts a developer quorum and returns when all parties are ready: the default context and epoch are there, and every
  * Core serves clients.
@@ -63,18 +70,26 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
   /** What is undone, last first, when the start fails or the quorum stops. */
   const held = new AsyncDisposableStack();
   try {
-    const lock = await takeStateFolder(dir, options, output);
+    const lock = await takeStateFolder(dir, { ...options, aws: options.aws === true }, output);
     held.defer(() => lock.release());
-    const { parties, broken } = await openParties(options, dir, held, output);
+    const aws = options.aws === true ? await startAws(dir, options.parties, output) : undefined;
+    held.defer(() => aws?.stop());
+    const { parties, broken } = await openParties({ ...options, emulated: aws }, dir, held, output);
     const started = Promise.all(parties.map(({ processes }) => processes.start()));
     const nodes = await Promise.race([started, broken]);
     await untilConnected(nodes);
-    return await describeQuorum({ dir, parties, nodes, held, startedAt });
+    return await describeQuorum({ dir, parties, nodes, held, startedAt, aws });
   } catch (error) {
     await held.disposeAsync();
     throw error;
   }
 }
+
+function startAws(dir: string, parties: number, output: Output): Promise<EmulatedAws> {
+  return startEmulatedAws({ dir, parties: numbersTo(parties), trustFolder: trustFolder(dir) }, output);
+}
+
+const numbersTo = (last: number): readonly number[] => Array.from({ length: last }, (_, index) => index + 1);
 
 /**
  * The parties of a quorum that was there before serve at once: their engines are still connecting to each other. Nobody fails
@@ -91,12 +106,12 @@ async function untilConnected(nodes: readonly NodeFile[]): Promise<void> {
 
 /** Prepares everything but the processes. `broken` rejects when a start that is under way cannot succeed. */
 async function openParties(
-  options: DeveloperQuorumOptions,
+  options: OpenOptions,
   dir: string,
   held: AsyncDisposableStack,
   output: Output,
 ): Promise<{ readonly parties: readonly OpenParty[]; readonly broken: Promise<never> }> {
-  const numbers = Array.from({ length: options.parties }, (_, index) => index + 1);
+  const numbers = numbersTo(options.parties);
   const locks = new Map<number, FolderLock>();
   for (const party of numbers) {
     const lock = await takePartyFolder(partyFolder(dir, party));
@@ -146,9 +161,9 @@ async function openParties(
   return { parties, broken };
 }
 
-/** Charters, record, release set: written into all folders before anything starts. */
+/** Charters, record, release set, root keys: all there before anything starts. */
 async function prepareTrust(
-  options: DeveloperQuorumOptions,
+  options: OpenOptions,
   dir: string,
   ports: readonly PartyPorts[],
 ): Promise<{ readonly trust: QuorumTrust; readonly measured: readonly MeasuredProgram[] }> {
@@ -157,22 +172,27 @@ async function prepareTrust(
     const endpoint = (await options.meshEndpoint?.(party, meshPort)) ?? `${HOST}:${meshPort}`;
     endpoints.push({ party, endpoint });
   }
+  const { emulated } = options;
   const [trust, measured] = await Promise.all([
-    openQuorumTrust(dir, endpoints, systemClock),
+    openQuorumTrust(dir, endpoints, systemClock, { isFirstStart: emulated?.isFirstStart }),
     measureFiles(nodePrograms({ developerMode: true, threshold: true, configFile: '' }), systemClock),
   ]);
   const numbers = endpoints.map(({ party }) => party);
-  await ensureQuorumRelease(dir, numbers, trust, measuredRoles(measured), systemClock);
-  return { trust, measured };
+  const roles = measuredRoles(measured);
+  await ensureQuorumRelease(dir, numbers, trust, roles, systemClock);
+  if (emulated === undefined) return { trust, measured };
+  const keys = await emulated.ensureKeys(trust.charter, roles.get('engine') ?? new Map());
+  return { trust: { ...trust, record: await nameRootKeys(dir, trust, keys) }, measured };
 }
 
-async function configureParty(options: DeveloperQuorumOptions, dir: string, ports: PartyPorts) {
+async function configureParty(options: OpenOptions, dir: string, ports: PartyPorts) {
   const own = partyFolder(dir, ports.party);
   const lies = options.lyingParties?.includes(ports.party) === true;
   const party = { number: ports.party, meshPort: ports.meshPort, lies, trustFolder: trustFolder(dir) };
   const { clientPort, publicPort, opsPort } = ports;
   const socketPath = await prepareSocketPath(own);
-  const settings = { ...options, dir: own, socketPath, clientPort, publicPort, opsPort, party };
+  const aws = options.emulated?.party(ports.party);
+  const settings = { ...options, dir: own, socketPath, clientPort, publicPort, opsPort, party, aws };
   const file = await writeDeveloperConfig(settings);
   return { dir: own, file, config: loadPartyConfig(file, process.env) };
 }
@@ -193,6 +213,7 @@ async function takePartyFolder(dir: string): Promise<FolderLock> {
 }
 
 interface Started {
+  readonly aws: EmulatedAws | undefined;
   readonly dir: string;
   readonly parties: readonly OpenParty[];
   readonly nodes: readonly NodeFile[];
@@ -200,7 +221,7 @@ interface Started {
   readonly startedAt: number;
 }
 
-async function describeQuorum({ dir, parties, nodes, held, startedAt }: Started): Promise<RunningQuorum> {
+async function describeQuorum({ aws, dir, parties, nodes, held, startedAt }: Started): Promise<RunningQuorum> {
   const running = parties.map(({ ports, dir: own, processes }, at): RunningParty => {
     const node = nodes[at];
     if (node === undefined) throw failure('INTERNAL', `party ${ports.party} started without a word`, 'start it again');
@@ -222,6 +243,7 @@ async function describeQuorum({ dir, parties, nodes, held, startedAt }: Started)
     parties: running,
     readyMs: systemClock.monotonicMs() - startedAt,
     releaseWarnings,
+    aws,
     stopParty: async (party, hard = false) => {
       const { dir: own, processes } = memberOf(party);
       await processes.stop(hard);
@@ -238,6 +260,7 @@ async function describeQuorum({ dir, parties, nodes, held, startedAt }: Started)
     },
     kill: () => {
       for (const { processes } of parties) processes.kill();
+      aws?.kill();
     },
   };
 }

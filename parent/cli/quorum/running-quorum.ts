@@ -3,6 +3,7 @@
  * supervisor and in one state folder. Nothing here is secret.
  */
 import type { LogLevel } from '../../../common/log.ts';
+import type { EmulatedAws } from '../supervise/aws/emulated-aws.ts';
 import type { NodeFile } from '../supervise/node-file.ts';
 
 /** Numbers of parties that a quorum may have: 3t + 1. */
@@ -28,6 +29,8 @@ export interface DeveloperQuorumOptions extends QuorumPorts {
   readonly anyPorts: boolean;
   readonly logLevel: LogLevel;
   readonly treatV0ExtraDataAsEmpty: boolean;
+  /** Vaults lie in emulated S3, sealed under keys of an emulated AWS KMS, in place of clear files. */
+  readonly aws?: boolean | undefined;
   /** Parties that send wrong shares: shows that the others do not mind. */
   readonly lyingParties?: readonly number[] | undefined;
   /** How long certificates of the attesters live; three hours unless a test wants to see renewals. */
@@ -62,6 +65,8 @@ export interface RunningQuorum {
   readonly readyMs: number;
   /** What is to be said of the end of its release; empty until two weeks before. */
   readonly releaseWarnings: readonly string[];
+  /** Where its vaults are, if that is emulated AWS. */
+  readonly aws?: Pick<EmulatedAws, 's3Url' | 'kmsUrl' | 'pids'> | undefined;
   /** Takes both processes of a party down, at once if `hard`; they stay down until {@link startParty}. */
   stopParty(party: number, hard?: boolean): Promise<void>;
   /** Starts a party that was taken down and returns when its Core serves again. */

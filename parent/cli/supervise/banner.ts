@@ -2,6 +2,8 @@
  * What a node says when it is ready: where it listens, what it is, and what it must not be used for.
  */
 import { formatMs } from '../framework/progress.ts';
+import { BUCKETS } from './aws/aws-file.ts';
+import type { EmulatedAws } from './aws/emulated-aws.ts';
 import type { RunningNode } from './run-node.ts';
 
 /** Printed wherever keys with test parameters are made. */
@@ -9,7 +11,7 @@ export const TEST_PARAMS_WARNING =
   "test parameters are NOT secure: for production parameters use '--params default' (a key takes about a minute)";
 
 /** Returns the banner of a node that is ready. */
-export function banner({ dir, node, readyMs }: RunningNode): string {
+export function banner({ aws, dir, node, readyMs }: RunningNode): string {
   const lines = [
     '',
     `  arca ${node.version} is ready (${formatMs(readyMs)})`,
@@ -18,6 +20,7 @@ export function banner({ dir, node, readyMs }: RunningNode): string {
     `  public material   ${node.publicUrl}`,
     `  metrics, health   ${node.opsUrl}`,
     `  node address      ${node.address}`,
+    ...(aws ? awsLines(aws) : []),
     `  state folder      ${dir}`,
     `  attested          yes: network ${node.network}, release ${node.release}`,
     `  policy            ${node.authorizationPolicy}${policyNote(node.authorizationPolicy)}`,
@@ -26,12 +29,19 @@ export function banner({ dir, node, readyMs }: RunningNode): string {
   return lines.join('\n');
 }
 
+/** Returns the lines that say where the vaults of a node or a quorum are, if that is emulated AWS. */
+export function awsLines({ s3Url, kmsUrl }: Pick<EmulatedAws, 's3Url' | 'kmsUrl'>): string[] {
+  return [
+    `  public bucket     ${s3Url}/${BUCKETS.public}   (emulated S3; anyone may read)`,
+    `  sealed vaults     ${s3Url}/${BUCKETS.private}, /${BUCKETS.backup}   (under keys of ${kmsUrl})`,
+  ];
+}
+
 /** Returns the warnings that belong to a node, the gravest first. */
-export function nodeWarnings({ node, releaseWarnings }: RunningNode): string[] {
+export function nodeWarnings({ aws, node, releaseWarnings }: RunningNode): string[] {
+  const vaults = aws ? 'root keys stand in clear in the state of an emulator' : 'keys stand in clear files';
   const developer = node.developerMode
-    ? [
-        'developer mode: keys stand in clear files and attestation has a root of this machine; never use them for real data',
-      ]
+    ? [`developer mode: ${vaults} and attestation has a root of this machine; never use them for real data`]
     : [];
   return [...developer, ...releaseWarnings, ...(node.params === 'test' ? [TEST_PARAMS_WARNING] : [])];
 }

@@ -9,11 +9,14 @@ import { relative } from 'node:path';
 import type { DeveloperRootKey } from '../../../attestation/developer/chain.ts';
 import { type MeasuredProgram, measurePrograms } from '../../../attestation/developer/measure-program.ts';
 import { type SoftwareDevice, softwareDevice } from '../../../attestation/developer/software-device.ts';
+import { encodeSigned } from '../../../attestation/governance/index.ts';
 import { type Clock, systemClock } from '../../../common/clock.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import { packagePath } from '../framework/package-files.ts';
+import type { EmulatedAws } from './aws/emulated-aws.ts';
+import { withRootKeys } from './aws/record-keys.ts';
 import { ensureDeveloperRelease, type MeasuredRoles } from './developer-release.ts';
-import { openDeveloperTrust, trustPaths } from './developer-trust.ts';
+import { openDeveloperTrust, trustPaths, writeWhole } from './developer-trust.ts';
 
 /** What becomes of a child's module, for the log. */
 export type DeviceEvent =
@@ -29,6 +32,8 @@ export interface DevicesOptions {
   readonly clock?: Clock;
   /** How long a module's signing certificate lives; three hours, as a real one does. */
   readonly leafLifeMs?: number | undefined;
+  /** Where its root keys are, if it has any. */
+  readonly emulated?: Pick<EmulatedAws, 'ensureKeys'> | undefined;
 }
 
 /** Makes the module of one start of a child. */
@@ -41,10 +46,16 @@ export type DeviceMaker = () => Pick<SoftwareDevice, 'serve'>;
  * @throws {@link KmsError} `STATE_INVALID` if the node's files do not belong together or a program cannot be read.
  */
 export async function prepareDevices(options: DevicesOptions): Promise<ReadonlyMap<string, DeviceMaker>> {
-  const { config, programs, onEvent, clock = systemClock, leafLifeMs } = options;
+  const { config, programs, onEvent, clock = systemClock, leafLifeMs, emulated } = options;
   const paths = trustPaths(config);
   const [trust, measured] = await Promise.all([openDeveloperTrust(paths, clock), measureFiles(programs, clock)]);
-  await ensureDeveloperRelease(paths.releases, trust, measuredRoles(measured), clock);
+  const roles = measuredRoles(measured);
+  await ensureDeveloperRelease(paths.releases, trust, roles, clock);
+  if (emulated) {
+    const keys = await emulated.ensureKeys(trust.charter, roles.get('engine') ?? new Map());
+    const named = withRootKeys(trust.record, keys, trust.governanceKey);
+    if (named !== trust.record) await writeWhole(paths.record, encodeSigned(named));
+  }
   const { root, instanceId } = trust;
   return deviceMakers({ root, instanceId, programs, measured, onEvent, clock, leafLifeMs });
 }
@@ -62,7 +73,7 @@ export function measuredRoles(measured: readonly MeasuredProgram[]): MeasuredRol
 }
 
 /** What the modules of one party's processes are made from. */
-export interface MakersOptions extends Omit<DevicesOptions, 'config'> {
+export interface MakersOptions extends Omit<DevicesOptions, 'config' | 'emulated'> {
   readonly root: DeveloperRootKey;
   readonly instanceId: string;
   /** One for each program, in order. */

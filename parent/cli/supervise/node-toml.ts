@@ -6,6 +6,8 @@ import { dirname, join } from 'node:path';
 import { stringify } from 'smol-toml';
 import { DEVELOPER_ROOT_FILES } from '../../../attestation/developer/developer-root.ts';
 import type { LogLevel } from '../../../common/log.ts';
+import { BUCKETS, EMULATED } from './aws/aws-file.ts';
+import type { PartyAws } from './aws/emulated-aws.ts';
 import { ADMIN_SOCKET_NAME } from './socket-path.ts';
 import { STATE_FILES } from './state-folder.ts';
 
@@ -21,6 +23,8 @@ export interface DeveloperSettings {
   readonly treatV0ExtraDataAsEmpty: boolean;
   /** Absent for a node that is all there is of its network. */
   readonly party?: PartySettings | undefined;
+  /** Its vaults lie in emulated AWS; absent: in files, in clear. */
+  readonly aws?: PartyAws | undefined;
 }
 
 /** What makes a node one party of a quorum. */
@@ -64,8 +68,7 @@ export function developerConfig(settings: DeveloperSettings): string {
       developer_root_path: join(trustFolder, DEVELOPER_ROOT_FILES.certificate),
       developer_governance_key_path: join(trustFolder, 'governance-key.pem'),
     },
-    public_vault: { storage: { file: { path: join(dir, STATE_FILES.publicVault), prefix: `PUB${suffix}` } } },
-    private_vault: { storage: { file: { path: join(dir, STATE_FILES.privateVault), prefix: `PRIV${suffix}` } } },
+    ...(settings.aws ? awsVaults(settings.aws, suffix) : fileVaults(dir, suffix)),
     public_http: { listen_address: '127.0.0.1', listen_port: settings.publicPort, bucket: 'kms' },
     state: { path: join(dir, STATE_FILES.core) },
     telemetry: { metrics_bind_address: `127.0.0.1:${settings.opsPort}`, log_level: settings.logLevel },
@@ -74,6 +77,31 @@ export function developerConfig(settings: DeveloperSettings): string {
       : { threshold: { listen_address: '127.0.0.1', listen_port: party.meshPort, developer_lie: party.lies } }),
   };
   return `${HEADER}${stringify(config)}\n`;
+}
+
+function fileVaults(dir: string, suffix: string): object {
+  const { publicVault, privateVault } = STATE_FILES;
+  return {
+    public_vault: { storage: { file: { path: join(dir, publicVault), prefix: `PUB${suffix}` } } },
+    private_vault: { storage: { file: { path: join(dir, privateVault), prefix: `PRIV${suffix}` } } },
+  };
+}
+
+/** As production has them, but for where the services are found and who calls them. */
+function awsVaults({ access, s3Url, kmsUrl }: PartyAws, suffix: string): object {
+  const keychain = { aws_kms: {} };
+  return {
+    aws: {
+      region: EMULATED.region,
+      developer_access_key_id: access.accessKeyId,
+      developer_secret_access_key: access.secretAccessKey,
+      developer_s3_endpoint: s3Url,
+      developer_kms_endpoint: kmsUrl,
+    },
+    public_vault: { storage: { s3: { bucket: BUCKETS.public, prefix: `PUB${suffix}` } } },
+    private_vault: { storage: { s3: { bucket: BUCKETS.private, prefix: `PRIV${suffix}` } }, keychain },
+    backup_vault: { storage: { s3: { bucket: BUCKETS.backup, prefix: `BACKUP${suffix}` } }, keychain },
+  };
 }
 
 /** Writes `node.toml` in one step and returns its path. */

@@ -1,7 +1,7 @@
 /**
  * A whole node under one supervisor: state folder, lock, ports, configuration, engine and core.
  */
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { systemClock } from '../../../common/clock.ts';
 import type { LogLevel } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
@@ -9,6 +9,7 @@ import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { quorumAround } from '../quorum/quorum-file.ts';
+import { type EmulatedAws, startEmulatedAws } from './aws/emulated-aws.ts';
 import type { ChildProgram } from './child.ts';
 import { describeNode, warningsOf } from './describe-node.ts';
 import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
@@ -20,6 +21,7 @@ import { writeDeveloperConfig } from './node-toml.ts';
 import { choosePorts } from './ports.ts';
 import { describeDeviceEvent, reporter } from './reporter.ts';
 import { prepareSocketPath } from './socket-path.ts';
+import { STATE_FILES } from './state-folder.ts';
 import { type Supervisor, supervise } from './supervisor.ts';
 import { takeStateFolder } from './take-state-folder.ts';
 
@@ -38,6 +40,8 @@ export interface DeveloperNodeOptions {
   readonly anyPorts: boolean;
   readonly logLevel: LogLevel;
   readonly treatV0ExtraDataAsEmpty: boolean;
+  /** Vaults lie in emulated S3, sealed under keys of an emulated AWS KMS, in place of clear files. */
+  readonly aws?: boolean | undefined;
   /** How long certificates of the attesters live; three hours unless a test wants to see renewals. */
   readonly leafLifeMs?: number | undefined;
 }
@@ -50,6 +54,8 @@ export interface RunningNode {
   /** What is to be said of the end of its release; empty until two weeks before. */
   readonly releaseWarnings: readonly string[];
   readonly readyMs: number;
+  /** Where its vaults are, if that is emulated AWS. */
+  readonly aws?: Pick<EmulatedAws, 's3Url' | 'kmsUrl'> | undefined;
   pids(): Readonly<Record<string, number>>;
   /** Stops all; may be called twice. */
   stop(): Promise<void>;
@@ -65,8 +71,12 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
   const startedAt = systemClock.monotonicMs();
   const dir = resolve(options.dir);
   await refusePartyFolder(dir);
-  const lock = await takeStateFolder(dir, { reset: options.reset, parties: 1 }, output);
+  const lock = await takeStateFolder(dir, { reset: options.reset, parties: 1, aws: options.aws === true }, output);
+  let emulated: EmulatedAws | undefined;
   try {
+    if (options.aws === true) {
+      emulated = await startEmulatedAws({ dir, parties: [1], trustFolder: join(dir, STATE_FILES.governance) }, output);
+    }
     const anyPort = { address: '127.0.0.1', fallback: options.anyPorts };
     const [clientPort = 0, publicPort = 0, opsPort = 0] = await choosePorts([
       { purpose: 'clients', option: '--port', port: options.clientPort, ...anyPort },
@@ -74,11 +84,14 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
       { purpose: 'metrics and health', option: '--ops-port', port: options.opsPort, ...anyPort },
     ]);
     const socketPath = await prepareSocketPath(dir);
-    const config = await writeDeveloperConfig({ ...options, dir, socketPath, clientPort, publicPort, opsPort });
+    const aws = emulated?.party(1);
+    const config = await writeDeveloperConfig({ ...options, dir, socketPath, clientPort, publicPort, opsPort, aws });
     const parsed = loadNodeConfig(config, process.env);
     const { params, leafLifeMs } = options;
-    return await startProcesses({ dir, file: config, config: parsed, params, leafLifeMs, lock, startedAt }, output);
+    const processes = { dir, file: config, config: parsed, params, leafLifeMs, emulated, lock, startedAt };
+    return await startProcesses(processes, output);
   } catch (error) {
+    await emulated?.stop();
     lock.release();
     throw error;
   }
@@ -114,14 +127,16 @@ interface ProcessOptions {
   readonly config: NodeConfig;
   readonly params: Params;
   readonly leafLifeMs?: number | undefined;
+  readonly emulated?: EmulatedAws | undefined;
   readonly lock: FolderLock;
   readonly startedAt: number;
 }
 
 async function startProcesses(options: ProcessOptions, output: Output): Promise<RunningNode> {
-  const { dir, config, lock, startedAt } = options;
+  const { dir, config, lock, startedAt, emulated } = options;
   const log = await openNodeLog(dir);
   const release = async () => {
+    await emulated?.stop();
     await log.close();
     lock.release();
   };
@@ -175,22 +190,26 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     node,
     releaseWarnings: await warningsOf(config, node),
     readyMs: systemClock.monotonicMs() - startedAt,
-    pids: supervisor.pids,
+    aws: emulated,
+    pids: () => ({ ...supervisor.pids(), ...emulated?.pids() }),
     stop: () => {
       stopping ??= stop();
       return stopping;
     },
-    kill: supervisor.kill,
+    kill: () => {
+      supervisor.kill();
+      emulated?.kill();
+    },
   };
 }
 
 /** Engine and core; in developer mode with the modules that attest them. */
 async function preparePrograms(
-  { file, config, leafLifeMs }: ProcessOptions,
+  { file, config, leafLifeMs, emulated }: ProcessOptions,
   onEvent: (event: DeviceEvent) => void,
 ): Promise<readonly ChildProgram[]> {
   const { developer_mode: developerMode } = config;
   const programs = nodePrograms({ developerMode, threshold: config.threshold !== undefined, configFile: file });
   if (!developerMode) return programs;
-  return withDevices(programs, await prepareDevices({ config, programs, onEvent, leafLifeMs }));
+  return withDevices(programs, await prepareDevices({ config, programs, onEvent, leafLifeMs, emulated }));
 }

@@ -30,8 +30,11 @@ export const STATE_FILES = {
   journal: 'keys.json',
   quorum: 'quorum.json',
   down: 'party-down',
+  aws: 'aws',
 } as const;
 
+/** What stands in the folder of a node that was started, whatever keeps its vaults. */
+const HELD_BY_NODES = [STATE_FILES.privateVault, STATE_FILES.publicVault, STATE_FILES.core];
 /** Folders of a quorum's parties. */
 const PARTY_FOLDER = /^party-[1-9]\d{0,2}$/;
 const FORMAT_TEMP = `${STATE_FILES.format}.new`;
@@ -166,5 +169,5 @@ export function partyFolder(dir: string, party: number): string {
 /** Returns whether the state of a single node stands in a folder: its vaults, or what they are attested under. */
 export async function holdsNode(dir: string): Promise<boolean> {
   const names = await readdir(dir);
-  return [STATE_FILES.privateVault, STATE_FILES.publicVault, STATE_FILES.core].some((name) => names.includes(name));
+  return HELD_BY_NODES.some((name) => names.includes(name));
 }
