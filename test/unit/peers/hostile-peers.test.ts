@@ -10,6 +10,9 @@ import { type ControlMessage, encodeControl, parseControl } from '../../../encla
 import { engineNetwork, until } from '../../helpers/engine-network.ts';
 import { channelTag, hostileEngine } from './hostile-engine.ts';
 
+/** Stands still: however long a flood takes, it comes within one second. */
+const STANDING = { ...systemClock, monotonicMs: () => 1 };
+
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const nonce = bytes(32).filter((value) => value.some((byte) => byte !== 0));
 const kind = fc.string({
@@ -139,8 +142,7 @@ t.test('frames for no channel, and cut ones, are dropped; what was right is stil
 
 t.test('a flood of pings is answered up to a bound, and noted', async (t) => {
   const network = engineNetwork(t, 2);
-  // Its clock stands still: however long the flood takes, it comes within one second.
-  const two = await network.start(2, { peers: { clock: { ...systemClock, monotonicMs: () => 1 } } });
+  const two = await network.start(2, { peers: { clock: STANDING } });
   const hostile = await hostileEngine(t, network, 1);
   const ping = encodeControl({ type: 'ping', token: new Uint8Array(8) });
   await Promise.all(Array.from({ length: 10_000 }, () => hostile.say('control', ping)));
@@ -190,7 +192,7 @@ t.test('a flood of sessions that nobody wants is held within bounds, and others 
 
 t.test('a peer that opens sessions of channels without end loses its connection, and is named', async (t) => {
   const network = engineNetwork(t, 2);
-  const two = await network.start(2);
+  const two = await network.start(2, { peers: { clock: STANDING } });
   const hostile = await hostileEngine(t, network, 1);
   let connected = 0;
   two.network.channel('any').listen({
