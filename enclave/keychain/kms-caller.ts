@@ -5,13 +5,13 @@
 import { setTimeout as sleepFor } from 'node:timers/promises';
 import { GetKeyPolicyCommand, KMSClient, type KMSClientConfig, type RecipientInfo } from '@aws-sdk/client-kms';
 import type { Nsm } from '../../attestation/attester/attester.ts';
+import { type AwsConnection, awsEndpoint } from '../../common/aws/connection.ts';
+import { judgeKmsFailure } from '../../common/aws/kms-failure.ts';
 import { connectingAgents } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type RandomSource, systemRandom } from '../../common/random.ts';
 import { policyMismatches } from '../../wire/key-policy/lint-use.ts';
-import { type AwsConnection, awsEndpoint } from './aws-connection.ts';
 import { kmsUserData } from './data-keys.ts';
-import { judgeKmsFailure } from './kms-failure.ts';
 import { type RecipientKey, type RecipientKeys, recipientKeys } from './recipient-key.ts';
 
 /** Settings of {@link KmsCaller}. */

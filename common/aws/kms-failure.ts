@@ -2,7 +2,7 @@
  * What AWS KMS refuses and what fails on the way, as one of our errors with its cure. AWS's own text goes into the cause, for the
  * log; to callers goes the name of the exception if it is one of this table.
  */
-import { type ErrorCode, isKmsError, KmsError, systemErrorCode } from '../../common/errors.ts';
+import { type ErrorCode, isKmsError, KmsError, systemErrorCode } from '../errors.ts';
 
 /** A failed call, judged. */
 export interface KmsFailure {

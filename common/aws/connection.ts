@@ -2,8 +2,8 @@
  * Where AWS KMS and STS are reached, and how. The envelope in which KMS answers is not authenticated, so the connection,
  * whose TLS ends here, is what proves that KMS made it.
  */
-import type { ConnectingOptions } from '../../common/connecting-agents.ts';
-import { KmsError } from '../../common/errors.ts';
+import type { ConnectingOptions } from '../connecting-agents.ts';
+import { KmsError } from '../errors.ts';
 
 /** How AWS is reached. */
 export interface AwsConnection extends ConnectingOptions {
