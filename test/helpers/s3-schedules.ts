@@ -9,7 +9,8 @@ import type { Storage } from '../../storage/storage.ts';
 import { startS3 } from './s3.ts';
 import { seededRandom } from './seeded-rng.ts';
 
-const ANY: readonly Fault[] = [
+/** What may go wrong with any request. */
+export const S3_WRITE_FAULTS: readonly Fault[] = [
   { kind: 'error', code: 'SlowDown' },
   { kind: 'error', code: 'InternalError' },
   { kind: 'error', code: 'ConditionalRequestConflict' },
@@ -19,7 +20,8 @@ const ANY: readonly Fault[] = [
   { kind: 'cut', afterBytes: 0 },
   { kind: 'cut', afterBytes: 40 },
 ];
-const OF_READS: readonly Fault[] = [...ANY, { kind: 'corrupt', offset: 3 }];
+/** What may go wrong with one that reads. */
+export const S3_READ_FAULTS: readonly Fault[] = [...S3_WRITE_FAULTS, { kind: 'corrupt', offset: 3 }];
 
 /** What the object may hold; undefined: it may be absent. */
 type Possible = ReadonlySet<string | undefined>;
@@ -35,7 +37,7 @@ export async function runS3Schedules(t: Test, count: number, seed: number): Prom
     const rate = below(60);
     s3.fault = ({ operation }: FaultPoint) => {
       if (below(100) >= rate) return undefined;
-      const faults = operation === 'GetObject' ? OF_READS : ANY;
+      const faults = operation === 'GetObject' ? S3_READ_FAULTS : S3_WRITE_FAULTS;
       return faults[below(faults.length)];
     };
     const path = ['Schedule', `s${schedule}`];
