@@ -57,6 +57,9 @@ export interface ReleaseSet {
   readonly entries: readonly ReleaseEntry[];
 }
 
+/** What of a governed record says whose release sets count. */
+export type ReleaseAuthority = Pick<GovernedRecord, 'network' | 'releaseKeys'>;
+
 const WHAT = 'the release set';
 const MAX_ENTRIES = 512;
 
@@ -128,7 +131,7 @@ export interface ReleaseSignatureStatus extends SignatureJudgement {
 }
 
 /** Returns who has signed a set under a record. */
-export function releaseSignatureStatus(set: Signed<ReleaseSet>, record: GovernedRecord): ReleaseSignatureStatus {
+export function releaseSignatureStatus(set: Signed<ReleaseSet>, record: ReleaseAuthority): ReleaseSignatureStatus {
   const judgement = judgeSignatures(set.signatures, record.releaseKeys, bodyDigest(set));
   const needed = supermajority(record.releaseKeys.length);
   return { ...judgement, needed, complete: judgement.valid.length >= needed };
@@ -146,7 +149,7 @@ export function withCountedSignatures(set: Signed<ReleaseSet>, record: GovernedR
  * @throws {@link KmsError} `REQUEST_INVALID` if it is malformed, `PERMISSION_DENIED` if it is of another network or
  *   fewer than 2t + 1 release keys have signed it.
  */
-export function verifyReleaseSet(bytes: Uint8Array, record: GovernedRecord): Signed<ReleaseSet> {
+export function verifyReleaseSet(bytes: Uint8Array, record: ReleaseAuthority): Signed<ReleaseSet> {
   const set = decodeSignedReleaseSet(bytes);
   if (set.body.network !== record.network) {
     throw new KmsError('PERMISSION_DENIED', `the release set is of another network than ${record.network}`);
