@@ -82,7 +82,10 @@ t.test('a start that takes too long says what its children complained of', async
   const onEvent = (event: SupervisorEvent): void => {
     if (event.kind === 'line' && event.line.includes('fake.refused')) complained.resolve();
   };
-  const supervisor = supervise([program('a', 'refused'), program('b', 'serve', '0')], { startLimitMs: 3_000, onEvent });
+  const supervisor = supervise([program('a', 'refused'), program('b', 'serve', '0')], {
+    startLimitMs: 10_000,
+    onEvent,
+  });
   await complained.promise;
   await t.rejects(supervisor.ready, {
     code: 'DEADLINE_EXCEEDED',

@@ -151,7 +151,7 @@ t.test('a promised length takes no memory', async (t) => {
 });
 
 t.test('ends requests that come too slowly, and connections that say nothing', async (t) => {
-  const echo = await startEchoServer(t, { stallTimeoutMs: 100, prefaceTimeoutMs: 100 });
+  const echo = await startEchoServer(t, { stallTimeoutMs: 1_500, prefaceTimeoutMs: 1_500 });
   const session = openSession(t, echo);
   t.match(await send(session, [Buffer.alloc(2)], {}, false), { status: '4' }, 'half a prefix, then silence');
   const mute = connectTcp(echo.port, '127.0.0.1');
@@ -161,7 +161,7 @@ t.test('ends requests that come too slowly, and connections that say nothing', a
 });
 
 t.test('drops a client that does not take its answer', async (t) => {
-  const echo = await startEchoServer(t, { stallTimeoutMs: 100 });
+  const echo = await startEchoServer(t, { stallTimeoutMs: 1_500 });
   const session = connect(echo.url, { settings: { initialWindowSize: 0 } });
   session.on('error', () => undefined);
   t.teardown(() => session.destroy());
@@ -171,11 +171,11 @@ t.test('drops a client that does not take its answer', async (t) => {
 });
 
 t.test('ends a connection that is idle, not one with a call', async (t) => {
-  const echo = await startEchoServer(t, { idleTimeoutMs: 80 });
+  const echo = await startEchoServer(t, { idleTimeoutMs: 1_000 });
   const idle = openSession(t, echo);
   const busy = openSession(t, echo);
   const began = echo.waiting();
-  const waiting = send(busy, [frame(new Uint8Array(1))], { ':path': '/test.Echo/Wait', 'grpc-timeout': '400m' });
+  const waiting = send(busy, [frame(new Uint8Array(1))], { ':path': '/test.Echo/Wait', 'grpc-timeout': '4S' });
   await began;
   await once(idle, 'close');
   t.notOk(busy.closed, 'the one with a call is open');

@@ -165,7 +165,7 @@ t.test('a client that never finishes its handshake does not keep the server from
 });
 
 t.test('connections that never become one are cut, and hold no place for long', async (t) => {
-  const limits = { prefaceTimeoutMs: 150, maxConnections: 20 };
+  const limits = { prefaceTimeoutMs: 2_000, maxConnections: 20 };
   const echo = await startEchoServer(t, limits, { tls: settable(material()) });
   const silent = Array.from({ length: 20 }, () => connectTcp(echo.port, '127.0.0.1'));
   for (const socket of silent) socket.on('error', () => undefined);

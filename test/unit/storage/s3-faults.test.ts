@@ -182,7 +182,7 @@ t.test('parts go up a few at a time, and no more of the source is read', async (
 
 t.test('a reader goes on where the connection broke, and stops at damage', async (t) => {
   const s3 = await startS3(t);
-  const storage = await s3.open({ bodyTimeoutMs: 400 });
+  const storage = await s3.open({ bodyTimeoutMs: 1_500 });
   const content = Uint8Array.from({ length: 300_000 }, (_, i) => i * 17);
   await storage.put(PATH, content);
   const reads: readonly Fault[] = [

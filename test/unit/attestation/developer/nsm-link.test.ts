@@ -74,8 +74,8 @@ t.test('one request is on the wire at a time', async (t) => {
 });
 
 t.test('a slow device is given up, and its late answer meets no other request', async (t) => {
-  const { transport, seen, answer } = manualDevice(20);
-  await t.rejects(transport.request(bytes(1)), { code: 'UNAVAILABLE', facts: { timeoutMs: 20 } });
+  const { transport, seen, answer } = manualDevice(1_000);
+  await t.rejects(transport.request(bytes(1)), { code: 'UNAVAILABLE', facts: { timeoutMs: 1000 } });
   await t.rejects(transport.request(bytes(2)), { code: 'UNAVAILABLE' }, 'one that waits behind it');
   const third = transport.request(bytes(3));
   answer(bytes(11));

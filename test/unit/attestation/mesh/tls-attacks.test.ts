@@ -190,7 +190,7 @@ t.test('a document of another kind of bytes in the proof is refused', async (t) 
 
 t.test('whoever is too slow is dropped at the deadline, at each step', async (t) => {
   const scene = await stage(t);
-  const honest = await scene.mesh.endpoint('engine', { limits: { handshakeTimeoutMs: 150 } });
+  const honest = await scene.mesh.endpoint('engine', { limits: { handshakeTimeoutMs: 2_000 } });
   const [, silent] = await rawPair(t);
   t.equal(await outcome(acceptMesh(silent, honest, scene.expect, SIGNAL)), 'deadline', 'silent before TLS');
   const slow = { ...scene, honest };
@@ -199,7 +199,7 @@ t.test('whoever is too slow is dropped at the deadline, at each step', async (t)
 
 t.test('a peer that never reads cannot hold a handshake beyond its deadline', async (t) => {
   const { mesh, evil, expect } = await stage(t);
-  const honest = await mesh.endpoint('engine', { limits: { handshakeTimeoutMs: 300 } });
+  const honest = await mesh.endpoint('engine', { limits: { handshakeTimeoutMs: 2_000 } });
   const [near, far] = await rawPair(t);
   let stuck = false;
   // A stream that takes no more bytes, as one with full buffers does.

@@ -67,7 +67,7 @@ t.test('a TPM that hangs up, or says nothing, is told', async (t) => {
   const { path } = await server(t, (socket, n) => {
     if (n === 0) socket.end();
   });
-  const tpm = tpmSocket({ path }, { timeoutMs: 50 });
+  const tpm = tpmSocket({ path }, { timeoutMs: 1_000 });
   t.teardown(() => tpm.close());
   await t.rejects(tpm.send(COMMAND_BYTES), { code: 'UNAVAILABLE', message: /closed/ });
   await t.rejects(tpm.send(COMMAND_BYTES), { code: 'UNAVAILABLE', message: /in time/ });
