@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import t from 'tap';
 import { completionScript, SHELLS } from '../../../parent/cli/framework/completion.ts';
 import { createProgram } from '../../../parent/cli/program.ts';
@@ -39,10 +40,7 @@ t.test('every shell gets a script that names every command', async (t) => {
 });
 
 t.test('every command has --json, a description and, unless it only groups others, examples', async (t) => {
-  const leaves = createProgram().commands.flatMap((command) =>
-    command.commands.length > 0 ? [...command.commands] : [command],
-  );
-  for (const command of leaves) {
+  for (const command of leavesOf(createProgram())) {
     t.ok(
       command.options.some(({ long }) => long === '--json'),
       `${command.name()} has --json`,
@@ -54,3 +52,8 @@ t.test('every command has --json, a description and, unless it only groups other
     t.match(help, /\nExamples:\n {2}\$ .*arca /, `${command.name()} has examples`);
   }
 });
+
+/** The commands that do something, of groups of groups as well. */
+function leavesOf(command: CommandUnknownOpts): CommandUnknownOpts[] {
+  return command.commands.length === 0 ? [command] : command.commands.flatMap(leavesOf);
+}
