@@ -72,6 +72,14 @@ export const ENGINE_METHOD = {
   reach: 17,
   /** kms.v1.BandwidthBenchmarkRequest → kms.v1.BandwidthBenchmarkResponse. */
   bandwidth: 18,
+  /** Empty → engine.v1.BackupState. */
+  backupState: 26,
+  /** Empty → engine.v1.BackupReport. */
+  backupVerify: 27,
+  /** engine.v1.RestoreCall → engine.v1.RestoreReport. */
+  restore: 28,
+  /** Empty → engine.v1.BackupDrill. */
+  backupDrill: 29,
   /** kms.v1.NewCustodianContextRequest → empty, once the backup is complete under it. */
   newCustodianContext: 30,
   /** kms.v1.DestroyCustodianContextRequest → empty. */

@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AttestCallSchema, AttestResultSchema, CustodianContextsSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, ThresholdInfo } from "./engine_pb.js";
+import type { AttestCallSchema, AttestResultSchema, BackupDrillSchema, BackupReportSchema, BackupStateSchema, CustodianContextsSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, RestoreCallSchema, RestoreReportSchema, ThresholdInfo } from "./engine_pb.js";
 
 /**
  * Describes the file arca-admin.proto.
@@ -49,6 +49,42 @@ export declare type GetQuorumRequest = Message<"arca.v1.GetQuorumRequest"> & {
  * Use `create(GetQuorumRequestSchema)` to create a new message.
  */
 export declare const GetQuorumRequestSchema: GenMessage<GetQuorumRequest>;
+
+/**
+ * @generated from message arca.v1.GetBackupRequest
+ */
+export declare type GetBackupRequest = Message<"arca.v1.GetBackupRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.GetBackupRequest.
+ * Use `create(GetBackupRequestSchema)` to create a new message.
+ */
+export declare const GetBackupRequestSchema: GenMessage<GetBackupRequest>;
+
+/**
+ * @generated from message arca.v1.VerifyBackupRequest
+ */
+export declare type VerifyBackupRequest = Message<"arca.v1.VerifyBackupRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.VerifyBackupRequest.
+ * Use `create(VerifyBackupRequestSchema)` to create a new message.
+ */
+export declare const VerifyBackupRequestSchema: GenMessage<VerifyBackupRequest>;
+
+/**
+ * @generated from message arca.v1.DrillBackupRequest
+ */
+export declare type DrillBackupRequest = Message<"arca.v1.DrillBackupRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.DrillBackupRequest.
+ * Use `create(DrillBackupRequestSchema)` to create a new message.
+ */
+export declare const DrillBackupRequestSchema: GenMessage<DrillBackupRequest>;
 
 /**
  * @generated from message arca.v1.ListCustodianContextsRequest
@@ -136,6 +172,46 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof GetQuorumRequestSchema;
     output: typeof QuorumStateSchema;
+  },
+  /**
+   * What the backup vault holds and how far it is behind.
+   *
+   * @generated from rpc arca.v1.AdminService.GetBackup
+   */
+  getBackup: {
+    methodKind: "unary";
+    input: typeof GetBackupRequestSchema;
+    output: typeof BackupStateSchema;
+  },
+  /**
+   * Checks everything in the backup; opens nothing.
+   *
+   * @generated from rpc arca.v1.AdminService.VerifyBackup
+   */
+  verifyBackup: {
+    methodKind: "unary";
+    input: typeof VerifyBackupRequestSchema;
+    output: typeof BackupReportSchema;
+  },
+  /**
+   * Adds to the private vault what is missing, or says what would be added.
+   *
+   * @generated from rpc arca.v1.AdminService.RestoreBackup
+   */
+  restoreBackup: {
+    methodKind: "unary";
+    input: typeof RestoreCallSchema;
+    output: typeof RestoreReportSchema;
+  },
+  /**
+   * Rehearses a restore into memory.
+   *
+   * @generated from rpc arca.v1.AdminService.DrillBackup
+   */
+  drillBackup: {
+    methodKind: "unary";
+    input: typeof DrillBackupRequestSchema;
+    output: typeof BackupDrillSchema;
   },
   /**
    * The custodian contexts of the node, and whether a recovery is under way.

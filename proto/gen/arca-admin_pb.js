@@ -12,7 +12,7 @@ import { file_engine } from "./engine_pb.js";
  * Describes the file arca-admin.proto.
  */
 export const file_arca_admin = /*@__PURE__*/
-  fileDesc("ChBhcmNhLWFkbWluLnByb3RvEgdhcmNhLnYxIhYKFEdldEdvdmVybmFuY2VSZXF1ZXN0IhIKEExpc3RQZWVyc1JlcXVlc3QiEgoQR2V0UXVvcnVtUmVxdWVzdCIeChxMaXN0Q3VzdG9kaWFuQ29udGV4dHNSZXF1ZXN0ImMKC1F1b3J1bVN0YXRlEisKCXRocmVzaG9sZBgBIAEoCzIYLmVuZ2luZS52MS5UaHJlc2hvbGRJbmZvEicKBnN0YXR1cxgCIAEoCzIXLmVuZ2luZS52MS5RdW9ydW1TdGF0dXMylQQKDEFkbWluU2VydmljZRJACg5HZXRBdHRlc3RhdGlvbhIVLmVuZ2luZS52MS5BdHRlc3RDYWxsGhcuZW5naW5lLnYxLkF0dGVzdFJlc3VsdBJKCg1HZXRHb3Zlcm5hbmNlEh0uYXJjYS52MS5HZXRHb3Zlcm5hbmNlUmVxdWVzdBoaLmVuZ2luZS52MS5Hb3Zlcm5hbmNlU3RhdGUSSAoNUHV0R292ZXJuYW5jZRIbLmVuZ2luZS52MS5Hb3Zlcm5hbmNlT2JqZWN0GhouZW5naW5lLnYxLkdvdmVybmFuY2VTdGF0ZRI8CglMaXN0UGVlcnMSGS5hcmNhLnYxLkxpc3RQZWVyc1JlcXVlc3QaFC5lbmdpbmUudjEuUGVlclRhYmxlEjwKCUdldFF1b3J1bRIZLmFyY2EudjEuR2V0UXVvcnVtUmVxdWVzdBoULmFyY2EudjEuUXVvcnVtU3RhdGUSXAoVTGlzdEN1c3RvZGlhbkNvbnRleHRzEiUuYXJjYS52MS5MaXN0Q3VzdG9kaWFuQ29udGV4dHNSZXF1ZXN0GhwuZW5naW5lLnYxLkN1c3RvZGlhbkNvbnRleHRzElMKE0dldFJlY292ZXJ5RG9jdW1lbnQSHy5lbmdpbmUudjEuUmVjb3ZlcnlEb2N1bWVudENhbGwaGy5lbmdpbmUudjEuUmVjb3ZlcnlEb2N1bWVudGIGcHJvdG8z", [file_engine]);
+  fileDesc("ChBhcmNhLWFkbWluLnByb3RvEgdhcmNhLnYxIhYKFEdldEdvdmVybmFuY2VSZXF1ZXN0IhIKEExpc3RQZWVyc1JlcXVlc3QiEgoQR2V0UXVvcnVtUmVxdWVzdCISChBHZXRCYWNrdXBSZXF1ZXN0IhUKE1ZlcmlmeUJhY2t1cFJlcXVlc3QiFAoSRHJpbGxCYWNrdXBSZXF1ZXN0Ih4KHExpc3RDdXN0b2RpYW5Db250ZXh0c1JlcXVlc3QiYwoLUXVvcnVtU3RhdGUSKwoJdGhyZXNob2xkGAEgASgLMhguZW5naW5lLnYxLlRocmVzaG9sZEluZm8SJwoGc3RhdHVzGAIgASgLMhcuZW5naW5lLnYxLlF1b3J1bVN0YXR1czKjBgoMQWRtaW5TZXJ2aWNlEkAKDkdldEF0dGVzdGF0aW9uEhUuZW5naW5lLnYxLkF0dGVzdENhbGwaFy5lbmdpbmUudjEuQXR0ZXN0UmVzdWx0EkoKDUdldEdvdmVybmFuY2USHS5hcmNhLnYxLkdldEdvdmVybmFuY2VSZXF1ZXN0GhouZW5naW5lLnYxLkdvdmVybmFuY2VTdGF0ZRJICg1QdXRHb3Zlcm5hbmNlEhsuZW5naW5lLnYxLkdvdmVybmFuY2VPYmplY3QaGi5lbmdpbmUudjEuR292ZXJuYW5jZVN0YXRlEjwKCUxpc3RQZWVycxIZLmFyY2EudjEuTGlzdFBlZXJzUmVxdWVzdBoULmVuZ2luZS52MS5QZWVyVGFibGUSPAoJR2V0UXVvcnVtEhkuYXJjYS52MS5HZXRRdW9ydW1SZXF1ZXN0GhQuYXJjYS52MS5RdW9ydW1TdGF0ZRI+CglHZXRCYWNrdXASGS5hcmNhLnYxLkdldEJhY2t1cFJlcXVlc3QaFi5lbmdpbmUudjEuQmFja3VwU3RhdGUSRQoMVmVyaWZ5QmFja3VwEhwuYXJjYS52MS5WZXJpZnlCYWNrdXBSZXF1ZXN0GhcuZW5naW5lLnYxLkJhY2t1cFJlcG9ydBJBCg1SZXN0b3JlQmFja3VwEhYuZW5naW5lLnYxLlJlc3RvcmVDYWxsGhguZW5naW5lLnYxLlJlc3RvcmVSZXBvcnQSQgoLRHJpbGxCYWNrdXASGy5hcmNhLnYxLkRyaWxsQmFja3VwUmVxdWVzdBoWLmVuZ2luZS52MS5CYWNrdXBEcmlsbBJcChVMaXN0Q3VzdG9kaWFuQ29udGV4dHMSJS5hcmNhLnYxLkxpc3RDdXN0b2RpYW5Db250ZXh0c1JlcXVlc3QaHC5lbmdpbmUudjEuQ3VzdG9kaWFuQ29udGV4dHMSUwoTR2V0UmVjb3ZlcnlEb2N1bWVudBIfLmVuZ2luZS52MS5SZWNvdmVyeURvY3VtZW50Q2FsbBobLmVuZ2luZS52MS5SZWNvdmVyeURvY3VtZW50YgZwcm90bzM", [file_engine]);
 
 /**
  * Describes the message arca.v1.GetGovernanceRequest.
@@ -36,18 +36,39 @@ export const GetQuorumRequestSchema = /*@__PURE__*/
   messageDesc(file_arca_admin, 2);
 
 /**
+ * Describes the message arca.v1.GetBackupRequest.
+ * Use `create(GetBackupRequestSchema)` to create a new message.
+ */
+export const GetBackupRequestSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 3);
+
+/**
+ * Describes the message arca.v1.VerifyBackupRequest.
+ * Use `create(VerifyBackupRequestSchema)` to create a new message.
+ */
+export const VerifyBackupRequestSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 4);
+
+/**
+ * Describes the message arca.v1.DrillBackupRequest.
+ * Use `create(DrillBackupRequestSchema)` to create a new message.
+ */
+export const DrillBackupRequestSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 5);
+
+/**
  * Describes the message arca.v1.ListCustodianContextsRequest.
  * Use `create(ListCustodianContextsRequestSchema)` to create a new message.
  */
 export const ListCustodianContextsRequestSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 3);
+  messageDesc(file_arca_admin, 6);
 
 /**
  * Describes the message arca.v1.QuorumState.
  * Use `create(QuorumStateSchema)` to create a new message.
  */
 export const QuorumStateSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 4);
+  messageDesc(file_arca_admin, 7);
 
 /**
  * @generated from service arca.v1.AdminService

@@ -536,6 +536,13 @@ export declare type EngineStatus = Message<"engine.v1.EngineStatus"> & {
    * @generated from field: engine.v1.QuorumStatus quorum = 10;
    */
   quorum?: QuorumStatus | undefined;
+
+  /**
+   * Absent on a node without a backup vault.
+   *
+   * @generated from field: engine.v1.BackupStatus backup = 12;
+   */
+  backup?: BackupStatus | undefined;
 };
 
 /**
@@ -543,6 +550,131 @@ export declare type EngineStatus = Message<"engine.v1.EngineStatus"> & {
  * Use `create(EngineStatusSchema)` to create a new message.
  */
 export declare const EngineStatusSchema: GenMessage<EngineStatus>;
+
+/**
+ * How far the backup is behind the private vault, and why.
+ *
+ * @generated from message engine.v1.BackupStatus
+ */
+export declare type BackupStatus = Message<"engine.v1.BackupStatus"> & {
+  /**
+   * Keychain that seals it, and its folder below the backup storage; empty while there is no key to seal with.
+   *
+   * @generated from field: string keychain = 1;
+   */
+  keychain: string;
+
+  /**
+   * @generated from field: string folder = 2;
+   */
+  folder: string;
+
+  /**
+   * Objects that the backup does not have as they are now, and for how long it has not been complete.
+   *
+   * @generated from field: uint64 behind = 3;
+   */
+  behind: bigint;
+
+  /**
+   * @generated from field: uint64 behind_ms = 4;
+   */
+  behindMs: bigint;
+
+  /**
+   * Since the engine's start.
+   *
+   * @generated from field: uint64 copied = 5;
+   */
+  copied: bigint;
+
+  /**
+   * @generated from field: uint64 failures = 6;
+   */
+  failures: bigint;
+
+  /**
+   * Why the last attempt failed: a code of common/errors.ts; empty after one that succeeded.
+   *
+   * @generated from field: string failure_code = 7;
+   */
+  failureCode: string;
+
+  /**
+   * @generated from field: string failure = 8;
+   */
+  failure: string;
+
+  /**
+   * State of the private vault that the backup is complete to; 0 while there is none.
+   *
+   * @generated from field: uint64 complete_sequence = 9;
+   */
+  completeSequence: bigint;
+
+  /**
+   * @generated from field: bytes complete_digest = 10;
+   */
+  completeDigest: Uint8Array;
+
+  /**
+   * Absent before the first.
+   *
+   * @generated from field: engine.v1.BackupDrill drill = 11;
+   */
+  drill?: BackupDrill | undefined;
+};
+
+/**
+ * Describes the message engine.v1.BackupStatus.
+ * Use `create(BackupStatusSchema)` to create a new message.
+ */
+export declare const BackupStatusSchema: GenMessage<BackupStatus>;
+
+/**
+ * A rehearsed restore: everything opened, restored into memory and compared.
+ *
+ * @generated from message engine.v1.BackupDrill
+ */
+export declare type BackupDrill = Message<"engine.v1.BackupDrill"> & {
+  /**
+   * @generated from field: uint64 time_ms = 1;
+   */
+  timeMs: bigint;
+
+  /**
+   * @generated from field: bool passed = 2;
+   */
+  passed: boolean;
+
+  /**
+   * @generated from field: uint64 objects = 3;
+   */
+  objects: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 4;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: uint64 took_ms = 5;
+   */
+  tookMs: bigint;
+
+  /**
+   * Why it failed: a code of common/errors.ts; empty if it passed.
+   *
+   * @generated from field: string failure_code = 6;
+   */
+  failureCode: string;
+};
+
+/**
+ * Describes the message engine.v1.BackupDrill.
+ * Use `create(BackupDrillSchema)` to create a new message.
+ */
+export declare const BackupDrillSchema: GenMessage<BackupDrill>;
 
 /**
  * What the quorums of all contexts hold and have done since the engine's start.
@@ -1293,4 +1425,267 @@ export declare type SkippedAnswer = Message<"engine.v1.SkippedAnswer"> & {
  * Use `create(SkippedAnswerSchema)` to create a new message.
  */
 export declare const SkippedAnswerSchema: GenMessage<SkippedAnswer>;
+
+/**
+ * What lies in the backup, as its manifest says.
+ *
+ * @generated from message engine.v1.BackupState
+ */
+export declare type BackupState = Message<"engine.v1.BackupState"> & {
+  /**
+   * Absent while the private vault is lost.
+   *
+   * @generated from field: engine.v1.BackupStatus status = 1;
+   */
+  status?: BackupStatus | undefined;
+
+  /**
+   * @generated from field: repeated engine.v1.BackupObject objects = 2;
+   */
+  objects: BackupObject[];
+
+  /**
+   * Folders of the backup storage: one for each key that ever sealed backups.
+   *
+   * @generated from field: repeated string folders = 3;
+   */
+  folders: string[];
+};
+
+/**
+ * Describes the message engine.v1.BackupState.
+ * Use `create(BackupStateSchema)` to create a new message.
+ */
+export declare const BackupStateSchema: GenMessage<BackupState>;
+
+/**
+ * @generated from message engine.v1.BackupObject
+ */
+export declare type BackupObject = Message<"engine.v1.BackupObject"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Of the writing that it copies.
+   *
+   * @generated from field: uint64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: bool removed = 4;
+   */
+  removed: boolean;
+};
+
+/**
+ * Describes the message engine.v1.BackupObject.
+ * Use `create(BackupObjectSchema)` to create a new message.
+ */
+export declare const BackupObjectSchema: GenMessage<BackupObject>;
+
+/**
+ * What was found without opening anything.
+ *
+ * @generated from message engine.v1.BackupReport
+ */
+export declare type BackupReport = Message<"engine.v1.BackupReport"> & {
+  /**
+   * @generated from field: uint64 objects = 1;
+   */
+  objects: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: repeated engine.v1.FaultyObject faulty = 3;
+   */
+  faulty: FaultyObject[];
+
+  /**
+   * @generated from field: repeated engine.v1.StrayObject strays = 4;
+   */
+  strays: StrayObject[];
+};
+
+/**
+ * Describes the message engine.v1.BackupReport.
+ * Use `create(BackupReportSchema)` to create a new message.
+ */
+export declare const BackupReportSchema: GenMessage<BackupReport>;
+
+/**
+ * @generated from message engine.v1.FaultyObject
+ */
+export declare type FaultyObject = Message<"engine.v1.FaultyObject"> & {
+  /**
+   * @generated from field: string object = 1;
+   */
+  object: string;
+
+  /**
+   * Names of docs/formats/sealed-object.md and backup.md, with commas.
+   *
+   * @generated from field: string faults = 2;
+   */
+  faults: string;
+};
+
+/**
+ * Describes the message engine.v1.FaultyObject.
+ * Use `create(FaultyObjectSchema)` to create a new message.
+ */
+export declare const FaultyObjectSchema: GenMessage<FaultyObject>;
+
+/**
+ * Something that the manifest does not name, and that counts for nothing.
+ *
+ * @generated from message engine.v1.StrayObject
+ */
+export declare type StrayObject = Message<"engine.v1.StrayObject"> & {
+  /**
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * "leftover": the node wrote it once; "planted": it did not.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+};
+
+/**
+ * Describes the message engine.v1.StrayObject.
+ * Use `create(StrayObjectSchema)` to create a new message.
+ */
+export declare const StrayObjectSchema: GenMessage<StrayObject>;
+
+/**
+ * @generated from message engine.v1.RestoreCall
+ */
+export declare type RestoreCall = Message<"engine.v1.RestoreCall"> & {
+  /**
+   * Only says what would be done.
+   *
+   * @generated from field: bool plan = 1;
+   */
+  plan: boolean;
+
+  /**
+   * The newest state of the lost vault that anybody remembers; 0 if nobody does.
+   *
+   * @generated from field: uint64 head_sequence = 2;
+   */
+  headSequence: bigint;
+
+  /**
+   * @generated from field: bytes head_digest = 3;
+   */
+  headDigest: Uint8Array;
+};
+
+/**
+ * Describes the message engine.v1.RestoreCall.
+ * Use `create(RestoreCallSchema)` to create a new message.
+ */
+export declare const RestoreCallSchema: GenMessage<RestoreCall>;
+
+/**
+ * @generated from message engine.v1.RestoreReport
+ */
+export declare type RestoreReport = Message<"engine.v1.RestoreReport"> & {
+  /**
+   * State of the vault that the backup is complete to.
+   *
+   * @generated from field: uint64 source_sequence = 1;
+   */
+  sourceSequence: bigint;
+
+  /**
+   * @generated from field: bytes source_digest = 2;
+   */
+  sourceDigest: Uint8Array;
+
+  /**
+   * @generated from field: repeated engine.v1.RestoredObject objects = 3;
+   */
+  objects: RestoredObject[];
+
+  /**
+   * @generated from field: engine.v1.BackupReport report = 4;
+   */
+  report?: BackupReport | undefined;
+
+  /**
+   * The node whose backup it is, 20 bytes.
+   *
+   * @generated from field: bytes address = 5;
+   */
+  address: Uint8Array;
+
+  /**
+   * The private vault was lost: the node has to be started again.
+   *
+   * @generated from field: bool lost = 6;
+   */
+  lost: boolean;
+};
+
+/**
+ * Describes the message engine.v1.RestoreReport.
+ * Use `create(RestoreReportSchema)` to create a new message.
+ */
+export declare const RestoreReportSchema: GenMessage<RestoreReport>;
+
+/**
+ * @generated from message engine.v1.RestoredObject
+ */
+export declare type RestoredObject = Message<"engine.v1.RestoredObject"> & {
+  /**
+   * @generated from field: string object = 1;
+   */
+  object: string;
+
+  /**
+   * "add", "again", "same", "newer", "older", "removed": docs/formats/backup.md.
+   *
+   * @generated from field: string action = 2;
+   */
+  action: string;
+
+  /**
+   * @generated from field: uint64 version = 3;
+   */
+  version: bigint;
+
+  /**
+   * 0: it never was here.
+   *
+   * @generated from field: uint64 version_here = 4;
+   */
+  versionHere: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 5;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message engine.v1.RestoredObject.
+ * Use `create(RestoredObjectSchema)` to create a new message.
+ */
+export declare const RestoredObjectSchema: GenMessage<RestoredObject>;
 

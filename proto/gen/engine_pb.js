@@ -12,7 +12,7 @@ import { file_kms } from "./kms_pb.js";
  * Describes the file engine.proto.
  */
 export const file_engine = /*@__PURE__*/
-  fileDesc("CgxlbmdpbmUucHJvdG8SCWVuZ2luZS52MSJHCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEgwKBHJvbGUYAyABKAkiHAoIQ2FsbEhlYWQSEAoIZXZpZGVuY2UYASABKAwilwEKCUNhbGxFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoFZmFjdHMYAyADKAsyHy5lbmdpbmUudjEuQ2FsbEVycm9yLkZhY3RzRW50cnkSDQoFcmV0cnkYBCABKAgaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj4KCFByb2dyZXNzEg0KBXBoYXNlGAEgASgJEhAKCGZyYWN0aW9uGAIgASgBEhEKCWVzdGltYXRlZBgDIAEoCCJMCgtPYmplY3RTdGFydBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSDwoHcmVwbGFjZRgEIAEoCCIbCglPYmplY3RFbmQSDgoGZGlnZXN0GAEgASgMIjkKDFB1YmxpY09iamVjdBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEg8KB2NvbnRlbnQYAyABKAwijAEKCEtleUVudHJ5Eg4KBmtleV9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIkCgZwYXJhbXMYAyABKA4yFC5rbXMudjEuRmhlUGFyYW1ldGVyEiQKBnJlc3VsdBgEIAEoCzIULmttcy52MS5LZXlHZW5SZXN1bHQSEgoKcHJvdmVuYW5jZRgFIAEoCSJSCghDcnNFbnRyeRIOCgZjcnNfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSJAoGcmVzdWx0GAMgASgLMhQua21zLnYxLkNyc0dlblJlc3VsdCK7AgoKRW5naW5lSW5mbxIPCgd2ZXJzaW9uGAEgASgJEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEhwKFGF1dGhvcml6YXRpb25fcG9saWN5GAMgASgJEg8KB2FkZHJlc3MYBCABKAwSGAoQdmVyaWZpY2F0aW9uX2tleRgFIAEoDBIxChBpZGVudGl0eV9vYmplY3RzGAYgAygLMhcuZW5naW5lLnYxLlB1YmxpY09iamVjdBIhCgRrZXlzGAcgAygLMhMuZW5naW5lLnYxLktleUVudHJ5EiAKA2NycxgIIAMoCzITLmVuZ2luZS52MS5DcnNFbnRyeRIrCgl0aHJlc2hvbGQYCSABKAsyGC5lbmdpbmUudjEuVGhyZXNob2xkSW5mbxIWCg5hd2FpdHNfcmVzdG9yZRgKIAEoCCI/CgtDb250ZXh0Tm9kZRINCgVwYXJ0eRgBIAEoDRIPCgdhZGRyZXNzGAIgASgMEhAKCGVuZHBvaW50GAMgASgJImsKDENvbnRleHRFbnRyeRISCgpjb250ZXh0X2lkGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIlCgVub2RlcxgDIAMoCzIWLmVuZ2luZS52MS5Db250ZXh0Tm9kZRINCgVwYXJ0eRgEIAEoDSIyCgpFcG9jaEVudHJ5EhIKCmNvbnRleHRfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkigQEKDVRocmVzaG9sZEluZm8SDQoFcGFydHkYASABKA0SKQoIY29udGV4dHMYAiADKAsyFy5lbmdpbmUudjEuQ29udGV4dEVudHJ5EiUKBmVwb2NocxgDIAMoCzIVLmVuZ2luZS52MS5FcG9jaEVudHJ5Eg8KB3NldHRsZWQYBCABKAgiigIKDEVuZ2luZVN0YXR1cxIRCgl1cHRpbWVfbXMYASABKAQSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQSFwoPY2FsbHNfaW5fZmxpZ2h0GAMgASgNEhIKCmdlbmVyYXRpbmcYBCABKAkSFAoMc2NyaXB0X2J5dGVzGAUgASgEEhMKC2NwdV91c2VyX3VzGAYgASgEEhUKDWNwdV9zeXN0ZW1fdXMYByABKAQSFwoPZmFpbGVkX3JlbmV3YWxzGAggASgNEh4KFmNlcnRpZmljYXRlX2V4cGlyZXNfbXMYCSABKAQSJwoGcXVvcnVtGAogASgLMhcuZW5naW5lLnYxLlF1b3J1bVN0YXR1cyL1AQoMUXVvcnVtU3RhdHVzEg8KB3BlbmRpbmcYASABKAQSEgoKcmVtZW1iZXJlZBgCIAEoBBIZChFrZXB0X3NoYXJlc19ieXRlcxgDIAEoBBIPCgd1bmtub3duGAQgASgEEhMKC2ZyYW1lc19zZW50GAUgASgEEhIKCmJ5dGVzX3NlbnQYBiABKAQSDwoHZHJvcHBlZBgHIAEoBBIaChJwdWJsaWNfZGVjcnlwdGlvbnMYCCABKAQSGAoQdXNlcl9kZWNyeXB0aW9ucxgJIAEoBBIkCgVtYXNrcxgKIAMoCzIVLmVuZ2luZS52MS5FcG9jaE1hc2tzIkIKCkVwb2NoTWFza3MSEgoKY29udGV4dF9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIOCgZibG9ja3MYAyABKAQiSAoKS2V5R2VuQ2FsbBIPCgdyZXF1ZXN0GAEgASgMEhcKD3ByZXByb2NfcmVxdWVzdBgCIAEoDBIQCghpbnNlY3VyZRgDIAEoCCIvCgpDcnNHZW5DYWxsEg8KB3JlcXVlc3QYASABKAwSEAoIaW5zZWN1cmUYAiABKAgiGwoKQXR0ZXN0Q2FsbBINCgVub25jZRgBIAEoDCKPAQoMQXR0ZXN0UmVzdWx0EhAKCGRvY3VtZW50GAEgASgMEg8KB25ldHdvcmsYAiABKAkSFgoOY2hhcnRlcl9kaWdlc3QYAyABKAwSDQoFcGFydHkYBCABKA0SDwoHYWRkcmVzcxgFIAEoDBIPCgdyZWxlYXNlGAYgASgJEhMKC2luY2FybmF0aW9uGAcgASgEIjEKEEdvdmVybmFuY2VPYmplY3QSDAoEa2luZBgBIAEoCRIPCgdjb250ZW50GAIgASgMImMKDVByb3Bvc2FsU3RhdGUSDgoGZGlnZXN0GAEgASgMEgwKBGtpbmQYAiABKAkSEgoKc2lnbmF0dXJlcxgDIAEoDRIOCgZuZWVkZWQYBCABKA0SEAoIaW5fZm9yY2UYBSABKAgiuQEKD0dvdmVybmFuY2VTdGF0ZRIPCgdjaGFydGVyGAEgASgMEg4KBnJlY29yZBgCIAEoDBIQCghyZWxlYXNlcxgDIAEoDBIYChBwZW5kaW5nX3JlbGVhc2VzGAQgASgMEhcKD3BlbmRpbmdfZnJvbV9tcxgFIAEoBBIrCglwcm9wb3NhbHMYBiADKAsyGC5lbmdpbmUudjEuUHJvcG9zYWxTdGF0ZRITCgtpbmNhcm5hdGlvbhgHIAEoBCIsCgxBcHByb3ZhbENhbGwSDAoEa2luZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi4gEKCVBlZXJTdGF0ZRIMCgRyb2xlGAEgASgJEg0KBXBhcnR5GAIgASgNEhEKCXJlYWNoYWJsZRgDIAEoCBIQCghhdHRlc3RlZBgEIAEoCBIPCgdyZWxlYXNlGAUgASgJEhIKCmV4cGlyZXNfbXMYBiABKAQSDwoHc2tld19tcxgHIAEoAxIUCgxsYXN0X3NlZW5fbXMYCCABKAQSDgoGcmVhc29uGAkgASgJEiUKBmZhdWx0cxgKIAMoCzIVLmVuZ2luZS52MS5GYXVsdENvdW50EhAKCGVuZHBvaW50GAsgASgJIikKCkZhdWx0Q291bnQSDAoEa2luZBgBIAEoCRINCgVjb3VudBgCIAEoBCIwCglQZWVyVGFibGUSIwoFcGVlcnMYASADKAsyFC5lbmdpbmUudjEuUGVlclN0YXRlIh8KCVJlYWNoQ2FsbBISCgpjb250ZXh0X2lkGAEgASgJImMKClBhcnR5UmVhY2gSDQoFcGFydHkYASABKA0SEAoIZW5kcG9pbnQYAiABKAkSEQoJcmVhY2hhYmxlGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKA0SDQoFZXJyb3IYBSABKAkiNQoLUmVhY2hSZXN1bHQSJgoHcGFydGllcxgBIAMoCzIVLmVuZ2luZS52MS5QYXJ0eVJlYWNoIp0BChVDdXN0b2RpYW5Db250ZXh0U3RhdGUSEgoKY29udGV4dF9pZBgBIAEoCRIWCg5tcGNfY29udGV4dF9pZBgCIAEoCRIRCgl0aHJlc2hvbGQYAyABKA0SEgoKY3VzdG9kaWFucxgEIAMoCRIOCgZhY3RpdmUYBSABKAgSDQoFc3BlbnQYBiABKAgSEgoKY3JlYXRlZF9tcxgHIAEoBCJbChFDdXN0b2RpYW5Db250ZXh0cxIyCghjb250ZXh0cxgBIAMoCzIgLmVuZ2luZS52MS5DdXN0b2RpYW5Db250ZXh0U3RhdGUSEgoKcmVjb3ZlcmluZxgCIAEoCSIpChRSZWNvdmVyeURvY3VtZW50Q2FsbBIRCgljaGFsbGVuZ2UYASABKAwivgEKEFJlY292ZXJ5RG9jdW1lbnQSEAoIZG9jdW1lbnQYASABKAwSDwoHbmV0d29yaxgCIAEoCRIWCg5jaGFydGVyX2RpZ2VzdBgDIAEoDBIWCg5tcGNfY29udGV4dF9pZBgEIAEoCRIcChRjdXN0b2RpYW5fY29udGV4dF9pZBgFIAEoCRIPCgdhZGRyZXNzGAYgASgMEigKB3JlcXVlc3QYByABKAsyFy5rbXMudjEuUmVjb3ZlcnlSZXF1ZXN0ImwKEUN1c3RvZGlhblJlY292ZXJ5EhAKCHJlc3RvcmVkGAEgASgNEgwKBGtlcHQYAiABKA0SDAoEdXNlZBgDIAMoDRIpCgdza2lwcGVkGAQgAygLMhguZW5naW5lLnYxLlNraXBwZWRBbnN3ZXIiMgoNU2tpcHBlZEFuc3dlchIRCgljdXN0b2RpYW4YASABKA0SDgoGcmVhc29uGAIgASgJYgZwcm90bzM", [file_kms]);
+  fileDesc("CgxlbmdpbmUucHJvdG8SCWVuZ2luZS52MSJHCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEgwKBHJvbGUYAyABKAkiHAoIQ2FsbEhlYWQSEAoIZXZpZGVuY2UYASABKAwilwEKCUNhbGxFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoFZmFjdHMYAyADKAsyHy5lbmdpbmUudjEuQ2FsbEVycm9yLkZhY3RzRW50cnkSDQoFcmV0cnkYBCABKAgaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj4KCFByb2dyZXNzEg0KBXBoYXNlGAEgASgJEhAKCGZyYWN0aW9uGAIgASgBEhEKCWVzdGltYXRlZBgDIAEoCCJMCgtPYmplY3RTdGFydBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSDwoHcmVwbGFjZRgEIAEoCCIbCglPYmplY3RFbmQSDgoGZGlnZXN0GAEgASgMIjkKDFB1YmxpY09iamVjdBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEg8KB2NvbnRlbnQYAyABKAwijAEKCEtleUVudHJ5Eg4KBmtleV9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIkCgZwYXJhbXMYAyABKA4yFC5rbXMudjEuRmhlUGFyYW1ldGVyEiQKBnJlc3VsdBgEIAEoCzIULmttcy52MS5LZXlHZW5SZXN1bHQSEgoKcHJvdmVuYW5jZRgFIAEoCSJSCghDcnNFbnRyeRIOCgZjcnNfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSJAoGcmVzdWx0GAMgASgLMhQua21zLnYxLkNyc0dlblJlc3VsdCK7AgoKRW5naW5lSW5mbxIPCgd2ZXJzaW9uGAEgASgJEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEhwKFGF1dGhvcml6YXRpb25fcG9saWN5GAMgASgJEg8KB2FkZHJlc3MYBCABKAwSGAoQdmVyaWZpY2F0aW9uX2tleRgFIAEoDBIxChBpZGVudGl0eV9vYmplY3RzGAYgAygLMhcuZW5naW5lLnYxLlB1YmxpY09iamVjdBIhCgRrZXlzGAcgAygLMhMuZW5naW5lLnYxLktleUVudHJ5EiAKA2NycxgIIAMoCzITLmVuZ2luZS52MS5DcnNFbnRyeRIrCgl0aHJlc2hvbGQYCSABKAsyGC5lbmdpbmUudjEuVGhyZXNob2xkSW5mbxIWCg5hd2FpdHNfcmVzdG9yZRgKIAEoCCI/CgtDb250ZXh0Tm9kZRINCgVwYXJ0eRgBIAEoDRIPCgdhZGRyZXNzGAIgASgMEhAKCGVuZHBvaW50GAMgASgJImsKDENvbnRleHRFbnRyeRISCgpjb250ZXh0X2lkGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIlCgVub2RlcxgDIAMoCzIWLmVuZ2luZS52MS5Db250ZXh0Tm9kZRINCgVwYXJ0eRgEIAEoDSIyCgpFcG9jaEVudHJ5EhIKCmNvbnRleHRfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkigQEKDVRocmVzaG9sZEluZm8SDQoFcGFydHkYASABKA0SKQoIY29udGV4dHMYAiADKAsyFy5lbmdpbmUudjEuQ29udGV4dEVudHJ5EiUKBmVwb2NocxgDIAMoCzIVLmVuZ2luZS52MS5FcG9jaEVudHJ5Eg8KB3NldHRsZWQYBCABKAgiswIKDEVuZ2luZVN0YXR1cxIRCgl1cHRpbWVfbXMYASABKAQSFgoOcmVzaWRlbnRfYnl0ZXMYAiABKAQSFwoPY2FsbHNfaW5fZmxpZ2h0GAMgASgNEhIKCmdlbmVyYXRpbmcYBCABKAkSFAoMc2NyaXB0X2J5dGVzGAUgASgEEhMKC2NwdV91c2VyX3VzGAYgASgEEhUKDWNwdV9zeXN0ZW1fdXMYByABKAQSFwoPZmFpbGVkX3JlbmV3YWxzGAggASgNEh4KFmNlcnRpZmljYXRlX2V4cGlyZXNfbXMYCSABKAQSJwoGcXVvcnVtGAogASgLMhcuZW5naW5lLnYxLlF1b3J1bVN0YXR1cxInCgZiYWNrdXAYDCABKAsyFy5lbmdpbmUudjEuQmFja3VwU3RhdHVzIvcBCgxCYWNrdXBTdGF0dXMSEAoIa2V5Y2hhaW4YASABKAkSDgoGZm9sZGVyGAIgASgJEg4KBmJlaGluZBgDIAEoBBIRCgliZWhpbmRfbXMYBCABKAQSDgoGY29waWVkGAUgASgEEhAKCGZhaWx1cmVzGAYgASgEEhQKDGZhaWx1cmVfY29kZRgHIAEoCRIPCgdmYWlsdXJlGAggASgJEhkKEWNvbXBsZXRlX3NlcXVlbmNlGAkgASgEEhcKD2NvbXBsZXRlX2RpZ2VzdBgKIAEoDBIlCgVkcmlsbBgLIAEoCzIWLmVuZ2luZS52MS5CYWNrdXBEcmlsbCJ1CgtCYWNrdXBEcmlsbBIPCgd0aW1lX21zGAEgASgEEg4KBnBhc3NlZBgCIAEoCBIPCgdvYmplY3RzGAMgASgEEg0KBWJ5dGVzGAQgASgEEg8KB3Rvb2tfbXMYBSABKAQSFAoMZmFpbHVyZV9jb2RlGAYgASgJIvUBCgxRdW9ydW1TdGF0dXMSDwoHcGVuZGluZxgBIAEoBBISCgpyZW1lbWJlcmVkGAIgASgEEhkKEWtlcHRfc2hhcmVzX2J5dGVzGAMgASgEEg8KB3Vua25vd24YBCABKAQSEwoLZnJhbWVzX3NlbnQYBSABKAQSEgoKYnl0ZXNfc2VudBgGIAEoBBIPCgdkcm9wcGVkGAcgASgEEhoKEnB1YmxpY19kZWNyeXB0aW9ucxgIIAEoBBIYChB1c2VyX2RlY3J5cHRpb25zGAkgASgEEiQKBW1hc2tzGAogAygLMhUuZW5naW5lLnYxLkVwb2NoTWFza3MiQgoKRXBvY2hNYXNrcxISCgpjb250ZXh0X2lkGAEgASgJEhAKCGVwb2NoX2lkGAIgASgJEg4KBmJsb2NrcxgDIAEoBCJICgpLZXlHZW5DYWxsEg8KB3JlcXVlc3QYASABKAwSFwoPcHJlcHJvY19yZXF1ZXN0GAIgASgMEhAKCGluc2VjdXJlGAMgASgIIi8KCkNyc0dlbkNhbGwSDwoHcmVxdWVzdBgBIAEoDBIQCghpbnNlY3VyZRgCIAEoCCIbCgpBdHRlc3RDYWxsEg0KBW5vbmNlGAEgASgMIo8BCgxBdHRlc3RSZXN1bHQSEAoIZG9jdW1lbnQYASABKAwSDwoHbmV0d29yaxgCIAEoCRIWCg5jaGFydGVyX2RpZ2VzdBgDIAEoDBINCgVwYXJ0eRgEIAEoDRIPCgdhZGRyZXNzGAUgASgMEg8KB3JlbGVhc2UYBiABKAkSEwoLaW5jYXJuYXRpb24YByABKAQiMQoQR292ZXJuYW5jZU9iamVjdBIMCgRraW5kGAEgASgJEg8KB2NvbnRlbnQYAiABKAwiYwoNUHJvcG9zYWxTdGF0ZRIOCgZkaWdlc3QYASABKAwSDAoEa2luZBgCIAEoCRISCgpzaWduYXR1cmVzGAMgASgNEg4KBm5lZWRlZBgEIAEoDRIQCghpbl9mb3JjZRgFIAEoCCK5AQoPR292ZXJuYW5jZVN0YXRlEg8KB2NoYXJ0ZXIYASABKAwSDgoGcmVjb3JkGAIgASgMEhAKCHJlbGVhc2VzGAMgASgMEhgKEHBlbmRpbmdfcmVsZWFzZXMYBCABKAwSFwoPcGVuZGluZ19mcm9tX21zGAUgASgEEisKCXByb3Bvc2FscxgGIAMoCzIYLmVuZ2luZS52MS5Qcm9wb3NhbFN0YXRlEhMKC2luY2FybmF0aW9uGAcgASgEIiwKDEFwcHJvdmFsQ2FsbBIMCgRraW5kGAEgASgJEg4KBmRpZ2VzdBgCIAEoDCLiAQoJUGVlclN0YXRlEgwKBHJvbGUYASABKAkSDQoFcGFydHkYAiABKA0SEQoJcmVhY2hhYmxlGAMgASgIEhAKCGF0dGVzdGVkGAQgASgIEg8KB3JlbGVhc2UYBSABKAkSEgoKZXhwaXJlc19tcxgGIAEoBBIPCgdza2V3X21zGAcgASgDEhQKDGxhc3Rfc2Vlbl9tcxgIIAEoBBIOCgZyZWFzb24YCSABKAkSJQoGZmF1bHRzGAogAygLMhUuZW5naW5lLnYxLkZhdWx0Q291bnQSEAoIZW5kcG9pbnQYCyABKAkiKQoKRmF1bHRDb3VudBIMCgRraW5kGAEgASgJEg0KBWNvdW50GAIgASgEIjAKCVBlZXJUYWJsZRIjCgVwZWVycxgBIAMoCzIULmVuZ2luZS52MS5QZWVyU3RhdGUiHwoJUmVhY2hDYWxsEhIKCmNvbnRleHRfaWQYASABKAkiYwoKUGFydHlSZWFjaBINCgVwYXJ0eRgBIAEoDRIQCghlbmRwb2ludBgCIAEoCRIRCglyZWFjaGFibGUYAyABKAgSEgoKbGF0ZW5jeV9tcxgEIAEoDRINCgVlcnJvchgFIAEoCSI1CgtSZWFjaFJlc3VsdBImCgdwYXJ0aWVzGAEgAygLMhUuZW5naW5lLnYxLlBhcnR5UmVhY2ginQEKFUN1c3RvZGlhbkNvbnRleHRTdGF0ZRISCgpjb250ZXh0X2lkGAEgASgJEhYKDm1wY19jb250ZXh0X2lkGAIgASgJEhEKCXRocmVzaG9sZBgDIAEoDRISCgpjdXN0b2RpYW5zGAQgAygJEg4KBmFjdGl2ZRgFIAEoCBINCgVzcGVudBgGIAEoCBISCgpjcmVhdGVkX21zGAcgASgEIlsKEUN1c3RvZGlhbkNvbnRleHRzEjIKCGNvbnRleHRzGAEgAygLMiAuZW5naW5lLnYxLkN1c3RvZGlhbkNvbnRleHRTdGF0ZRISCgpyZWNvdmVyaW5nGAIgASgJIikKFFJlY292ZXJ5RG9jdW1lbnRDYWxsEhEKCWNoYWxsZW5nZRgBIAEoDCK+AQoQUmVjb3ZlcnlEb2N1bWVudBIQCghkb2N1bWVudBgBIAEoDBIPCgduZXR3b3JrGAIgASgJEhYKDmNoYXJ0ZXJfZGlnZXN0GAMgASgMEhYKDm1wY19jb250ZXh0X2lkGAQgASgJEhwKFGN1c3RvZGlhbl9jb250ZXh0X2lkGAUgASgJEg8KB2FkZHJlc3MYBiABKAwSKAoHcmVxdWVzdBgHIAEoCzIXLmttcy52MS5SZWNvdmVyeVJlcXVlc3QibAoRQ3VzdG9kaWFuUmVjb3ZlcnkSEAoIcmVzdG9yZWQYASABKA0SDAoEa2VwdBgCIAEoDRIMCgR1c2VkGAMgAygNEikKB3NraXBwZWQYBCADKAsyGC5lbmdpbmUudjEuU2tpcHBlZEFuc3dlciIyCg1Ta2lwcGVkQW5zd2VyEhEKCWN1c3RvZGlhbhgBIAEoDRIOCgZyZWFzb24YAiABKAkicQoLQmFja3VwU3RhdGUSJwoGc3RhdHVzGAEgASgLMhcuZW5naW5lLnYxLkJhY2t1cFN0YXR1cxIoCgdvYmplY3RzGAIgAygLMhcuZW5naW5lLnYxLkJhY2t1cE9iamVjdBIPCgdmb2xkZXJzGAMgAygJIk0KDEJhY2t1cE9iamVjdBIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAQSDQoFYnl0ZXMYAyABKAQSDwoHcmVtb3ZlZBgEIAEoCCJ/CgxCYWNrdXBSZXBvcnQSDwoHb2JqZWN0cxgBIAEoBBINCgVieXRlcxgCIAEoBBInCgZmYXVsdHkYAyADKAsyFy5lbmdpbmUudjEuRmF1bHR5T2JqZWN0EiYKBnN0cmF5cxgEIAMoCzIWLmVuZ2luZS52MS5TdHJheU9iamVjdCIuCgxGYXVsdHlPYmplY3QSDgoGb2JqZWN0GAEgASgJEg4KBmZhdWx0cxgCIAEoCSIpCgtTdHJheU9iamVjdBIMCgRwYXRoGAEgASgJEgwKBGtpbmQYAiABKAkiRwoLUmVzdG9yZUNhbGwSDAoEcGxhbhgBIAEoCBIVCg1oZWFkX3NlcXVlbmNlGAIgASgEEhMKC2hlYWRfZGlnZXN0GAMgASgMIrMBCg1SZXN0b3JlUmVwb3J0EhcKD3NvdXJjZV9zZXF1ZW5jZRgBIAEoBBIVCg1zb3VyY2VfZGlnZXN0GAIgASgMEioKB29iamVjdHMYAyADKAsyGS5lbmdpbmUudjEuUmVzdG9yZWRPYmplY3QSJwoGcmVwb3J0GAQgASgLMhcuZW5naW5lLnYxLkJhY2t1cFJlcG9ydBIPCgdhZGRyZXNzGAUgASgMEgwKBGxvc3QYBiABKAgiZgoOUmVzdG9yZWRPYmplY3QSDgoGb2JqZWN0GAEgASgJEg4KBmFjdGlvbhgCIAEoCRIPCgd2ZXJzaW9uGAMgASgEEhQKDHZlcnNpb25faGVyZRgEIAEoBBINCgVieXRlcxgFIAEoBGIGcHJvdG8z", [file_kms]);
 
 /**
  * Describes the message engine.v1.Hello.
@@ -120,156 +120,226 @@ export const EngineStatusSchema = /*@__PURE__*/
   messageDesc(file_engine, 14);
 
 /**
+ * Describes the message engine.v1.BackupStatus.
+ * Use `create(BackupStatusSchema)` to create a new message.
+ */
+export const BackupStatusSchema = /*@__PURE__*/
+  messageDesc(file_engine, 15);
+
+/**
+ * Describes the message engine.v1.BackupDrill.
+ * Use `create(BackupDrillSchema)` to create a new message.
+ */
+export const BackupDrillSchema = /*@__PURE__*/
+  messageDesc(file_engine, 16);
+
+/**
  * Describes the message engine.v1.QuorumStatus.
  * Use `create(QuorumStatusSchema)` to create a new message.
  */
 export const QuorumStatusSchema = /*@__PURE__*/
-  messageDesc(file_engine, 15);
+  messageDesc(file_engine, 17);
 
 /**
  * Describes the message engine.v1.EpochMasks.
  * Use `create(EpochMasksSchema)` to create a new message.
  */
 export const EpochMasksSchema = /*@__PURE__*/
-  messageDesc(file_engine, 16);
+  messageDesc(file_engine, 18);
 
 /**
  * Describes the message engine.v1.KeyGenCall.
  * Use `create(KeyGenCallSchema)` to create a new message.
  */
 export const KeyGenCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 17);
+  messageDesc(file_engine, 19);
 
 /**
  * Describes the message engine.v1.CrsGenCall.
  * Use `create(CrsGenCallSchema)` to create a new message.
  */
 export const CrsGenCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 18);
+  messageDesc(file_engine, 20);
 
 /**
  * Describes the message engine.v1.AttestCall.
  * Use `create(AttestCallSchema)` to create a new message.
  */
 export const AttestCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 19);
+  messageDesc(file_engine, 21);
 
 /**
  * Describes the message engine.v1.AttestResult.
  * Use `create(AttestResultSchema)` to create a new message.
  */
 export const AttestResultSchema = /*@__PURE__*/
-  messageDesc(file_engine, 20);
+  messageDesc(file_engine, 22);
 
 /**
  * Describes the message engine.v1.GovernanceObject.
  * Use `create(GovernanceObjectSchema)` to create a new message.
  */
 export const GovernanceObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 21);
+  messageDesc(file_engine, 23);
 
 /**
  * Describes the message engine.v1.ProposalState.
  * Use `create(ProposalStateSchema)` to create a new message.
  */
 export const ProposalStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 22);
+  messageDesc(file_engine, 24);
 
 /**
  * Describes the message engine.v1.GovernanceState.
  * Use `create(GovernanceStateSchema)` to create a new message.
  */
 export const GovernanceStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 23);
+  messageDesc(file_engine, 25);
 
 /**
  * Describes the message engine.v1.ApprovalCall.
  * Use `create(ApprovalCallSchema)` to create a new message.
  */
 export const ApprovalCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 24);
+  messageDesc(file_engine, 26);
 
 /**
  * Describes the message engine.v1.PeerState.
  * Use `create(PeerStateSchema)` to create a new message.
  */
 export const PeerStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 25);
+  messageDesc(file_engine, 27);
 
 /**
  * Describes the message engine.v1.FaultCount.
  * Use `create(FaultCountSchema)` to create a new message.
  */
 export const FaultCountSchema = /*@__PURE__*/
-  messageDesc(file_engine, 26);
+  messageDesc(file_engine, 28);
 
 /**
  * Describes the message engine.v1.PeerTable.
  * Use `create(PeerTableSchema)` to create a new message.
  */
 export const PeerTableSchema = /*@__PURE__*/
-  messageDesc(file_engine, 27);
+  messageDesc(file_engine, 29);
 
 /**
  * Describes the message engine.v1.ReachCall.
  * Use `create(ReachCallSchema)` to create a new message.
  */
 export const ReachCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 28);
+  messageDesc(file_engine, 30);
 
 /**
  * Describes the message engine.v1.PartyReach.
  * Use `create(PartyReachSchema)` to create a new message.
  */
 export const PartyReachSchema = /*@__PURE__*/
-  messageDesc(file_engine, 29);
+  messageDesc(file_engine, 31);
 
 /**
  * Describes the message engine.v1.ReachResult.
  * Use `create(ReachResultSchema)` to create a new message.
  */
 export const ReachResultSchema = /*@__PURE__*/
-  messageDesc(file_engine, 30);
+  messageDesc(file_engine, 32);
 
 /**
  * Describes the message engine.v1.CustodianContextState.
  * Use `create(CustodianContextStateSchema)` to create a new message.
  */
 export const CustodianContextStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 31);
+  messageDesc(file_engine, 33);
 
 /**
  * Describes the message engine.v1.CustodianContexts.
  * Use `create(CustodianContextsSchema)` to create a new message.
  */
 export const CustodianContextsSchema = /*@__PURE__*/
-  messageDesc(file_engine, 32);
+  messageDesc(file_engine, 34);
 
 /**
  * Describes the message engine.v1.RecoveryDocumentCall.
  * Use `create(RecoveryDocumentCallSchema)` to create a new message.
  */
 export const RecoveryDocumentCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 33);
+  messageDesc(file_engine, 35);
 
 /**
  * Describes the message engine.v1.RecoveryDocument.
  * Use `create(RecoveryDocumentSchema)` to create a new message.
  */
 export const RecoveryDocumentSchema = /*@__PURE__*/
-  messageDesc(file_engine, 34);
+  messageDesc(file_engine, 36);
 
 /**
  * Describes the message engine.v1.CustodianRecovery.
  * Use `create(CustodianRecoverySchema)` to create a new message.
  */
 export const CustodianRecoverySchema = /*@__PURE__*/
-  messageDesc(file_engine, 35);
+  messageDesc(file_engine, 37);
 
 /**
  * Describes the message engine.v1.SkippedAnswer.
  * Use `create(SkippedAnswerSchema)` to create a new message.
  */
 export const SkippedAnswerSchema = /*@__PURE__*/
-  messageDesc(file_engine, 36);
+  messageDesc(file_engine, 38);
+
+/**
+ * Describes the message engine.v1.BackupState.
+ * Use `create(BackupStateSchema)` to create a new message.
+ */
+export const BackupStateSchema = /*@__PURE__*/
+  messageDesc(file_engine, 39);
+
+/**
+ * Describes the message engine.v1.BackupObject.
+ * Use `create(BackupObjectSchema)` to create a new message.
+ */
+export const BackupObjectSchema = /*@__PURE__*/
+  messageDesc(file_engine, 40);
+
+/**
+ * Describes the message engine.v1.BackupReport.
+ * Use `create(BackupReportSchema)` to create a new message.
+ */
+export const BackupReportSchema = /*@__PURE__*/
+  messageDesc(file_engine, 41);
+
+/**
+ * Describes the message engine.v1.FaultyObject.
+ * Use `create(FaultyObjectSchema)` to create a new message.
+ */
+export const FaultyObjectSchema = /*@__PURE__*/
+  messageDesc(file_engine, 42);
+
+/**
+ * Describes the message engine.v1.StrayObject.
+ * Use `create(StrayObjectSchema)` to create a new message.
+ */
+export const StrayObjectSchema = /*@__PURE__*/
+  messageDesc(file_engine, 43);
+
+/**
+ * Describes the message engine.v1.RestoreCall.
+ * Use `create(RestoreCallSchema)` to create a new message.
+ */
+export const RestoreCallSchema = /*@__PURE__*/
+  messageDesc(file_engine, 44);
+
+/**
+ * Describes the message engine.v1.RestoreReport.
+ * Use `create(RestoreReportSchema)` to create a new message.
+ */
+export const RestoreReportSchema = /*@__PURE__*/
+  messageDesc(file_engine, 45);
+
+/**
+ * Describes the message engine.v1.RestoredObject.
+ * Use `create(RestoredObjectSchema)` to create a new message.
+ */
+export const RestoredObjectSchema = /*@__PURE__*/
+  messageDesc(file_engine, 46);
 

@@ -8,11 +8,14 @@ import { KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import {
   AdminService,
+  DrillBackupRequestSchema,
+  GetBackupRequestSchema,
   GetGovernanceRequestSchema,
   GetQuorumRequestSchema,
   ListCustodianContextsRequestSchema,
   ListPeersRequestSchema,
   QuorumStateSchema,
+  VerifyBackupRequestSchema,
 } from '../../../proto/gen/arca-admin_pb.js';
 import {
   AttestCallSchema,
@@ -24,6 +27,7 @@ import {
   type PeerStateSchema,
   PeerTableSchema,
   RecoveryDocumentCallSchema,
+  RestoreCallSchema,
 } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import type { AdminRpcName } from '../../grpc/client.ts';
@@ -48,6 +52,8 @@ export interface AdminDeps {
 }
 
 const TIMEOUT_MS = 20_000;
+/** What reads all of a backup takes as long as its storage. */
+const BACKUP_TIMEOUT_MS = 30 * 60_000;
 const NOTHING = new Uint8Array(0);
 
 type Handle = (body: Uint8Array, call: GrpcCall) => Promise<Uint8Array>;
@@ -86,6 +92,22 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
       if (!threshold) throw new KmsError('UNIMPLEMENTED', 'a centralized node is part of no quorum');
       const { quorum } = fromBinary(EngineStatusSchema, answer);
       return toBinary(QuorumStateSchema, create(QuorumStateSchema, { threshold, ...(quorum && { status: quorum }) }));
+    },
+    async GetBackup(body, { signal }) {
+      decodeControl(GetBackupRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.backupState, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
+    },
+    async VerifyBackup(body, { signal }) {
+      decodeControl(VerifyBackupRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.backupVerify, NOTHING, { signal, timeoutMs: BACKUP_TIMEOUT_MS });
+    },
+    async RestoreBackup(body, { signal }) {
+      decodeControl(RestoreCallSchema, body);
+      return await engine.call(ENGINE_METHOD.restore, body, { signal, timeoutMs: BACKUP_TIMEOUT_MS });
+    },
+    async DrillBackup(body, { signal }) {
+      decodeControl(DrillBackupRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.backupDrill, NOTHING, { signal, timeoutMs: BACKUP_TIMEOUT_MS });
     },
     async ListCustodianContexts(body, { signal }) {
       decodeControl(ListCustodianContextsRequestSchema, body);

@@ -13,6 +13,8 @@ import {
   GovernanceObjectSchema,
   GovernanceStateSchema,
   PeerTableSchema,
+  RestoreCallSchema,
+  RestoreReportSchema,
 } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import type { ScriptedEngine } from './scripted-engine.ts';
@@ -59,6 +61,25 @@ t.test('hands governance to the engine as it came, and tells the core of the out
   const state = await client.admin('PutGovernance', { kind: 'release-set', content: new Uint8Array(100) });
   t.equal(state.incarnation, 7n);
   t.strictSame([seen, told], [['release-set'], [7n]]);
+});
+
+t.test('hands what is asked of the backup to the engine, and its answer back', async (t) => {
+  const { engine, client } = await start(t);
+  engine.answers.set(ENGINE_METHOD.restore, (body) => {
+    const { plan, headSequence } = fromBinary(RestoreCallSchema, body);
+    return toBinary(RestoreReportSchema, create(RestoreReportSchema, { lost: plan, sourceSequence: headSequence }));
+  });
+  const asked = { plan: true, headSequence: 7n, headDigest: new Uint8Array(48) };
+  t.match(await client.admin('RestoreBackup', asked), { lost: true, sourceSequence: 7n });
+  const none = (): never => {
+    throw new KmsError('PRECONDITION_FAILED', 'this node has no backup vault');
+  };
+  engine.answers.set(ENGINE_METHOD.backupState, none);
+  engine.answers.set(ENGINE_METHOD.backupVerify, none);
+  engine.answers.set(ENGINE_METHOD.backupDrill, none);
+  for (const rpc of ['GetBackup', 'VerifyBackup', 'DrillBackup'] as const) {
+    await t.rejects(client.admin(rpc, {}), { name: 'GrpcError', status: 9 }, rpc);
+  }
 });
 
 t.test('shows the peers of the engine and those of the core', async (t) => {
