@@ -46,10 +46,10 @@ function createPolicyCommand() {
 
 function lintCommand() {
   return createCommand('lint', 'Judge a key and its policy as engines do; exit code 0 only without an error.', [
-    'aws kms get-key-policy --key-id ID --policy-name default > policy.json',
-    'aws kms describe-key --key-id ID > key.json; aws kms list-grants --key-id ID > grants.json',
     'arca kms policy lint policy.json --charter party-1.charter --releases 3.cbor \\',
     '      --engine-role arn:aws:iam::111122223333:role/engine --describe key.json --grants grants.json',
+    'aws kms get-key-policy --key-id ID --policy-name default > policy.json',
+    'aws kms describe-key --key-id ID > key.json; aws kms list-grants --key-id ID > grants.json',
   ])
     .argument('<policy>', 'policy, bare or as `aws kms get-key-policy` prints it')
     .addOption(charterOption().makeOptionMandatory())
