@@ -79,10 +79,13 @@ async function open(
   if (!key) opened.push(() => identity.key.dispose());
   const { address } = identity.key;
   const enrolment = { charter, record, releases, localGovernance };
-  const governance = await openGovernance({ ...enrolment, vault, address, quorum: threshold, clock, log });
+  // A party of a quorum changes nothing in a sealed vault before the others have confirmed its start.
+  const holdWrites = threshold !== undefined && sealed !== undefined;
+  const governance = await openGovernance({ ...enrolment, vault, address, quorum: threshold, holdWrites, clock, log });
   opened.push(() => governance.close());
   const incarnation = await count();
-  const mesh = await openEngineMesh({ nsm, anchor, document, key: identity.key, governance, incarnation, clock, log });
+  const self = { key: identity.key, governance, incarnation, vault: sealed };
+  const mesh = await openEngineMesh({ nsm, anchor, document, ...self, clock, log });
   opened.push(() => mesh.endpoint.close());
 
   const parts = { vault, sealed, identity, signer: new AnswerSigner(identity.key, native.keccak256), governance, mesh };

@@ -7,7 +7,7 @@ import { type CborValue, decodeStrict, encodeCanonical } from '../cbor.ts';
 import { identityFromCbor, identityToCbor } from './identity.ts';
 import type { Hello } from './mesh-context.ts';
 
-const KEY_POLICY_HASH_BYTES = 32;
+const KEY_POLICY_HASH_BYTES = 48;
 const MAX_MANIFEST_HEAD_BYTES = 64;
 /** Most bytes of an encoded hello. */
 export const MAX_HELLO_BYTES = 1024;

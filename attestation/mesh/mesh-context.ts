@@ -39,10 +39,11 @@ export interface MeshIdentity {
 export interface Hello {
   readonly releaseSetVersion: number;
   readonly recordVersion: number;
-  /** 32 bytes. */
+  /** SHA-384 of the policy of the root key that its vault is sealed under, 48 bytes; zeros for none. */
   readonly keyPolicyHash: Uint8Array;
+  /** Number of its vault's manifest; 0 for none. */
   readonly manifestVersion: number;
-  /** At most 64 bytes. */
+  /** Digest of that manifest, at most 64 bytes. */
   readonly manifestHead: Uint8Array;
   readonly identityCertificate: IdentityCertificate | undefined;
 }

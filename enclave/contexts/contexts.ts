@@ -75,13 +75,18 @@ export interface EpochMaskCount {
   readonly blocks: number;
 }
 
-/** See the file comment. Requests come as their own bytes, encoded messages of kms.v1. */
+/**
+ * See the file comment. Requests come as their own bytes, encoded messages of kms.v1.
+ *
+ * Before the engine's start is confirmed, all but {@link list}, {@link epochs}, {@link settled} and {@link context} throw
+ * as the start's gate does.
+ */
 export interface Contexts {
   /** All contexts, in no order that counts. */
   list(): readonly Context[];
   /** All epochs whose set-up is done. */
   epochs(): readonly Epoch[];
-  /** False while the default epoch is being made that every party is to have before clients are served. */
+  /** False before the engine's start is confirmed, and while the default epoch is made that every party is to have first. */
   readonly settled: boolean;
   /**
    * Returns a context, the one that the governed record names if no id is given.

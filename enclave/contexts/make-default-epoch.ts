@@ -9,6 +9,7 @@ import type { RandomSource } from '../../common/random.ts';
 import { DEFAULT_EPOCH_ID, idBytes } from '../../wire/ids.ts';
 import type { GovernanceMemory } from '../governance/governance-memory.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
+import type { StartGate } from '../start/start-gate.ts';
 import type { ContextBook } from './context-book.ts';
 import type { Context } from './contexts.ts';
 import { DefaultEpoch } from './default-epoch.ts';
@@ -28,6 +29,8 @@ export interface MakeDefaultEpochOptions {
   readonly contexts: ContextBook;
   readonly epochs: EpochBook;
   readonly leases: Leases;
+  /** It begins once the engine's start is confirmed. */
+  readonly gate: StartGate;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -63,7 +66,8 @@ export function makeDefaultEpoch(options: MakeDefaultEpochOptions): {
 }
 
 async function run(options: MakeDefaultEpochOptions, onSettled: () => void): Promise<void> {
-  const { epochs, leases, network, clock, log, signal } = options;
+  const { epochs, leases, network, gate, clock, log, signal } = options;
+  await gate.opened(signal);
   const context = await completeContext(options);
   const held = epochs.find(DEFAULT_EPOCH_ID);
   const channel = network.channel(CHANNEL);

@@ -22,6 +22,7 @@ import { decodeRequest } from '../decode-request.ts';
 import type { GovernanceMemory } from '../governance/governance-memory.ts';
 import type { Session } from '../mpc/session.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
+import type { StartGate } from '../start/start-gate.ts';
 import type { OpenDecryption } from '../threshold/kernels.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
 import { ContextBook } from './context-book.ts';
@@ -48,6 +49,8 @@ export interface ContextsOptions {
   /** Whether the default epoch is made here if the node has none yet. */
   readonly makeDefaultEpoch: boolean;
   readonly masksOf?: EpochBookOptions['masksOf'];
+  /** Nothing is done with others, and nothing changed, before the engine's start is confirmed. */
+  readonly gate: StartGate;
 }
 
 /** Only hashed, never signed: it stands in no table of signatures. */
@@ -106,7 +109,7 @@ class OpenContexts implements Contexts {
   }
 
   get settled(): boolean {
-    return this.#defaultEpoch.settled;
+    return this.#options.gate.isOpen && this.#defaultEpoch.settled;
   }
 
   context(contextId = this.#parts.contexts.defaultId): Context {
@@ -114,6 +117,7 @@ class OpenContexts implements Contexts {
   }
 
   epoch(contextId: RequestId, epochId: RequestId): Epoch {
+    this.#options.gate.require();
     const found = this.#parts.epochs.find(epochId);
     if (found?.settled && found.contextId === contextId) return found; // an epoch goes before its context
     this.#parts.contexts.require(contextId);
@@ -121,6 +125,7 @@ class OpenContexts implements Contexts {
   }
 
   async newContext(body: Uint8Array): Promise<void> {
+    this.#options.gate.require();
     const { contexts } = this.#parts;
     const context = requestedContext(body, contexts.record, contexts.me);
     await this.#leases.change(context.contextId, async () => {
@@ -131,6 +136,7 @@ class OpenContexts implements Contexts {
   }
 
   async destroyContext(body: Uint8Array): Promise<readonly RequestId[]> {
+    this.#options.gate.require();
     const { contexts, quorums, epochs } = this.#parts;
     const contextId = parseDestroyMpcContext(decodeRequest(DestroyMpcContextRequestSchema, body));
     contexts.require(contextId);
@@ -148,6 +154,7 @@ class OpenContexts implements Contexts {
   }
 
   async newEpoch(body: Uint8Array, signal: AbortSignal): Promise<void> {
+    this.#options.gate.require();
     const { contexts, epochs } = this.#parts;
     const { contextId, epochId, previous } = parseNewMpcEpoch(decodeRequest(NewMpcEpochRequestSchema, body));
     if (previous) {
@@ -175,6 +182,7 @@ class OpenContexts implements Contexts {
   }
 
   async destroyEpoch(body: Uint8Array): Promise<void> {
+    this.#options.gate.require();
     const { epochs } = this.#parts;
     const epochId = requiredId(decodeRequest(DestroyMpcEpochRequestSchema, body).epochId, 'epoch_id');
     if (this.#leases.isMade(epochId)) {
@@ -196,6 +204,7 @@ class OpenContexts implements Contexts {
   }
 
   async joint(work: JointWork, signal: AbortSignal): Promise<Session> {
+    this.#options.gate.require();
     const context = this.#parts.contexts.require(work.contextId);
     requireMember(context);
     const name = await this.#meet(work, context, signal);

@@ -23,6 +23,8 @@ export interface GovernanceMemoryOptions {
   readonly charter: Charter;
   /** Governance key that approves by itself; developer mode alone has one. */
   readonly localKey?: KeyObject | undefined;
+  /** Writes nothing before {@link GovernanceMemory.mayWrite}: what is taken until then is durable from then on. */
+  readonly holdWrites?: boolean | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -31,7 +33,7 @@ export interface GovernanceMemoryOptions {
 export interface GovernanceMemory {
   readonly book: GovernanceBook;
   /**
-   * Takes a signed object from anybody and resolves once what it changed is durable.
+   * Takes a signed object from anybody and resolves once what it changed is durable, if it may be written yet.
    *
    * @throws KmsError as {@link GovernanceBook.offer}.
    */
@@ -42,6 +44,8 @@ export interface GovernanceMemory {
    * @throws KmsError `APPROVAL_MISSING` naming the digest of the proposal that is to be signed.
    */
   requireApproval(...change: Parameters<GovernanceBook['requireApproval']>): Promise<void>;
+  /** Ends `holdWrites`: writes what was taken. Resolves once that is durable. */
+  mayWrite(): Promise<void>;
   /** Stops the clockwork and resolves once everything is durable. */
   close(): Promise<void>;
 }
@@ -61,19 +65,23 @@ export async function openGovernanceMemory(options: GovernanceMemoryOptions): Pr
   const book = new GovernanceBook({ charter, localKey }, stored);
   let durable: Promise<void> = Promise.resolve();
   let dirty = false;
+  let isHeld = options.holdWrites ?? false;
   const save = async (): Promise<void> => {
-    if (!dirty) return;
+    if (!dirty || isHeld) return;
     dirty = false;
     await vault.put(PATH, book.serialise(), { replace: true });
   };
-  book.onChange(() => {
-    dirty = true;
+  const write = (): void => {
     // After what is being written; whoever needs it durable awaits `durable` and hears of a failure there.
     durable = durable.catch(() => undefined).then(save);
     durable.catch((err: unknown) => {
       dirty = true;
       log.error({ event: 'governance.not-kept', err });
     });
+  };
+  book.onChange(() => {
+    dirty = true;
+    write();
   });
   const timer = setInterval(() => {
     if (book.tick(clock.nowMs())) log.info({ event: 'governance.releases', version: book.versions.releases });
@@ -89,6 +97,11 @@ export async function openGovernanceMemory(options: GovernanceMemoryOptions): Pr
     },
     requireApproval: async (kind, digest) => {
       book.requireApproval(kind, digest);
+      await durable;
+    },
+    mayWrite: async () => {
+      isHeld = false;
+      write();
       await durable;
     },
     close: async () => {

@@ -22,6 +22,8 @@ export interface OpenGovernanceOptions {
   readonly localGovernance?: LocalGovernance | undefined;
   /** Of a party of a quorum: where a record that names it will come from. A node by itself enrols itself. */
   readonly quorum?: EnrolmentFile | undefined;
+  /** The vault is not written to before the memory's `mayWrite`. */
+  readonly holdWrites?: boolean | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -32,8 +34,8 @@ export interface OpenGovernanceOptions {
  * @throws KmsError `STATE_INVALID` if nobody is trusted, or if the record names another node as this party.
  */
 export async function openGovernance(options: OpenGovernanceOptions): Promise<GovernanceMemory> {
-  const { vault, address, charter, record, releases, localGovernance: local, quorum, clock, log } = options;
-  const memory = await openGovernanceMemory({ vault, charter, localKey: local?.key, clock, log });
+  const { vault, address, charter, record, releases, localGovernance: local, quorum, holdWrites, clock, log } = options;
+  const memory = await openGovernanceMemory({ vault, charter, localKey: local?.key, holdWrites, clock, log });
   const isNewVault = memory.book.versions.record === 0;
   const files = [
     ...(record ? [{ kind: 'record' as const, content: record }] : []),

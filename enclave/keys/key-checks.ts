@@ -8,6 +8,7 @@ import type { Logger } from '../../common/log.ts';
 import type * as Native from '../../native/engine/index.ts';
 import { idBytes } from '../../wire/ids.ts';
 import type { Contexts } from '../contexts/contexts.ts';
+import type { StartGate } from '../start/start-gate.ts';
 import { checkEpoch } from '../threshold/epoch-check.ts';
 import type { HeldShares, ShareCatalogue } from './share-catalogue.ts';
 
@@ -15,6 +16,8 @@ import type { HeldShares, ShareCatalogue } from './share-catalogue.ts';
 export interface KeyCheckDeps {
   readonly catalogue: ShareCatalogue;
   readonly contexts: Pick<Contexts, 'epochs'>;
+  /** Nothing is checked before the engine's start is confirmed: a check opens something. */
+  readonly gate: Pick<StartGate, 'opened'>;
   readonly native: Pick<typeof Native, 'zeroShares' | 'openZeros'>;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
@@ -26,8 +29,13 @@ export interface KeyChecks {
 }
 
 /** Begins to check all key sets that are held, and from now on each that is added. To be called once epochs are there. */
-export function checkKeys({ catalogue, contexts, native, log }: KeyCheckDeps): KeyChecks {
+export function checkKeys({ catalogue, contexts, gate, native, log }: KeyCheckDeps): KeyChecks {
   const underWay = new Map<HeldShares, AbortController>();
+  const isOpened = (signal: AbortSignal): Promise<boolean> =>
+    gate.opened(signal).then(
+      () => true,
+      () => false, // ended while it waited
+    );
 
   const check = async (held: HeldShares): Promise<void> => {
     const { epochId, shares, metadata } = held;
@@ -48,7 +56,7 @@ export function checkKeys({ catalogue, contexts, native, log }: KeyCheckDeps): K
       zeroShares: () => native.zeroShares({ shares, masks, ...names }),
       openZeros: native.openZeros,
     };
-    await checkEpoch(quorum, options, { log, signal: ended.signal });
+    if (await isOpened(ended.signal)) await checkEpoch(quorum, options, { log, signal: ended.signal });
     underWay.delete(held);
   };
   const end = (held: HeldShares): void => {

@@ -24,8 +24,17 @@ export interface EngineMeshOptions {
   readonly key: NodeKey;
   readonly governance: GovernanceMemory;
   readonly incarnation: number;
+  /** State of a sealed vault, and the policy of the key that it is sealed under. */
+  readonly vault?: HelloVault | undefined;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** What a hello says of a sealed vault. */
+export interface HelloVault {
+  readonly head: { readonly point: { readonly sequence: number; readonly digest: Uint8Array } | undefined };
+  /** 48 bytes; undefined where there is no root key. */
+  readonly keyPolicyHash: Uint8Array | undefined;
 }
 
 /** See the file comment. */
@@ -39,12 +48,12 @@ export interface EngineMesh {
 
 /** Name of the release of an engine that no release set in force names. */
 export const UNRELEASED = 'unreleased';
-/** There is neither a key policy nor a manifest to tell of yet: the hash of nothing, the version before the first. */
-const NO_HASH = new Uint8Array(32);
+/** Of an engine whose vault is in clear: no key policy, no manifest, the version before the first. */
+const NO_HASH = new Uint8Array(48);
 
 /** Opens the endpoint; its first leaf is made by the first connection. */
 export async function openEngineMesh(options: EngineMeshOptions): Promise<EngineMesh> {
-  const { nsm, anchor, document, key, governance, incarnation, clock, log } = options;
+  const { nsm, anchor, document, key, governance, incarnation, vault, clock, log } = options;
   const { book } = governance;
   const { network, party } = book.charter;
   const view = governedView({ book, anchor, clock });
@@ -52,9 +61,9 @@ export async function openEngineMesh(options: EngineMeshOptions): Promise<Engine
   const hello = (): Hello => ({
     releaseSetVersion: book.versions.releases,
     recordVersion: book.versions.record,
-    keyPolicyHash: NO_HASH,
-    manifestVersion: 0,
-    manifestHead: NO_HASH,
+    keyPolicyHash: vault?.keyPolicyHash ?? NO_HASH,
+    manifestVersion: vault?.head.point?.sequence ?? 0,
+    manifestHead: vault?.head.point?.digest ?? NO_HASH,
     identityCertificate: identity.certificate,
   });
   const self = {

@@ -14,6 +14,8 @@ import { checkKeys } from '../keys/key-checks.ts';
 import { ShareCatalogue } from '../keys/share-catalogue.ts';
 import { thresholdKeys } from '../keys/threshold-keys.ts';
 import type { EngineMesh } from '../mesh/engine-mesh.ts';
+import { openStart } from '../start/open-start.ts';
+import { OPEN_GATE } from '../start/start-gate.ts';
 import { FIRST_DURATIONS, type NodeWork } from './node-work.ts';
 import type { CommonParts } from './open-centralized.ts';
 import { thresholdNode } from './threshold-node.ts';
@@ -39,7 +41,7 @@ export async function openThreshold(
   opened: (() => Promise<void> | void)[],
 ): Promise<NodeWork> {
   const { clock, log, policy, developerMode, insecureOperations, testParameters, treatV0ExtraDataAsEmpty } = options;
-  const { vault, identity, signer, governance, mesh, incarnation } = parts;
+  const { vault, sealed, identity, signer, governance, mesh, incarnation } = parts;
   const { party } = options.attestation.charter;
   const reader = { fromBytes: native.KeyShares.fromBytes, developerKeys: developerMode, party };
   const catalogue = await ShareCatalogue.load(vault, reader);
@@ -47,6 +49,22 @@ export async function openThreshold(
   const random = systemRandom;
   const network = await threshold.network({ mesh, governance, random, clock, log });
   opened.push(() => network.close());
+  const start =
+    sealed &&
+    (await openStart({
+      head: sealed.head,
+      key: identity.key,
+      governance,
+      mesh,
+      network,
+      incarnation,
+      epoch: () => contexts.epochs().at(-1)?.epochId,
+      random,
+      clock,
+      log,
+    }));
+  if (start) opened.push(() => start.close());
+  const gate = start?.gate ?? OPEN_GATE;
   const { makeDefaultEpoch, roundTimeoutMs, masksOf, publicFiles } = threshold;
   const contexts = await openContexts({
     vault,
@@ -60,10 +78,12 @@ export async function openThreshold(
     roundTimeoutMs,
     makeDefaultEpoch,
     masksOf,
+    gate,
   });
   opened.push(() => contexts.close());
+  start?.begin();
   contexts.onEpochDestroyed((epochId) => catalogue.forgetEpoch(epochId));
-  const checks = checkKeys({ catalogue, contexts, native, log });
+  const checks = checkKeys({ catalogue, contexts, gate, native, log });
   opened.push(() => checks.close());
   const key = thresholdKeys({ catalogue, contexts, native, nodeKey: identity.key, publicFiles });
   const queue = options.queue ?? new GenerationQueue({ clock, log });

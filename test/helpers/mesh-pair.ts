@@ -214,7 +214,7 @@ function makeTestSelf(
     hello: () => ({
       releaseSetVersion: 1,
       recordVersion: 1,
-      keyPolicyHash: new Uint8Array(32),
+      keyPolicyHash: new Uint8Array(48),
       manifestVersion: 0,
       manifestHead: new Uint8Array(),
       identityCertificate: role === 'engine' ? party.identity.certificate : undefined,

@@ -43,7 +43,7 @@ export interface TestTrust extends DeveloperTrust {
 const NO_HELLO = {
   releaseSetVersion: 1,
   recordVersion: 1,
-  keyPolicyHash: new Uint8Array(32),
+  keyPolicyHash: new Uint8Array(48),
   manifestVersion: 0,
   manifestHead: new Uint8Array(32),
 };

@@ -74,7 +74,7 @@ export interface CoreMeshOptions {
 
 const DAY_MS = 86_400_000;
 /** A Core has neither key policy nor manifest, and no vault to count its starts in. */
-const NO_HASH = new Uint8Array(32);
+const NO_HASH = new Uint8Array(48);
 const NO_INCARNATION = 0;
 
 /**

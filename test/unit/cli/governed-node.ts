@@ -60,6 +60,7 @@ export async function serveBook(t: Test, book: GovernanceBook, nowMs: () => numb
     book,
     offer: async (offer) => book.offer(offer, nowMs()),
     requireApproval: async (kind, digest) => book.requireApproval(kind, digest),
+    mayWrite: async () => {},
     close: async () => {},
   };
   const deps = { governance, incarnation: 1 };

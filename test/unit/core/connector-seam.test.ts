@@ -23,7 +23,7 @@ const log = createLogger({ name: 'test', level: 'silent' });
 const NO_HELLO = {
   releaseSetVersion: 1,
   recordVersion: 1,
-  keyPolicyHash: new Uint8Array(32),
+  keyPolicyHash: new Uint8Array(48),
   manifestVersion: 0,
   manifestHead: new Uint8Array(32),
   identityCertificate: undefined,

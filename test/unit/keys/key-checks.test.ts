@@ -3,6 +3,7 @@ import t from 'tap';
 import type { Epoch } from '../../../enclave/contexts/contexts.ts';
 import { checkKeys } from '../../../enclave/keys/key-checks.ts';
 import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
+import { OPEN_GATE } from '../../../enclave/start/start-gate.ts';
 import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { KeyShares, openZeros, splitKey, zeroShares } from '../../../native/engine/index.ts';
@@ -62,6 +63,7 @@ async function makeParty(t: Teardown, sim: SimQuorum, party: number, isOdd: bool
       checkKeys({
         catalogue,
         contexts: { epochs: () => [epoch] },
+        gate: OPEN_GATE,
         native: { zeroShares: sim.counted(zeroShares), openZeros },
         log: { info: keep, warn: keep, error: keep },
       }),

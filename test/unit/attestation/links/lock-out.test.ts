@@ -36,7 +36,7 @@ t.test('strangers who claim a party, or copy its certificate, cannot lock the tr
     const hello = {
       releaseSetVersion: 1,
       recordVersion: 1,
-      keyPolicyHash: new Uint8Array(32),
+      keyPolicyHash: new Uint8Array(48),
       manifestVersion: 0,
       manifestHead: new Uint8Array(),
       identityCertificate: identity.certificate,

@@ -50,7 +50,7 @@ const WISHES = [
 const NO_HELLO = {
   releaseSetVersion: 1,
   recordVersion: 1,
-  keyPolicyHash: new Uint8Array(32),
+  keyPolicyHash: new Uint8Array(48),
   manifestVersion: 0,
   manifestHead: new Uint8Array(),
 };

@@ -11,7 +11,7 @@ const KEYLESS: Partial<MeshSelf> = {
   hello: () => ({
     releaseSetVersion: 1,
     recordVersion: 1,
-    keyPolicyHash: new Uint8Array(32),
+    keyPolicyHash: new Uint8Array(48),
     manifestVersion: 0,
     manifestHead: new Uint8Array(),
     identityCertificate: undefined,

@@ -42,7 +42,7 @@ const { identity } = await makeTestParty('dev:test', 1);
 const hello: Hello = {
   releaseSetVersion: 3,
   recordVersion: 4,
-  keyPolicyHash: bytes(5),
+  keyPolicyHash: bytes(5, 48),
   manifestVersion: 6,
   manifestHead: bytes(7, 48),
   identityCertificate: identity.certificate,
@@ -101,7 +101,7 @@ t.test('hello, proof and verdict are read as they were written', async (t) => {
 
 t.test('a hello out of its bounds is refused', async (t) => {
   const bad: readonly Partial<Hello>[] = [
-    { keyPolicyHash: bytes(5, 31) },
+    { keyPolicyHash: bytes(5, 47) },
     { manifestHead: bytes(7, 65) },
     { releaseSetVersion: -1 },
     { recordVersion: -5 },
