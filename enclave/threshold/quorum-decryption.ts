@@ -14,7 +14,7 @@ import { decodeRequest } from '../decode-request.ts';
 import { type AnswerDeps, linkOf, publicAnswer, requireSignable, userAnswer } from '../sign/decryption-answers.ts';
 import type { PartialDecrypt, UserShares } from './kernels.ts';
 import type { Quorum } from './quorum.ts';
-import { namePublicRequest, nameUserRequest } from './request-name.ts';
+import { type CiphertextHash, namePublicRequest, nameUserRequest } from './request-name.ts';
 
 /** A key that this party has shares of, under one epoch of one context. */
 export interface ThresholdKey {
@@ -35,6 +35,8 @@ export interface QuorumDecryptionDeps extends AnswerDeps {
     readonly keyId: RequestId;
   }) => ThresholdKey;
   readonly policy: AuthorizationPolicy;
+  /** The same at all parties. */
+  readonly hashCiphertext: CiphertextHash;
 }
 
 const BOOL = 0;
@@ -53,7 +55,7 @@ export const quorumPublicDecryption =
     policy.authorize('public-decryption', body, evidence);
     const { quorum, partialDecrypt } = deps.key(request);
     requireSignable(request);
-    const job = { ...namePublicRequest(request), items: request.items, partialDecrypt };
+    const job = { ...namePublicRequest(request, deps.hashCiphertext), items: request.items, partialDecrypt };
     return publicAnswer(deps, request, await quorum.publicDecrypt(job, signal));
   };
 
@@ -68,7 +70,7 @@ export const quorumUserDecryption =
     const link = linkOf(request, signer);
     const recipient: Recipient = { encKey: request.encKey, clientAddress: request.clientAddress, link };
     const seal = (items: readonly CiphertextItem[]): Promise<Uint8Array[]> => userShares(items, recipient);
-    const job = { ...nameUserRequest(request), items: request.items, seal };
+    const job = { ...nameUserRequest(request, deps.hashCiphertext), items: request.items, seal };
     const sealed = await quorum.userDecrypt(job, signal);
     return userAnswer(deps, request, link, sealed, { partyId: party, degree: t, packingFactor });
   };

@@ -4,7 +4,7 @@
  * An engine releases a share only for a digest that 2t + 1 engines announced, so the digest holds all that decides what
  * is revealed and to whom. Signing schemes and evidence are not in it: they change no share. Design: section 3, rule 5.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type CborValue, encodeCanonical } from '../../attestation/cbor.ts';
 import { idBytes } from '../../wire/ids.ts';
 import type { PublicDecryption, UserDecryption } from '../../wire/validate/decryption.ts';
@@ -31,29 +31,33 @@ export interface NamedRequest {
 
 /** Only hashed, never signed: it stands in no table of signatures. */
 const LABEL = 'arca-request';
-const VERSION = 1;
+const VERSION = 2;
 /** Bytes of a ciphertext's hash that tell it from the others which are counted. */
 const KEY_BYTES = 16;
 
+/** A collision-resistant hash of 32 bytes. Ciphertexts have 100 KB: this is what naming a request costs. */
+export type CiphertextHash = (ciphertext: Uint8Array) => Uint8Array;
+
 /** Names a request for everyone. */
-export function namePublicRequest(request: PublicDecryption): NamedRequest {
-  return nameRequest('public', request, []);
+export function namePublicRequest(request: PublicDecryption, hashOf: CiphertextHash): NamedRequest {
+  return nameRequest('public', request, [], hashOf);
 }
 
 /** Names a request for one user. */
-export function nameUserRequest(request: UserDecryption): NamedRequest {
-  return nameRequest('user', request, [request.clientAddress, sha256(request.encKey)]);
+export function nameUserRequest(request: UserDecryption, hashOf: CiphertextHash): NamedRequest {
+  return nameRequest('user', request, [request.clientAddress, sha256(request.encKey)], hashOf);
 }
 
 function nameRequest(
   kind: RequestKind,
   request: PublicDecryption | UserDecryption,
   recipient: readonly CborValue[],
+  hashOf: CiphertextHash,
 ): NamedRequest {
   const { requestId, contextId, epochId, keyId, items, domain, extraData } = request;
   const { name, version, chainId, verifyingContract, salt } = domain;
   const id = idBytes(requestId);
-  const hashes = items.map(({ ciphertext }) => sha256(ciphertext));
+  const hashes = items.map(({ ciphertext }) => hashOf(ciphertext));
   const preimage = encodeCanonical([
     LABEL,
     VERSION,
@@ -75,5 +79,5 @@ function nameRequest(
 }
 
 function sha256(data: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(data).digest());
+  return new Uint8Array(hash('sha256', data, 'buffer'));
 }

@@ -2,7 +2,7 @@
  * The secret face of the native engine: whole keys and what is done with them. Only the engine process and tests load
  * it; an import-direction test sees to that.
  */
-export { checkEncKey, keccak256, sha256 } from './crypto.ts';
+export { blake3, checkEncKey, keccak256, sha256 } from './crypto.ts';
 export {
   type CiphertextItem,
   FheKey,

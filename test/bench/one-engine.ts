@@ -8,7 +8,7 @@ import { Quorum } from '../../enclave/threshold/quorum.ts';
 import { quorumPublicDecryption } from '../../enclave/threshold/quorum-decryption.ts';
 import { decodeFrame, encodeEntry, encodeFrame, tagOf } from '../../enclave/threshold/quorum-frame.ts';
 import { type QuorumListener, systemQuorumTimers } from '../../enclave/threshold/quorum-links.ts';
-import { keccak256, NodeKey, openDecryption, partialDecrypt } from '../../native/engine/index.ts';
+import { blake3, keccak256, NodeKey, openDecryption, partialDecrypt } from '../../native/engine/index.ts';
 import { partialInput, thresholdParties } from '../helpers/threshold-keys.ts';
 import { uniqueBodies } from './quorum-alone.ts';
 import { benchCiphertexts, readBenchKey } from './quorum-party.ts';
@@ -70,6 +70,7 @@ const [own] = parties;
 if (!own) throw new Error('a quorum has parties');
 const decrypt = quorumPublicDecryption({
   signer: new AnswerSigner(NodeKey.generate(), keccak256),
+  hashCiphertext: blake3,
   treatV0ExtraDataAsEmpty: true,
   policy: { name: 'any', authorize: () => undefined },
   key: () => ({

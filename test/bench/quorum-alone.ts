@@ -17,6 +17,7 @@ import {
 } from '../../enclave/threshold/quorum-decryption.ts';
 import { type QuorumLinks, type QuorumListener, systemQuorumTimers } from '../../enclave/threshold/quorum-links.ts';
 import {
+  blake3,
   type FheKey,
   keccak256,
   NodeKey,
@@ -220,6 +221,7 @@ function aloneParties(
     });
     const deps: QuorumDecryptionDeps = {
       signer: new AnswerSigner(nodeKey, keccak256),
+      hashCiphertext: blake3,
       treatV0ExtraDataAsEmpty: true,
       policy: { name: 'any', authorize: () => undefined },
       key: () => ({

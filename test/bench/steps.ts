@@ -8,7 +8,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { namePublicRequest } from '../../enclave/threshold/request-name.ts';
 import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
-import { FheKey, NodeKey, publicDecryptSync, userDecryptSync } from '../../native/engine/index.ts';
+import { blake3, FheKey, NodeKey, publicDecryptSync, userDecryptSync } from '../../native/engine/index.ts';
 import { keccak256 } from '../../native/engine/public.ts';
 import { RequestStore } from '../../parent/core/store/request-store.ts';
 import {
@@ -62,7 +62,7 @@ export async function measureSteps(
   const decodedUser = fromBinary(UserDecryptionRequestSchema, userRequest.body);
   step('step.validate.user', () => parseUserDecryption(decodedUser, keccak256));
   const named = parsePublicDecryption(decoded, keccak256);
-  step('step.engine.requestName', () => namePublicRequest(named));
+  step('step.engine.requestName', () => namePublicRequest(named, blake3));
   step('step.core.requestDigest', () => hash('sha256', publicRequest.body, 'hex'));
 
   const plaintexts = [{ bytes: new Uint8Array(8), fheType: 5 }];

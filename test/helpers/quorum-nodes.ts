@@ -10,6 +10,7 @@ import {
   quorumUserDecryption,
 } from '../../enclave/threshold/quorum-decryption.ts';
 import {
+  blake3,
   type FheKey,
   keccak256,
   type MaskKeys,
@@ -69,6 +70,7 @@ export function quorumNodes(
     const nodeKey = present(nodeKeys[index]);
     const deps: QuorumDecryptionDeps = {
       signer: new AnswerSigner(nodeKey, keccak256),
+      hashCiphertext: blake3,
       treatV0ExtraDataAsEmpty: true,
       policy: { name: 'any', authorize: () => undefined },
       key: () => ({

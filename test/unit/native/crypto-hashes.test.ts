@@ -1,8 +1,10 @@
 /** Hashes against Node's own and an independent Keccak, and the checks of a user's encapsulation key. */
 import { createHash, generateKeyPairSync } from 'node:crypto';
+import { blake3 as nobleBlake3 } from '@noble/hashes/blake3.js';
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import fc from 'fast-check';
 import t from 'tap';
+import { blake3 } from '../../../native/engine/index.ts';
 import { checkEncKey, DomainDigest, keccak256, sha256 } from '../../../native/engine/public.ts';
 import { hex, toHex, vectors } from './crypto-vectors.ts';
 
@@ -14,12 +16,15 @@ t.test('hashes as other libraries do', async (t) => {
       const digest = new DomainDigest().update(data.subarray(0, cut)).update(data.subarray(cut)).finish();
       return (
         toHex(keccak256(data)) === toHex(keccak_256(data)) &&
+        toHex(blake3(data)) === toHex(nobleBlake3(data)) &&
         toHex(sha256(data)) === createHash('sha256').update(data).digest('hex') &&
         toHex(digest) === shake256(data).toString('hex')
       );
     }),
   );
   t.pass('1 property');
+  const large = new Uint8Array(99_000).map((_, i) => i % 251);
+  t.equal(toHex(blake3(large)), toHex(nobleBlake3(large)), 'a tree of many chunks');
 });
 
 t.test('has the published digests of the signcryption keys', async (t) => {

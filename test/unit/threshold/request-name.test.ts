@@ -2,7 +2,11 @@
 import { create } from '@bufbuild/protobuf';
 import t from 'tap';
 import { toHex } from '../../../common/bytes.ts';
-import { namePublicRequest, nameUserRequest } from '../../../enclave/threshold/request-name.ts';
+import {
+  namePublicRequest as namePublic,
+  nameUserRequest as nameUser,
+} from '../../../enclave/threshold/request-name.ts';
+import { blake3 } from '../../../native/engine/index.ts';
 import { PublicDecryptionRequestSchema } from '../../../proto/gen/kms_pb.js';
 import { parseRequestId } from '../../../wire/ids.ts';
 import { generateUserKeyPair } from '../../../wire/signcryption.ts';
@@ -23,6 +27,8 @@ const publicRequest = parsePublicDecryption(
     domain: D0,
   }),
 );
+const namePublicRequest = (request: typeof publicRequest) => namePublic(request, blake3);
+const nameUserRequest = (request: typeof userRequest) => nameUser(request, blake3);
 const { encKey } = generateUserKeyPair();
 const userRequest = parseUserDecryption(userDecryptionRequest({ typedCiphertexts, encKey }));
 const otherId = parseRequestId('09'.repeat(32));

@@ -126,6 +126,11 @@ pub fn sha256<'e>(env: &'e Env, bytes: &[u8]) -> Result<Uint8ArraySlice<'e>> {
 }
 
 #[napi(catch_unwind)]
+pub fn blake3<'e>(env: &'e Env, bytes: &[u8]) -> Result<Uint8ArraySlice<'e>> {
+    Uint8ArraySlice::copy_from(env, hash::blake3(bytes))
+}
+
+#[napi(catch_unwind)]
 pub fn recover_signer<'e>(env: &'e Env, digest: &[u8], signature: &[u8]) -> Result<Uint8ArraySlice<'e>> {
     Uint8ArraySlice::copy_from(env, secp::recover(fixed(digest, "a digest")?, signature)?)
 }

@@ -1,4 +1,4 @@
-//! Keccak-256, SHA-256 and the 32-byte SHAKE256 hashes of the published formats (spec 3.4).
+//! Keccak-256, SHA-256 and the 32-byte SHAKE256 hashes of the published formats (spec 3.4), and BLAKE3 for ours.
 //!
 //! A domain hash is `SHAKE256(8-byte tag || data)` cut to 32 bytes. Everything hashed here is public.
 
@@ -20,6 +20,11 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
         Digest::update(&mut hasher, part);
     }
     hasher.finalize().into()
+}
+
+/// BLAKE3, 32 bytes.
+pub fn blake3(bytes: &[u8]) -> [u8; 32] {
+    blake3::hash(bytes).into()
 }
 
 /// SHAKE256 of the parts one after another, first 32 bytes; with a tag as first part this is a domain hash.

@@ -79,12 +79,8 @@ pub fn packed_products_by(backend: Backend, key: &ShareKey, packed: Packed, mask
     let mut out = Zeroizing::new(Vec::with_capacity(rows * DEGREE));
     let windows: Vec<Vec<u128>> = mask
         .chunks_exact(n * 16)
-        .map(|bytes| {
-            let mut window = window(bytes, n, rows);
-            // Rows up to the next multiple are computed and left out.
-            window.resize(n + rows.next_multiple_of(FEWEST_ROWS << (PREPARED - 1)), 0);
-            window
-        })
+        // Rows up to the next multiple are computed and left out.
+        .map(|bytes| window(bytes, n, rows, rows.next_multiple_of(FEWEST_ROWS << (PREPARED - 1))))
         .collect();
     let mut done = 0;
     while done < rows {
@@ -105,7 +101,7 @@ pub fn packed_products_by(backend: Backend, key: &ShareKey, packed: Packed, mask
 /// Row by row, each written out as the mask of one sample.
 fn single_rows(key: &ShareKey, packed: Packed, mask: &[u8], rows: usize) -> Words<u128> {
     let n = packed.size;
-    let windows: Vec<Vec<u128>> = mask.chunks_exact(n * 16).map(|bytes| window(bytes, n, rows)).collect();
+    let windows: Vec<Vec<u128>> = mask.chunks_exact(n * 16).map(|bytes| window(bytes, n, rows, rows)).collect();
     let mut sample = vec![0; windows.len() * n * 16];
     let mut out = Zeroizing::new(Vec::with_capacity(rows * DEGREE));
     for row in 0..rows {

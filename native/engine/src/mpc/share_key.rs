@@ -62,7 +62,7 @@ impl ShareKey {
         let n = packed.size;
         let mut out = Zeroizing::new(vec![0u128; rows * DEGREE]);
         for (polynomial, bytes) in mask.chunks_exact(n * 16).enumerate() {
-            let window = window(bytes, n, rows);
+            let window = window(bytes, n, rows, rows);
             for (row, sums) in out.chunks_exact_mut(DEGREE).enumerate() {
                 for (coefficient, sum) in sums.iter_mut().enumerate() {
                     let key = &self.coefficient(coefficient)[polynomial * n..(polynomial + 1) * n];
@@ -75,10 +75,13 @@ impl ShareKey {
     }
 }
 
-/// -a_0 … -a_{N-1}, a_0 … a_{rows-1}: the entry of row i and column j of the negacyclic matrix stands at N + i - j.
-pub(super) fn window(bytes: &[u8], n: usize, rows: usize) -> Vec<u128> {
-    let mut out: Vec<u128> = bytes.chunks_exact(16).map(|word| u128::load(word).wrapping_neg()).collect();
+/// -a_0 … -a_{N-1}, a_0 … a_{rows-1}, and zeros up to `padded` rows: the entry of row i and column j of the negacyclic
+/// matrix stands at N + i - j.
+pub(super) fn window(bytes: &[u8], n: usize, rows: usize, padded: usize) -> Vec<u128> {
+    let mut out = Vec::with_capacity(n + padded);
+    out.extend(bytes.chunks_exact(16).map(|word| u128::load(word).wrapping_neg()));
     out.extend(bytes.chunks_exact(16).take(rows).map(u128::load));
     debug_assert_eq!(out.len(), n + rows);
+    out.resize(n + padded, 0);
     out
 }
