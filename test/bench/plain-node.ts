@@ -22,6 +22,8 @@ export async function startPlainNode(dir: string): Promise<PlainNode> {
     name,
     file: fileURLToPath(module),
     args: ['--config', file],
+    // As the programs that they are compared with.
+    v8Flags: ['--max-semi-space-size=4'],
     readyEvent: `${name}.ready`,
   });
   const supervisor = supervise([

@@ -20,7 +20,7 @@ const SMALL_YOUNG = ['--max-semi-space-size=4'];
 
 /**
  * In a quorum a request lives for as long as a small young generation: its buffers would grow old in it, and be found dead
- * by full collections alone. Twice the size saves a tenth of an engine's CPU and costs 15 MB.
+ * by full collections alone. Twice the size saves a tenth of an engine's CPU and costs 20 MB.
  */
 const PARTY_ENGINE_YOUNG = ['--min-semi-space-size=8', '--max-semi-space-size=8'];
 
@@ -49,7 +49,14 @@ export function nodePrograms({ developerMode, threshold, configFile }: ProgramsO
       env: { ...env, ...KERNEL_THREADS },
       readyEvent: 'engine.ready',
     },
-    { name: 'core', file: modulePath(`parent/core/${main}`), args, v8Flags: SMALL_YOUNG, env, readyEvent: 'core.ready' },
+    {
+      name: 'core',
+      file: modulePath(`parent/core/${main}`),
+      args,
+      v8Flags: SMALL_YOUNG,
+      env,
+      readyEvent: 'core.ready',
+    },
   ];
 }
 
