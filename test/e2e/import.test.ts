@@ -45,7 +45,7 @@ t.test('a stopped quorum takes a key, and decrypts with it once it runs again', 
     t.match(JSON.stringify(await arca('decrypt', out, '--dir', dir)), /4711/, `public, ${format}`);
     t.match(JSON.stringify(await arca('decrypt', out, '--dir', dir, '--for-user')), /4711/, `for a user, ${format}`);
   }
-  for (const { readLog } of again.members) t.match(readLog(), /quorum\.check.*opened to zero/);
+  for (const { logged } of again.members) await logged(/quorum\.check.*opened to zero/);
   await again.stop();
 });
 

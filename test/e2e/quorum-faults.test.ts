@@ -80,7 +80,7 @@ t.test('2,000 decryptions, one party lying, one killed and restarted in between'
 });
 
 t.test('the others name the liar, and nobody else', async (t) => {
-  for (const { party, node, readLog } of quorum.members) {
+  for (const { party, node, logged } of quorum.members) {
     if (party === LIAR) continue;
     const admin = openKmsClient(`unix:${present(node.adminSocket)}`);
     t.teardown(() => admin.close());
@@ -92,7 +92,7 @@ t.test('the others name the liar, and nobody else', async (t) => {
       )
       .map((peer) => peer.party);
     t.same(liars, party === KILLED ? liars : [LIAR], `seen by party ${party}`);
-    t.match(readLog(), /"wrong share"/);
+    await logged(/"wrong share"/);
   }
 });
 

@@ -30,6 +30,8 @@ export interface QuorumMember {
   pids(): Readonly<Record<string, number>>;
   /** All that its engine and Core have logged. */
   readLog(): string;
+  /** Resolves once that is in the log: lines come through a pipe, so what caused one may be seen before it. */
+  logged(pattern: RegExp): Promise<void>;
   /** Path of an object of its public vault. */
   publicFile(type: string, id: string): string;
 }
@@ -69,17 +71,21 @@ export async function startQuorum(
     },
     output,
   );
-  const members = running.parties.map(
-    ({ party, dir: folder, node, pids }): QuorumMember => ({
+  const members = running.parties.map(({ party, dir: folder, node, pids }): QuorumMember => {
+    const readLog = () => readFileSync(join(folder, 'node.log'), 'utf8');
+    return {
       party,
       node,
       address: parseAddress(node.address, 'address'),
       client: openKmsClient(node.clientUrl),
       pids,
-      readLog: () => readFileSync(join(folder, 'node.log'), 'utf8'),
+      readLog,
+      logged: async (pattern) => {
+        while (!pattern.test(readLog())) await delay(20);
+      },
       publicFile: (type, id) => publicPath(node, type, id),
-    }),
-  );
+    };
+  });
   let stopping: Promise<void> | undefined;
   const stop = () => {
     for (const { client } of members) client.close();
