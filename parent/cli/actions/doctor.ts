@@ -1,18 +1,19 @@
 /**
  * What `arca doctor` does: runs the checks in order and stops at the first that fails.
  */
+import { systemClock } from '../../../common/clock.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
 import { CHECKS, type Check, type Findings, newFindings } from '../doctor/checks.ts';
 import { absoluteDir } from '../framework/command.ts';
 import type { Output } from '../framework/output.ts';
 
 /** `arca doctor`. */
-export async function runDoctor(dir: string, output: Output): Promise<void> {
-  if (await selectsQuorum({ dir })) {
+export async function runDoctor(dir: string, config: string | undefined, output: Output): Promise<void> {
+  if (config === undefined && (await selectsQuorum({ dir }))) {
     await (await import('./doctor-quorum.ts')).runQuorumDoctor(absoluteDir(dir), output);
     return;
   }
-  const findings = newFindings(absoluteDir(dir));
+  const findings = newFindings(absoluteDir(dir), systemClock, config && absoluteDir(config));
   const checks = await runChecks(CHECKS, findings, (line) => output.note(line));
   const running = findings.node !== undefined;
   const summary = running
@@ -35,6 +36,7 @@ export async function runChecks(
 ): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
   for (const check of checks) {
+    if (check.applies && !(await check.applies(findings))) continue;
     try {
       const detail = (await check.run(findings)) ?? 'skipped: no node runs';
       onLine(`✓ ${check.name}: ${detail}`);

@@ -4,7 +4,7 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { type Clock, systemClock } from '../../../common/clock.ts';
-import { parseHostPort } from '../../../common/node-config.ts';
+import { type NodeConfig, parseHostPort } from '../../../common/node-config.ts';
 import { openKmsClient } from '../../grpc/client.ts';
 import { GrpcError } from '../../grpc/status.ts';
 import { fetchOps } from '../client/ops.ts';
@@ -16,11 +16,14 @@ import { findLockHolder } from '../supervise/folder-lock.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
 import { choosePorts } from '../supervise/ports.ts';
 import { inspectStateFolder, requireUsableStateFolder, STATE_FILES } from '../supervise/state-folder.ts';
+import { AWS_CHECKS, type AwsCheck } from './aws-checks.ts';
 
 /** What the checks find out on their way; later ones use what earlier ones found. */
 export interface Findings {
   readonly dir: string;
   readonly clock: Clock;
+  /** Configuration of a node whose folder does not have it, absolute. */
+  readonly configFile?: string | undefined;
   /** The node that runs on the folder, if one does. */
   node?: NodeFile;
 }
@@ -28,6 +31,8 @@ export interface Findings {
 /** One check: returns what it found, or `undefined` if it does not apply because no node runs. */
 export interface Check {
   readonly name: string;
+  /** Whether there is anything to check; always if absent. */
+  applies?(findings: Findings): Promise<boolean>;
   run(findings: Findings): Promise<string | undefined>;
 }
 
@@ -43,6 +48,7 @@ export const CHECKS: readonly Check[] = [
   { name: 'native library', run: checkLibrary },
   { name: 'folder', run: checkFolder },
   { name: 'lock', run: checkLock },
+  ...AWS_CHECKS.map(onAws),
   { name: 'ports', run: checkPorts },
   { name: 'engine', run: checkEngine },
   { name: 'core', run: checkCore },
@@ -97,9 +103,31 @@ async function checkLock(findings: Findings): Promise<string> {
   return `held by process ${pid}`;
 }
 
-async function checkPorts({ dir, node }: Findings): Promise<string> {
+/** Of a node that has something in AWS. Emulators run with their node, so without it there is nobody to ask. */
+function onAws({ name, run }: AwsCheck): Check {
+  return {
+    name,
+    applies: async (findings) => {
+      const aws = (await readConfig(findings))?.aws;
+      return aws !== undefined && (aws.developer_s3_endpoint === undefined || findings.node !== undefined);
+    },
+    run: async (findings) => {
+      const config = await readConfig(findings);
+      return config && (await run(config));
+    },
+  };
+}
+
+/** The configuration of the node that runs, or of the one that is to; undefined where there is none yet. */
+async function readConfig({ dir, node, configFile }: Findings): Promise<NodeConfig | undefined> {
+  const file = node?.configFile ?? configFile ?? `${dir}/${STATE_FILES.config}`;
+  return (await exists(file)) ? loadNodeConfig(file, process.env) : undefined;
+}
+
+async function checkPorts(findings: Findings): Promise<string> {
+  const { node } = findings;
   if (node === undefined) {
-    const wanted = await configuredPorts(dir);
+    const wanted = await configuredPorts(findings);
     await choosePorts(wanted);
     return `${wanted.map(({ port }) => port).join(', ')} are free`;
   }
@@ -109,9 +137,8 @@ async function checkPorts({ dir, node }: Findings): Promise<string> {
 }
 
 /** The ports that the next start takes: those of node.toml if there is one, else the defaults. */
-async function configuredPorts(dir: string) {
-  const file = `${dir}/${STATE_FILES.config}`;
-  const config = (await exists(file)) ? loadNodeConfig(file, process.env) : undefined;
+async function configuredPorts(findings: Findings) {
+  const config = await readConfig(findings);
   const ops = parseHostPort(config?.telemetry.metrics_bind_address ?? '');
   const [service, http] = [config?.service, config?.public_http];
   return [
@@ -184,8 +211,8 @@ async function checkClock({ clock, node }: Findings): Promise<string> {
 export const MACHINE_CHECKS: ReadonlySet<string> = new Set(['node version', 'native library', 'clock']);
 
 /** The system's clock, unless a test brings its own. */
-export function newFindings(dir: string, clock: Clock = systemClock): Findings {
-  return { dir, clock };
+export function newFindings(dir: string, clock: Clock = systemClock, configFile?: string): Findings {
+  return { dir, clock, configFile };
 }
 
 function requireConnection(target: { readonly host: string; readonly port: number } | { readonly path: string }) {
