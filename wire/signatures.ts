@@ -58,6 +58,21 @@ export function verifyInternalSignature(
 }
 
 /**
+ * Returns the compressed key that made r ‖ s over a digest, or undefined if there is none.
+ *
+ * @param parity - Of the ephemeral point's y, which internal signatures do not carry: try both.
+ */
+export function recoverCompressedKey(digest: Uint8Array, signature: Uint8Array, parity: 0 | 1): Uint8Array | undefined {
+  if (signature.byteLength !== INTERNAL_SIGNATURE_BYTES) return undefined;
+  try {
+    const parsed = secp256k1.Signature.fromBytes(signature, 'compact');
+    return parsed.addRecoveryBit(parity).recoverPublicKey(digest).toBytes(true);
+  } catch {
+    return undefined; // noble throws for numbers that are no scalars, and where there is no point
+  }
+}
+
+/**
  * Returns the address of a compressed key.
  *
  * @throws {@link KmsError} `REQUEST_INVALID` if the bytes are no point.

@@ -9,6 +9,7 @@ import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
 import { contextCommand } from './commands/context.ts';
 import { crsCommand } from './commands/crs.ts';
+import { custodianCommand } from './commands/custodian.ts';
 import { decryptCommand } from './commands/decrypt.ts';
 import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -62,6 +63,7 @@ export function createProgram(): Command {
     proposalCommand(),
     releaseCommand(),
     upgradeCommand(),
+    custodianCommand(),
     kmsCommand(),
     doctorCommand(),
     configCommand(),

@@ -2,12 +2,19 @@
  * What a node keeps of a custodian context: who the custodians are, their signcrypted shares, the commitments to
  * these, signed by the node. Public; its signer must be known from elsewhere. Spec: kms-service 7.4.
  */
+import { createHash } from 'node:crypto';
+import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type BincodeReader, BincodeWriter } from '../bincode.ts';
 import { DIGEST_BYTES, HASH_TAG } from '../hash.ts';
 import type { RequestId } from '../ids.ts';
 import { decodeSafe, encodeSafe } from '../safe-serialize.ts';
-import { INTERNAL_SIGNATURE_BYTES, verifyInternalSignature } from '../signatures.ts';
+import {
+  addressOfCompressedKey,
+  INTERNAL_SIGNATURE_BYTES,
+  recoverCompressedKey,
+  verifyInternalSignature,
+} from '../signatures.ts';
 import { signedPreimage } from '../signed-payloads.ts';
 import {
   type Encoding,
@@ -71,17 +78,35 @@ export function signRecoveryMaterial(material: RecoveryMaterial, signer: Signer)
  *   `PERMISSION_DENIED` for another signer.
  */
 export function openRecoveryMaterial(bytes: Uint8Array, verificationKey: Uint8Array): RecoveryMaterial {
-  const { material, signature } = decodeSafe(bytes, TYPE, (reader) => {
-    readVersion(reader, 'RecoveryValidationMaterial');
-    return { material: readMaterial(reader), signature: reader.vec() };
-  });
+  const { material, signature } = readSigned(bytes);
   const body = recoveryMaterialBody(material);
   const signed = signature.byteLength === INTERNAL_SIGNATURE_BYTES;
   if (!signed || !verifyInternalSignature(HASH_TAG.backupRecovery, body, signature, verificationKey)) {
-    throw new KmsError('PERMISSION_DENIED', 'the recovery material is not signed by this node');
+    throw notSigned();
   }
   checkMaterial(material);
   return material;
+}
+
+/**
+ * Decodes recovery material and checks that the key of an address signed it, for those who know no more of the node.
+ *
+ * @returns The material, and the node's compressed key.
+ * @throws {@link KmsError} as {@link openRecoveryMaterial}.
+ */
+export function openRecoveryMaterialOf(
+  bytes: Uint8Array,
+  address: Uint8Array,
+): { readonly material: RecoveryMaterial; readonly verificationKey: Uint8Array } {
+  const { material, signature } = readSigned(bytes);
+  const preimage = signedPreimage(HASH_TAG.backupRecovery, recoveryMaterialBody(material));
+  const digest = createHash('sha256').update(preimage).digest();
+  for (const parity of [0, 1] as const) {
+    const verificationKey = recoverCompressedKey(digest, signature, parity);
+    if (verificationKey === undefined || !equalBytes(addressOfCompressedKey(verificationKey), address)) continue;
+    return { material: openRecoveryMaterial(bytes, verificationKey), verificationKey };
+  }
+  throw notSigned();
 }
 
 /** Returns what is signed behind the tag BKUPRECO. */
@@ -101,6 +126,17 @@ export function decodeCustodianContext(bytes: Uint8Array): CustodianContext {
   const context = decodeSafe(bytes, CONTEXT_TYPE, readContext);
   checkContext(context);
   return context;
+}
+
+function readSigned(bytes: Uint8Array): { material: RecoveryMaterial; signature: Uint8Array } {
+  return decodeSafe(bytes, TYPE, (reader) => {
+    readVersion(reader, 'RecoveryValidationMaterial');
+    return { material: readMaterial(reader), signature: reader.vec() };
+  });
+}
+
+function notSigned(): KmsError {
+  return new KmsError('PERMISSION_DENIED', 'the recovery material is not signed by this node');
 }
 
 function writeMaterial(writer: BincodeWriter, material: RecoveryMaterial, encoding: Encoding): void {
