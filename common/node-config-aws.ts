@@ -39,7 +39,7 @@ export const awsSection = z
       .string()
       .regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]{1,512}$/, 'needs the ARN of a role')
       .optional()
-      .describe('Role taken with the token of web_identity_token_path.'),
+      .describe('Role of the engine, as policies of root keys name it; also what a web identity token is taken for.'),
     web_identity_token_path: z
       .string()
       .refine(isAbsolute, 'needs an absolute path')
@@ -66,15 +66,15 @@ export const awsSection = z
   .superRefine((aws, context) => {
     const fault = (name: string, message: string): void => context.addIssue({ code: 'custom', path: [name], message });
     const together = (one: keyof typeof aws, other: keyof typeof aws): boolean => {
-      if ((aws[one] === undefined) === (aws[other] === undefined)) return aws[one] !== undefined;
-      const [there, missing] = aws[one] === undefined ? [other, one] : [one, other];
-      fault(missing, `is missing; ${there} goes with it`);
-      return true;
+      const [isOne, isOther] = [aws[one] !== undefined, aws[other] !== undefined];
+      if (isOne && !isOther) fault(other, `is missing; ${one} goes with it`);
+      return isOne;
     };
     const ways = [
-      together('role_arn', 'web_identity_token_path'),
+      together('web_identity_token_path', 'role_arn'),
       aws.instance_role,
-      together('developer_access_key_id', 'developer_secret_access_key'),
+      together('developer_access_key_id', 'developer_secret_access_key') ||
+        together('developer_secret_access_key', 'developer_access_key_id'),
     ];
     if (ways.filter(Boolean).length === 1) return;
     const message =

@@ -43,6 +43,26 @@ export function awsOnlyInDeveloperMode(): readonly Rule[] {
   ];
 }
 
+/** Policies of root keys name the role of the engine, which looks for it there. */
+export function roleForKeys(): readonly Rule[] {
+  return ['private_vault', 'backup_vault'].map((vault): Rule => {
+    const check = (table: unknown): boolean =>
+      valueAt(table, [vault, 'keychain', 'aws_kms']) === undefined ||
+      valueAt(table, ['aws']) === undefined ||
+      valueAt(table, ['aws', 'role_arn']) !== undefined;
+    const message = `is missing; ${vault}.keychain.aws_kms needs the role that policies of root keys name`;
+    return [check, { path: ['aws', 'role_arn'], message, when: () => true }];
+  });
+}
+
+/** A backup is a copy of what is sealed. */
+export function backupOfSealedAlone(): Rule {
+  const check = (table: unknown): boolean =>
+    valueAt(table, ['backup_vault']) === undefined || valueAt(table, ['private_vault', 'keychain']) !== undefined;
+  const message = 'needs [private_vault.keychain]: what lies in clear has no backup';
+  return [check, { path: ['backup_vault'], message, when: () => true }];
+}
+
 /** What of AWS is used needs to know where it is and who asks. */
 export function awsWhereUsed(): Rule {
   const used = (table: unknown): boolean =>

@@ -15,10 +15,12 @@ import { awsSection } from './node-config-aws.ts';
 import {
   awsOnlyInDeveloperMode,
   awsWhereUsed,
+  backupOfSealedAlone,
   developerKeys,
   honestUnlessDeveloper,
   notAbove,
   type Rule,
+  roleForKeys,
 } from './node-config-rules.ts';
 import { thresholdSection } from './node-config-threshold.ts';
 import { adminSocketPath, tlsSection } from './node-config-tls.ts';
@@ -208,6 +210,8 @@ const RULES: readonly Rule[] = [
   honestUnlessDeveloper(),
   ...awsOnlyInDeveloperMode(),
   awsWhereUsed(),
+  ...roleForKeys(),
+  backupOfSealedAlone(),
 ];
 
 /**

@@ -5,11 +5,12 @@
  */
 import { charterDigest } from '../attestation/governance/index.ts';
 import { toHex } from '../common/bytes.ts';
-import type { KmsError } from '../common/errors.ts';
+import { KmsError } from '../common/errors.ts';
 import { packageVersion } from '../common/package-version.ts';
 import { systemRandom } from '../common/random.ts';
 import * as native from '../native/engine/index.ts';
 import { formatAddress } from '../wire/addresses.ts';
+import { ENGINE_METHOD } from '../wire/frames.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { openGovernance } from './governance/open-governance.ts';
 import { identityObjects } from './identity/identity-objects.ts';
@@ -22,6 +23,7 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
+import { rewrapCall } from './vault/rewrap-vault.ts';
 
 /** A running engine. */
 export interface Engine {
@@ -69,11 +71,12 @@ async function open(
 
   const lost = Promise.withResolvers<KmsError>();
   const { party } = charter;
-  const { moduleId } = document;
   const { record, releases } = attestation;
-  const opening = { native, nsm, moduleId, charter, record, onLost: lost.resolve, clock, log };
-  const { vault, key, incarnation: count, sealed, close } = await options.openVault(opening);
-  opened.push(close);
+  const opening = { native, nsm, document, charter, record, releases, onLost: lost.resolve, clock, log };
+  const found = await options.openVault(opening);
+  opened.push(() => found.close());
+  if ('lost' in found) throw new KmsError('STATE_INVALID', 'the private vault is gone: restore it from a backup');
+  const { vault, key, incarnation: count, sealed } = found;
   if (key) opened.push(() => key.dispose());
   const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom, party, key });
   if (!key) opened.push(() => identity.key.dispose());
@@ -95,6 +98,7 @@ async function open(
   const budget = new WorkBudget(options.limits ?? DEFAULT_LIMITS);
   const handlers = engineHandlers({
     work,
+    vault: { [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log) },
     policyName: policy.name,
     nodeKey: identity.key,
     governance: { governance, incarnation },

@@ -1,7 +1,7 @@
 /**
- * The engine of developer mode: developer root, clear vault, insecure operations, a governance key that approves by
- * itself. All else is as in production: it is attested by the supervisor's security module and speaks over the mesh.
- * With `[threshold]` it is one party of a quorum.
+ * The engine of developer mode: developer root, a clear vault unless a keychain is configured, insecure operations, a
+ * governance key that approves by itself. All else is as in production: it is attested by the supervisor's security module
+ * and speaks over the mesh. With `[threshold]` it is one party of a quorum.
  *
  * This file, main-import-dev.ts and main.ts are the only ones that name trust anchor, keychain and insecure operations.
  */
@@ -14,6 +14,7 @@ import {
   writeNodeFile,
 } from '../attestation/node/node-files.ts';
 import { systemClock } from '../common/clock.ts';
+import type { NodeConfig } from '../common/node-config.ts';
 import { fileVault } from '../common/node-config-vaults.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
@@ -22,10 +23,10 @@ import { developerQuorum } from './developer/developer-quorum.ts';
 import { startEngine } from './engine.ts';
 import { meshListener } from './mesh/mesh-listener.ts';
 import { clearKeeper } from './vault/clear-keychain.ts';
-import { unsealedVault } from './vault/open-vault.ts';
+import { type OpenVault, unsealedVault } from './vault/open-vault.ts';
+import { configuredVault } from './vault/vault-of-config.ts';
 
 await runServiceProcess('engine', true, async (config, log) => {
-  const { path, prefix } = fileVault(config.private_vault, 'private_vault');
   const anchor = await readDeveloperAnchor(config);
   const key = await readGovernanceKey(config);
   const { record_path: record, releases_path: releases } = config.attestation;
@@ -36,7 +37,7 @@ await runServiceProcess('engine', true, async (config, log) => {
     insecureOperations: true,
     testParameters: true,
     policy: operatorTrusted,
-    openVault: unsealedVault(clearKeeper(await openFileStorage({ root: path, prefix, folderMode: 0o700 }))),
+    openVault: config.private_vault.keychain ? configuredVault(config, { log }) : await clearVault(config),
     listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
     attestation: {
       nsm: openInheritedNsm(),
@@ -51,3 +52,8 @@ await runServiceProcess('engine', true, async (config, log) => {
   });
   return { ready: async () => engine.facts, failed: engine.failed, close: (graceMs) => engine.close(graceMs) };
 });
+
+async function clearVault({ private_vault: section }: NodeConfig): Promise<OpenVault> {
+  const { path, prefix } = fileVault(section, 'private_vault');
+  return unsealedVault(clearKeeper(await openFileStorage({ root: path, prefix, folderMode: 0o700 })));
+}

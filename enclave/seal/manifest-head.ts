@@ -32,6 +32,8 @@ export interface ManifestWriter {
   readonly incarnation: number;
   /** Production: only storage that keeps servers on different machines apart will do. */
   readonly needsFence: boolean;
+  /** Told once that another server moved the head. */
+  readonly onLost?: ((why: KmsError) => void) | undefined;
 }
 
 /** What changes beside entries. */
@@ -123,6 +125,21 @@ export class ManifestHead {
   watch(listener: (point: ManifestPoint) => void): () => void {
     this.#watchers.add(listener);
     return () => void this.#watchers.delete(listener);
+  }
+
+  /**
+   * Looks whether the head is still where this server left it.
+   *
+   * @throws KmsError `ABORTED` if another server moved it, now and for all later calls; what storage throws.
+   */
+  async check(): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      if (this.#lost !== undefined) throw this.#lost;
+      if (this.#attempted !== undefined) await this.#settle(this.#attempted);
+      if ((await this.#writer.storage.getTagged(HEAD)).tag !== this.#tag) throw this.#lose();
+    });
+    this.#turn = turn.catch(() => undefined);
+    await turn;
   }
 
   /** What is known of an object; also of one that was removed. */
@@ -230,7 +247,9 @@ export class ManifestHead {
 
   #lose(cause?: unknown): KmsError {
     const message = 'another server of this party has taken over: this one stops writing';
-    this.#lost = new KmsError('ABORTED', message, { incarnation: this.#writer.incarnation }, cause);
+    const isFirst = this.#lost === undefined;
+    this.#lost ??= new KmsError('ABORTED', message, { incarnation: this.#writer.incarnation }, cause);
+    if (isFirst) this.#writer.onLost?.(this.#lost);
     return this.#lost;
   }
 }

@@ -3,12 +3,14 @@
  * charter is bound, and before anything else is done.
  */
 import type { Nsm } from '../../attestation/attester/attester.ts';
+import type { VerifiedDocument } from '../../attestation/document/index.ts';
 import type { Charter } from '../../attestation/governance/index.ts';
 import type { Clock } from '../../common/clock.ts';
 import type { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type * as Native from '../../native/engine/index.ts';
 import type { Storage } from '../../storage/storage.ts';
+import type { DataKeyring } from '../keychain/data-keys.ts';
 import type { ManifestOwner } from '../seal/manifest.ts';
 import type { ManifestHead } from '../seal/manifest-head.ts';
 import type { Sealer } from '../seal/seal-object.ts';
@@ -22,11 +24,13 @@ export interface VaultParts {
   readonly native: Pick<typeof Native, 'NodeKey'>;
   /** With PCR16 and all registers locked. */
   readonly nsm: Nsm;
-  /** Name of the enclave in its documents; that of its instance stands before `-enc`. */
-  readonly moduleId: string;
+  /** This engine's own document, verified at start: its registers and its name. */
+  readonly document: Pick<VerifiedDocument, 'moduleId' | 'pcrs'>;
   readonly charter: Charter;
   /** Governed record with its signatures, as the node's files hold it. */
   readonly record: Uint8Array | undefined;
+  /** Release set with its signatures, likewise. */
+  readonly releases: Uint8Array | undefined;
   /** Told once if another server of this party takes over: this one must stop. */
   readonly onLost: (why: KmsError) => void;
   readonly clock: Clock;
@@ -55,8 +59,21 @@ export interface OpenedVault {
   close(): Promise<void>;
 }
 
+/** A vault that is gone, though the governed record names its node: nothing is made anew, it has to be restored. */
+export interface LostVault {
+  readonly lost: {
+    /** Empty, or half restored. */
+    readonly storage: Storage;
+    /** What seals in it. */
+    readonly keyring: DataKeyring;
+    /** The party's address in the record, 20 bytes. */
+    readonly address: Uint8Array;
+  };
+  close(): Promise<void>;
+}
+
 /** Opens a private vault. @throws KmsError `STATE_INVALID` and what storage and keyring throw. */
-export type OpenVault = (parts: VaultParts) => Promise<OpenedVault>;
+export type OpenVault = (parts: VaultParts) => Promise<OpenedVault | LostVault>;
 
 /** A vault without seals: that of developer mode. */
 export function unsealedVault(keeper: ObjectKeeper): OpenVault {

@@ -1,7 +1,8 @@
 /**
  * The engine's private objects: which kinds there are, where they lie, and that each is what its name says.
  *
- * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `Custodians/<id>`, `Context/<id>`, `EpochData/<epoch>`,
+ * `SigningKey/<id>`, `CACert/<id>`, `Incarnation/<id>`, `Governance/<id>`, `Custodians/<id>`,
+ * `BackupDrill/<id>`, `Context/<id>`, `EpochData/<epoch>`,
  * `FhePrivateKey/<epoch>/<id>`, `FheKeyInfo/<epoch>/<id>`, `DecompressionKeyInfo/<epoch>/<id>`, `CrsInfo/<epoch>/<id>`.
  * Contents are secret. Formats: docs/formats/private-objects.md; paths: kms-service.md section 6.3.
  */
@@ -10,7 +11,7 @@ import { parseRequestId, type RequestId } from '../../wire/ids.ts';
 import type { ObjectKeeper } from './object-keeper.ts';
 
 /** Kinds of private objects that belong to the node. */
-const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Custodians', 'Context', 'EpochData'] as const;
+const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Custodians', 'BackupDrill', 'Context', 'EpochData'] as const;
 /** Kinds of private objects that belong to an epoch. */
 const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'FheKeyInfo', 'DecompressionKeyInfo', 'CrsInfo'] as const;
 const KNOWN_TYPES: ReadonlySet<string> = new Set([...NODE_TYPES, ...EPOCH_SCOPED_TYPES]);

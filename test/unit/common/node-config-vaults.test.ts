@@ -26,7 +26,8 @@ public_vault.storage.s3.bucket = "arca-public"
 private_vault.storage.s3 = { bucket = "arca-private", prefix = "PRIV-p1" }
 private_vault.keychain.aws_kms = {}
 `;
-const ROLE = 'aws = { region = "eu-west-1", instance_role = true }\n';
+const ROLE_ARN = 'role_arn = "arn:aws:iam::123456789012:role/arca"';
+const ROLE = `aws = { region = "eu-west-1", instance_role = true, ${ROLE_ARN} }\n`;
 
 const parse = (top: string, base = BASE) =>
   parseConfig(NodeConfig, { text: `${top}\n${base}`, env: {}, name: 'node.toml' });
@@ -63,11 +64,14 @@ t.test('what uses AWS needs to say where and as whom', async (t) => {
   t.throws(() => parse(`${FILES}private_vault.keychain.aws_kms = {}`), { message: /aws: is missing/ });
   const sources = { message: /aws\.instance_role: needs one source of credentials/ };
   t.throws(() => parse(`${S3}aws = { region = "eu-west-1" }`), sources, 'none');
-  const token = 'role_arn = "arn:aws:iam::123456789012:role/arca", web_identity_token_path = "/run/token"';
+  const token = `${ROLE_ARN}, web_identity_token_path = "/run/token"`;
   t.throws(() => parse(`${S3}aws = { region = "eu-west-1", instance_role = true, ${token} }`), sources, 'two');
   t.doesNotThrow(() => parse(`${S3}aws = { region = "eu-west-1", ${token} }`));
   t.throws(() => parse(`${S3}aws = { region = "eu-west-1", web_identity_token_path = "/run/token" }`), {
     message: /aws\.role_arn: is missing; web_identity_token_path goes with it/,
+  });
+  t.throws(() => parse(`${S3}aws = { region = "eu-west-1", instance_role = true }`), {
+    message: /aws\.role_arn: is missing; private_vault\.keychain\.aws_kms needs the role/,
   });
 });
 
@@ -77,7 +81,7 @@ t.test('nothing private lies in clear in S3', async (t) => {
 });
 
 t.test('emulators, fixed keys and data keys in clear are for developer mode alone', async (t) => {
-  const fixed = 'developer_access_key_id = "AKIA", developer_secret_access_key = "hidden words"';
+  const fixed = `${ROLE_ARN}, developer_access_key_id = "AKIA", developer_secret_access_key = "hidden words"`;
   const aws = `aws = { region = "eu-west-1", ${fixed}, developer_s3_endpoint = "http://127.0.0.1:1", developer_kms_endpoint = "http://127.0.0.1:2" }\n`;
   const backup = 'backup_vault = { storage.file.path = "/b", keychain.clear = {} }\n';
   const config = parseDeveloper(`${S3}${aws}${backup}`);
@@ -104,6 +108,10 @@ t.test('published settings that stand elsewhere here are refused with the place'
     [`${FILES}aws = { region = "Europe", instance_role = true }`, /aws\.region: needs a region/],
     [`${FILES}backup_vault = { storage.file.path = "/b", keychain = {} }`, /keychain: needs exactly one of aws_kms/],
     [`${FILES}backup_vault = { storage.file.path = "/b" }`, /backup_vault\.keychain/],
+    [
+      `${FILES}backup_vault = { storage.file.path = "/b", keychain.custodians = {} }`,
+      /backup_vault: needs \[private_vault/,
+    ],
     [`${S3}${ROLE}`.replace('"arca-private"', '"Arca_Private"'), /bucket: needs 3 to 63 lower-case/],
   ] as const;
   for (const [text, message] of cases)

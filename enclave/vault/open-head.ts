@@ -1,0 +1,158 @@
+/**
+ * From what lies in the storage to a vault whose head this engine holds: the node's key first, which shows by itself who
+ * signed the rest. SECRET: the node's key, on its way into native memory.
+ */
+import { equalBytes } from '../../common/bytes.ts';
+import { KmsError } from '../../common/errors.ts';
+import type { RandomSource } from '../../common/random.ts';
+import type { NodeKey } from '../../native/engine/index.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { formatAddress } from '../../wire/addresses.ts';
+import { decodePrivateSigKey, encodePrivateSigKey } from '../../wire/signing-keys.ts';
+import type { DataKeyring } from '../keychain/data-keys.ts';
+import { type ManifestOwner, manifestDigest, manifestSigner } from '../seal/manifest.ts';
+import { ManifestHead } from '../seal/manifest-head.ts';
+import { objectSigner } from '../seal/object-signatures.ts';
+import { openWhole } from '../seal/open-object.ts';
+import { peekHead } from '../seal/peek-head.ts';
+import { sealFault } from '../seal/seal-faults.ts';
+import type { Sealer } from '../seal/seal-object.ts';
+import { SealedStore } from '../seal/sealed-store.ts';
+import type { VaultParts } from './open-vault.ts';
+import type { PartyInRecord } from './party-in-record.ts';
+import { sealedKeeper } from './sealed-keeper.ts';
+import { storedObject } from './stored-object.ts';
+import { SIGNING_KEY_PATH, type VaultState } from './vault-state.ts';
+
+/** What the head is opened with. */
+export interface HeadParts {
+  readonly parts: VaultParts;
+  readonly owner: ManifestOwner;
+  readonly inRecord: PartyInRecord;
+  readonly storage: Storage;
+  readonly keyring: DataKeyring;
+  readonly random: RandomSource;
+}
+
+/** A vault whose head this engine holds. */
+export interface SealedParts {
+  readonly key: NodeKey;
+  readonly head: ManifestHead;
+  readonly store: SealedStore;
+  readonly sealer: Sealer;
+  readonly incarnation: number;
+}
+
+const NAME = SIGNING_KEY_PATH.join('/');
+const MAX_KEY_BYTES = 4096;
+
+/**
+ * See the file comment. A vault without a manifest gets the node's key as its first object.
+ *
+ * @throws KmsError `ABORTED` if another server moved the head meanwhile; `STATE_INVALID` naming what cannot be used.
+ */
+export async function openHead(state: VaultState, parts: HeadParts): Promise<SealedParts> {
+  const { native } = parts.parts;
+  const { manifest } = state;
+  const key = manifest === undefined ? native.NodeKey.generate() : await openKey(state, parts);
+  try {
+    const incarnation = (manifest?.incarnation ?? 0) + 1;
+    const sealed = await openStore(key, incarnation, parts, manifest === undefined);
+    const { head, store, sealer } = sealed;
+    const found = head.point?.digest;
+    const isAsSeen = manifest === undefined ? found === undefined : equalBytes(found ?? NONE, manifestDigest(manifest));
+    if (!isAsSeen) throw moved();
+    if (manifest === undefined) await storeKey(key, { head, store, owner: parts.owner, name: sealer.keyring.name });
+    // Also a takeover: whoever held the head before has lost it now.
+    else await head.advance();
+    return { key, incarnation, ...sealed };
+  } catch (error) {
+    key.dispose();
+    throw error;
+  }
+}
+
+const NONE = new Uint8Array(0);
+
+async function openStore(
+  key: NodeKey,
+  incarnation: number,
+  { parts, owner, storage, keyring, random }: HeadParts,
+  isFirst: boolean,
+): Promise<Omit<SealedParts, 'key' | 'incarnation'>> {
+  const signer = manifestSigner(key);
+  const asked = { ...owner, signer: signer.publicKey };
+  const { onLost, log } = parts;
+  const head = await ManifestHead.open({ storage, signer, asked, incarnation, needsFence: false, onLost }).catch(
+    (error: unknown) => {
+      // There was none a moment ago: it is that of another server's first start.
+      throw isFirst && error instanceof KmsError && error.facts.fault === 'forged' ? moved(error) : error;
+    },
+  );
+  const sealer: Sealer = { signer: objectSigner(key), keyring, random };
+  const onLeftover = (path: readonly string[], err: unknown): void =>
+    log.warn({ event: 'vault.leftover', object: path.join('/'), err });
+  return { head, store: new SealedStore({ storage, head, sealer, onLeftover }), sealer };
+}
+
+async function storeKey(
+  key: NodeKey,
+  keeper: Pick<SealedParts, 'head' | 'store'> & { readonly owner: ManifestOwner; readonly name: string },
+): Promise<void> {
+  const secret = key.secretBytes();
+  const content = encodePrivateSigKey(secret);
+  try {
+    await sealedKeeper(keeper).put(SIGNING_KEY_PATH, content, false);
+  } finally {
+    secret.fill(0);
+    content.fill(0);
+  }
+}
+
+/** Opens the key that the manifest names; it has to have sealed itself, and to be the one that governance named. */
+async function openKey(
+  { signingKey }: VaultState,
+  { parts, owner, inRecord, storage, keyring }: HeadParts,
+): Promise<NodeKey> {
+  if (signingKey === undefined) {
+    const message = `the vault's manifest names no ${NAME}: restore the vault from a backup`;
+    throw new KmsError('STATE_INVALID', message, { fault: 'no-signing-key' });
+  }
+  const { version, writing } = signingKey;
+  const path = [...NAME.split('/'), writing.place];
+  const object = storedObject(SIGNING_KEY_PATH, owner);
+  const claimed = await peekHead(storage, path).catch((error: unknown) => {
+    if (!(error instanceof KmsError && error.code === 'NOT_FOUND')) throw error;
+    const message = `the vault's manifest names ${NAME}, but it is not there: restore the vault from a backup`;
+    throw new KmsError('STATE_INVALID', message, { fault: 'no-signing-key' }, error);
+  });
+  if (claimed === undefined) throw sealFault(NAME, ['not-sealed']);
+  const asked = { ...object, signer: claimed.signer, notBefore: version, digest: writing.digest };
+  const { stream } = await storage.open(path);
+  const content = await openWhole(stream, asked, { keyring, maxBytes: MAX_KEY_BYTES });
+  let key: NodeKey;
+  try {
+    key = parts.native.NodeKey.fromBytes(decodePrivateSigKey(content));
+  } finally {
+    content.fill(0);
+  }
+  try {
+    if (!equalBytes(objectSigner(key).publicKey, claimed.signer)) throw sealFault(NAME, ['other-signer']);
+    checkAddress(key, inRecord.address);
+    return key;
+  } catch (error) {
+    key.dispose();
+    throw error;
+  }
+}
+
+function checkAddress({ address }: NodeKey, named: Uint8Array | undefined): void {
+  if (named === undefined || equalBytes(address, named)) return;
+  const [found, expected] = [formatAddress(address), formatAddress(named)];
+  const message = `the private vault is that of ${found}, and the governed record names ${expected} as this party: check bucket and prefix`;
+  throw new KmsError('STATE_INVALID', message, { fault: 'other-node', found, expected });
+}
+
+function moved(cause?: unknown): KmsError {
+  return new KmsError('ABORTED', 'another server of this party has taken over while this one started', {}, cause);
+}
