@@ -26,7 +26,7 @@ const [ciphertext = new Uint8Array()] = await encryptFor(party, key.keyId, [{ va
 const ITEM = [{ ciphertext, fheType: 5 }];
 
 /** Asks until there is a result; clients poll like this. */
-async function poll<T>(ask: () => Promise<T>, limitMs = 60_000): Promise<T> {
+async function poll<T>(ask: () => Promise<T>, limitMs = 300_000): Promise<T> {
   const until = performance.now() + limitMs;
   for (;;) {
     try {
@@ -43,7 +43,7 @@ const isServing = async (of: Party): Promise<boolean> =>
   (await of.client.health().catch(() => Serving.NOT_SERVING)) === Serving.SERVING;
 
 async function untilServing(of: Party, wanted: boolean): Promise<void> {
-  const until = performance.now() + 20_000;
+  const until = performance.now() + 120_000;
   while ((await isServing(of)) !== wanted) {
     if (performance.now() > until) throw new Error(`never ${wanted ? 'served again' : 'stopped serving'}`);
     await delay(10);

@@ -19,7 +19,7 @@ const IN_FLIGHT = 32;
 const LIAR = 2;
 const KILLED = 3;
 /** What a client waits for one answer, over all its attempts. */
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 const quorum = await startQuorum(t, { parties: 4, lyingParties: [LIAR] });
 const [result] = await quorum.generateKey();

@@ -28,7 +28,7 @@ export interface CrashParty {
 }
 
 const KEPT_LINES = 200;
-const RECOVERY_LIMIT_MS = 60_000;
+const RECOVERY_LIMIT_MS = 300_000;
 
 /** Starts a party and stops it when the test ends. */
 export async function startCrashParty(t: Teardown): Promise<CrashParty> {

@@ -181,7 +181,7 @@ async function startKey({ party, ledger }: Scene): Promise<string | undefined> {
 /** After the last crash: everything that was promised must have come true. */
 async function settle(scene: Scene): Promise<void> {
   const { ledger, party } = scene;
-  const until = performance.now() + 60_000;
+  const until = performance.now() + 300_000;
   const all = async (ids: Iterable<string>, expectOne: (scene: Scene, id: string) => Promise<boolean>) => {
     for (const id of ids) {
       while (!(await expectOne(scene, id))) {

@@ -130,7 +130,7 @@ async function generateTogether(
 }
 
 /** Asks until there is a result; clients poll like this. */
-export async function pollFor<T>(ask: () => Promise<T>, limitMs = 60_000): Promise<T> {
+export async function pollFor<T>(ask: () => Promise<T>, limitMs = 300_000): Promise<T> {
   const until = performance.now() + limitMs;
   for (;;) {
     try {
