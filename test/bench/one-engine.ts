@@ -18,7 +18,7 @@ const [N, T] = [4, 1];
 const ME = 1;
 const EUINT64 = 5;
 const IN_FLIGHT = 64;
-const WARM_UP_SECONDS = 1;
+const WARM_UP_SECONDS = 4;
 const [folder, params, seconds] = process.argv.slice(2);
 if (!folder || (params !== 'default' && params !== 'test') || !seconds) throw new Error('FOLDER PARAMS SECONDS');
 
