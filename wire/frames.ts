@@ -72,6 +72,10 @@ export const ENGINE_METHOD = {
   reach: 17,
   /** kms.v1.BandwidthBenchmarkRequest → kms.v1.BandwidthBenchmarkResponse. */
   bandwidth: 18,
+  /** Empty → engine.v1.VaultStatus. */
+  vaultStatus: 23,
+  /** engine.v1.QuorumRestartCall → empty; of a party of a quorum whose vault is sealed. */
+  quorumRestart: 24,
   /** Empty → engine.v1.BackupState. */
   backupState: 26,
   /** Empty → engine.v1.BackupReport. */
@@ -94,6 +98,8 @@ export const ENGINE_METHOD = {
   custodianRecovery: 35,
   /** Empty → engine.v1.CustodianContexts. */
   custodianContexts: 36,
+  /** Empty → engine.v1.RewrapReport. */
+  rewrapVault: 37,
 } as const;
 export type EngineMethod = (typeof ENGINE_METHOD)[keyof typeof ENGINE_METHOD];
 

@@ -15,8 +15,8 @@ export interface RootKeyring {
 /** See the file comment. */
 export class RootKeyrings implements DataKeyring {
   readonly name: string;
-  #primary: RootKeyring;
-  #previous: readonly RootKeyring[];
+  readonly #primary: RootKeyring;
+  readonly #previous: readonly RootKeyring[];
 
   /** @param previous - Under these nothing new is wrapped. */
   constructor(primary: RootKeyring, previous: readonly RootKeyring[] = []) {
@@ -28,20 +28,6 @@ export class RootKeyrings implements DataKeyring {
   /** ARN of the key under which new data keys are wrapped. */
   get primaryId(): string {
     return this.#primary.keyId;
-  }
-
-  /**
-   * Wraps under another key from now on; what is under the keys before it still opens.
-   *
-   * @throws {@link KmsError} `REQUEST_INVALID` for a keyring of another kind.
-   */
-  use(primary: RootKeyring): void {
-    if (primary.keyring.name !== this.name) {
-      throw new KmsError('REQUEST_INVALID', `keys of ${this.name} and ${primary.keyring.name} do not go together`);
-    }
-    if (primary.keyId === this.primaryId) throw new KmsError('REQUEST_INVALID', 'this key is in use already');
-    this.#previous = [this.#primary, ...this.#previous.filter(({ keyId }) => keyId !== primary.keyId)];
-    this.#primary = primary;
   }
 
   generate(...args: Parameters<DataKeyring['generate']>): ReturnType<DataKeyring['generate']> {

@@ -8,6 +8,7 @@ import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { systemRandom } from '../../common/random.ts';
 import type { ObjectPath, Storage } from '../../storage/storage.ts';
+import { Turns } from '../../storage/turns.ts';
 import type { ManifestEntry, ObjectWriting } from './manifest.ts';
 import type { ManifestHead } from './manifest-head.ts';
 import type { ExpectedObject, ObjectClaims } from './object-claims.ts';
@@ -38,6 +39,8 @@ const PLACE_BYTES = 8;
 /** See the file comment. */
 export class SealedStore {
   readonly #parts: SealedStoreParts;
+  /** Writers of one name come one after the other. */
+  readonly #turns = new Turns();
 
   constructor(parts: SealedStoreParts) {
     this.#parts = parts;
@@ -54,10 +57,27 @@ export class SealedStore {
    * @throws KmsError `ABORTED` if another server took over (what was written then counts for nobody); what sealing,
    *   storage and {@link ManifestHead.advance} throw.
    */
-  async put(
+  async put(object: StoredObject, content: AsyncIterable<Uint8Array>, options: StoreOptions = {}): Promise<void> {
+    await this.#turns.run(object.name, () => this.#put(object, content, options));
+  }
+
+  /**
+   * Writes an object again as it is, under a new data key of what the keyring seals under now.
+   *
+   * @throws KmsError as {@link read} and {@link put}; the writing before then still counts.
+   */
+  async reseal(object: StoredObject, signal?: AbortSignal): Promise<void> {
+    const again = (content: AsyncIterable<Uint8Array>, { sizeBytes, compression }: SealedHead): Promise<void> => {
+      const known = { ...(sizeBytes !== undefined && { sizeBytes }), ...(signal && { signal }) };
+      return this.#put(object, content, { ...known, compressible: compression !== 'none' });
+    };
+    await this.#turns.run(object.name, () => this.read(object, again, signal));
+  }
+
+  async #put(
     object: StoredObject,
     content: AsyncIterable<Uint8Array>,
-    { version: asked, ...options }: StoreOptions = {},
+    { version: asked, ...options }: StoreOptions,
   ): Promise<void> {
     const { storage, head, sealer } = this.#parts;
     const { random = systemRandom } = sealer;
@@ -102,6 +122,10 @@ export class SealedStore {
    * @throws KmsError `NOT_FOUND` for an object that the manifest does not name; as {@link ManifestHead.advance}.
    */
   async delete(name: string): Promise<void> {
+    await this.#turns.run(name, () => this.#delete(name));
+  }
+
+  async #delete(name: string): Promise<void> {
     const { head } = this.#parts;
     const before = head.entry(name)?.writing;
     if (before === undefined) throw notNamed(name);

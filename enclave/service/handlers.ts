@@ -24,6 +24,8 @@ import type { WorkBudget } from './work-budget.ts';
 /** What the handlers need beside the operations of the node. */
 export interface HandlerDeps {
   readonly work: NodeWork;
+  /** Calls about the vault. */
+  readonly vault: Readonly<Partial<Record<EngineMethod, CallHandler>>>;
   /** Of the rule by which decryptions are authorized. */
   readonly policyName: string;
   readonly nodeKey: Pick<NodeKey, 'address' | 'publicKey'>;
@@ -50,6 +52,7 @@ export function engineHandlers(deps: HandlerDeps): Readonly<Partial<Record<Engin
     [ENGINE_METHOD.governanceState]: governanceState(deps.governance),
     [ENGINE_METHOD.requireApproval]: requireApproval(deps.governance),
     [ENGINE_METHOD.peers]: peers(deps.peers, deps.work.ledger),
+    ...deps.vault,
     ...deps.work.operations,
   };
 }

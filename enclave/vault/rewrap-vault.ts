@@ -48,7 +48,10 @@ export async function rewrapVault(
     if (writing === undefined) continue;
     const path = parsePrivatePath(name);
     if (path === undefined) {
-      throw new KmsError('STATE_INVALID', `${name} is of no kind that this release knows: use the release that wrote it`);
+      throw new KmsError(
+        'STATE_INVALID',
+        `${name} is of no kind that this release knows: use the release that wrote it`,
+      );
     }
     // Only to pass over what is done: an object that lies about its root opens under none, or is checked when it is used.
     const { wrapped } = (await peekHead(storage, [...path, writing.place])) ?? {};

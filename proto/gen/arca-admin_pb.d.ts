@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AttestCallSchema, AttestResultSchema, BackupDrillSchema, BackupReportSchema, BackupStateSchema, CustodianContextsSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, RestoreCallSchema, RestoreReportSchema, ThresholdInfo } from "./engine_pb.js";
+import type { AttestCallSchema, AttestResultSchema, BackupDrillSchema, BackupReportSchema, BackupStateSchema, CustodianContextsSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumRestartCallSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, RestoreCallSchema, RestoreReportSchema, RewrapReportSchema, ThresholdInfo, VaultStatusSchema } from "./engine_pb.js";
 
 /**
  * Describes the file arca-admin.proto.
@@ -51,6 +51,30 @@ export declare type GetQuorumRequest = Message<"arca.v1.GetQuorumRequest"> & {
 export declare const GetQuorumRequestSchema: GenMessage<GetQuorumRequest>;
 
 /**
+ * @generated from message arca.v1.GetVaultRequest
+ */
+export declare type GetVaultRequest = Message<"arca.v1.GetVaultRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.GetVaultRequest.
+ * Use `create(GetVaultRequestSchema)` to create a new message.
+ */
+export declare const GetVaultRequestSchema: GenMessage<GetVaultRequest>;
+
+/**
+ * @generated from message arca.v1.RestartQuorumResponse
+ */
+export declare type RestartQuorumResponse = Message<"arca.v1.RestartQuorumResponse"> & {
+};
+
+/**
+ * Describes the message arca.v1.RestartQuorumResponse.
+ * Use `create(RestartQuorumResponseSchema)` to create a new message.
+ */
+export declare const RestartQuorumResponseSchema: GenMessage<RestartQuorumResponse>;
+
+/**
  * @generated from message arca.v1.GetBackupRequest
  */
 export declare type GetBackupRequest = Message<"arca.v1.GetBackupRequest"> & {
@@ -85,6 +109,18 @@ export declare type DrillBackupRequest = Message<"arca.v1.DrillBackupRequest"> &
  * Use `create(DrillBackupRequestSchema)` to create a new message.
  */
 export declare const DrillBackupRequestSchema: GenMessage<DrillBackupRequest>;
+
+/**
+ * @generated from message arca.v1.RewrapVaultRequest
+ */
+export declare type RewrapVaultRequest = Message<"arca.v1.RewrapVaultRequest"> & {
+};
+
+/**
+ * Describes the message arca.v1.RewrapVaultRequest.
+ * Use `create(RewrapVaultRequestSchema)` to create a new message.
+ */
+export declare const RewrapVaultRequestSchema: GenMessage<RewrapVaultRequest>;
 
 /**
  * @generated from message arca.v1.ListCustodianContextsRequest
@@ -212,6 +248,36 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof DrillBackupRequestSchema;
     output: typeof BackupDrillSchema;
+  },
+  /**
+   * Seals anew what does not lie under the root key that the governed record names.
+   *
+   * @generated from rpc arca.v1.AdminService.RewrapVault
+   */
+  rewrapVault: {
+    methodKind: "unary";
+    input: typeof RewrapVaultRequestSchema;
+    output: typeof RewrapReportSchema;
+  },
+  /**
+   * The private vault's manifest, and how far the confirmation of the engine's start is.
+   *
+   * @generated from rpc arca.v1.AdminService.GetVault
+   */
+  getVault: {
+    methodKind: "unary";
+    input: typeof GetVaultRequestSchema;
+    output: typeof VaultStatusSchema;
+  },
+  /**
+   * Goes on from the starts that governance has approved; the quorum then waits for a reshare.
+   *
+   * @generated from rpc arca.v1.AdminService.RestartQuorum
+   */
+  restartQuorum: {
+    methodKind: "unary";
+    input: typeof QuorumRestartCallSchema;
+    output: typeof RestartQuorumResponseSchema;
   },
   /**
    * The custodian contexts of the node, and whether a recovery is under way.

@@ -12,7 +12,7 @@ import { file_engine } from "./engine_pb.js";
  * Describes the file arca-admin.proto.
  */
 export const file_arca_admin = /*@__PURE__*/
-  fileDesc("ChBhcmNhLWFkbWluLnByb3RvEgdhcmNhLnYxIhYKFEdldEdvdmVybmFuY2VSZXF1ZXN0IhIKEExpc3RQZWVyc1JlcXVlc3QiEgoQR2V0UXVvcnVtUmVxdWVzdCISChBHZXRCYWNrdXBSZXF1ZXN0IhUKE1ZlcmlmeUJhY2t1cFJlcXVlc3QiFAoSRHJpbGxCYWNrdXBSZXF1ZXN0Ih4KHExpc3RDdXN0b2RpYW5Db250ZXh0c1JlcXVlc3QiYwoLUXVvcnVtU3RhdGUSKwoJdGhyZXNob2xkGAEgASgLMhguZW5naW5lLnYxLlRocmVzaG9sZEluZm8SJwoGc3RhdHVzGAIgASgLMhcuZW5naW5lLnYxLlF1b3J1bVN0YXR1czKjBgoMQWRtaW5TZXJ2aWNlEkAKDkdldEF0dGVzdGF0aW9uEhUuZW5naW5lLnYxLkF0dGVzdENhbGwaFy5lbmdpbmUudjEuQXR0ZXN0UmVzdWx0EkoKDUdldEdvdmVybmFuY2USHS5hcmNhLnYxLkdldEdvdmVybmFuY2VSZXF1ZXN0GhouZW5naW5lLnYxLkdvdmVybmFuY2VTdGF0ZRJICg1QdXRHb3Zlcm5hbmNlEhsuZW5naW5lLnYxLkdvdmVybmFuY2VPYmplY3QaGi5lbmdpbmUudjEuR292ZXJuYW5jZVN0YXRlEjwKCUxpc3RQZWVycxIZLmFyY2EudjEuTGlzdFBlZXJzUmVxdWVzdBoULmVuZ2luZS52MS5QZWVyVGFibGUSPAoJR2V0UXVvcnVtEhkuYXJjYS52MS5HZXRRdW9ydW1SZXF1ZXN0GhQuYXJjYS52MS5RdW9ydW1TdGF0ZRI+CglHZXRCYWNrdXASGS5hcmNhLnYxLkdldEJhY2t1cFJlcXVlc3QaFi5lbmdpbmUudjEuQmFja3VwU3RhdGUSRQoMVmVyaWZ5QmFja3VwEhwuYXJjYS52MS5WZXJpZnlCYWNrdXBSZXF1ZXN0GhcuZW5naW5lLnYxLkJhY2t1cFJlcG9ydBJBCg1SZXN0b3JlQmFja3VwEhYuZW5naW5lLnYxLlJlc3RvcmVDYWxsGhguZW5naW5lLnYxLlJlc3RvcmVSZXBvcnQSQgoLRHJpbGxCYWNrdXASGy5hcmNhLnYxLkRyaWxsQmFja3VwUmVxdWVzdBoWLmVuZ2luZS52MS5CYWNrdXBEcmlsbBJcChVMaXN0Q3VzdG9kaWFuQ29udGV4dHMSJS5hcmNhLnYxLkxpc3RDdXN0b2RpYW5Db250ZXh0c1JlcXVlc3QaHC5lbmdpbmUudjEuQ3VzdG9kaWFuQ29udGV4dHMSUwoTR2V0UmVjb3ZlcnlEb2N1bWVudBIfLmVuZ2luZS52MS5SZWNvdmVyeURvY3VtZW50Q2FsbBobLmVuZ2luZS52MS5SZWNvdmVyeURvY3VtZW50YgZwcm90bzM", [file_engine]);
+  fileDesc("ChBhcmNhLWFkbWluLnByb3RvEgdhcmNhLnYxIhYKFEdldEdvdmVybmFuY2VSZXF1ZXN0IhIKEExpc3RQZWVyc1JlcXVlc3QiEgoQR2V0UXVvcnVtUmVxdWVzdCIRCg9HZXRWYXVsdFJlcXVlc3QiFwoVUmVzdGFydFF1b3J1bVJlc3BvbnNlIhIKEEdldEJhY2t1cFJlcXVlc3QiFQoTVmVyaWZ5QmFja3VwUmVxdWVzdCIUChJEcmlsbEJhY2t1cFJlcXVlc3QiFAoSUmV3cmFwVmF1bHRSZXF1ZXN0Ih4KHExpc3RDdXN0b2RpYW5Db250ZXh0c1JlcXVlc3QiYwoLUXVvcnVtU3RhdGUSKwoJdGhyZXNob2xkGAEgASgLMhguZW5naW5lLnYxLlRocmVzaG9sZEluZm8SJwoGc3RhdHVzGAIgASgLMhcuZW5naW5lLnYxLlF1b3J1bVN0YXR1czL1BwoMQWRtaW5TZXJ2aWNlEkAKDkdldEF0dGVzdGF0aW9uEhUuZW5naW5lLnYxLkF0dGVzdENhbGwaFy5lbmdpbmUudjEuQXR0ZXN0UmVzdWx0EkoKDUdldEdvdmVybmFuY2USHS5hcmNhLnYxLkdldEdvdmVybmFuY2VSZXF1ZXN0GhouZW5naW5lLnYxLkdvdmVybmFuY2VTdGF0ZRJICg1QdXRHb3Zlcm5hbmNlEhsuZW5naW5lLnYxLkdvdmVybmFuY2VPYmplY3QaGi5lbmdpbmUudjEuR292ZXJuYW5jZVN0YXRlEjwKCUxpc3RQZWVycxIZLmFyY2EudjEuTGlzdFBlZXJzUmVxdWVzdBoULmVuZ2luZS52MS5QZWVyVGFibGUSPAoJR2V0UXVvcnVtEhkuYXJjYS52MS5HZXRRdW9ydW1SZXF1ZXN0GhQuYXJjYS52MS5RdW9ydW1TdGF0ZRI+CglHZXRCYWNrdXASGS5hcmNhLnYxLkdldEJhY2t1cFJlcXVlc3QaFi5lbmdpbmUudjEuQmFja3VwU3RhdGUSRQoMVmVyaWZ5QmFja3VwEhwuYXJjYS52MS5WZXJpZnlCYWNrdXBSZXF1ZXN0GhcuZW5naW5lLnYxLkJhY2t1cFJlcG9ydBJBCg1SZXN0b3JlQmFja3VwEhYuZW5naW5lLnYxLlJlc3RvcmVDYWxsGhguZW5naW5lLnYxLlJlc3RvcmVSZXBvcnQSQgoLRHJpbGxCYWNrdXASGy5hcmNhLnYxLkRyaWxsQmFja3VwUmVxdWVzdBoWLmVuZ2luZS52MS5CYWNrdXBEcmlsbBJDCgtSZXdyYXBWYXVsdBIbLmFyY2EudjEuUmV3cmFwVmF1bHRSZXF1ZXN0GhcuZW5naW5lLnYxLlJld3JhcFJlcG9ydBI8CghHZXRWYXVsdBIYLmFyY2EudjEuR2V0VmF1bHRSZXF1ZXN0GhYuZW5naW5lLnYxLlZhdWx0U3RhdHVzEk0KDVJlc3RhcnRRdW9ydW0SHC5lbmdpbmUudjEuUXVvcnVtUmVzdGFydENhbGwaHi5hcmNhLnYxLlJlc3RhcnRRdW9ydW1SZXNwb25zZRJcChVMaXN0Q3VzdG9kaWFuQ29udGV4dHMSJS5hcmNhLnYxLkxpc3RDdXN0b2RpYW5Db250ZXh0c1JlcXVlc3QaHC5lbmdpbmUudjEuQ3VzdG9kaWFuQ29udGV4dHMSUwoTR2V0UmVjb3ZlcnlEb2N1bWVudBIfLmVuZ2luZS52MS5SZWNvdmVyeURvY3VtZW50Q2FsbBobLmVuZ2luZS52MS5SZWNvdmVyeURvY3VtZW50YgZwcm90bzM", [file_engine]);
 
 /**
  * Describes the message arca.v1.GetGovernanceRequest.
@@ -36,39 +36,60 @@ export const GetQuorumRequestSchema = /*@__PURE__*/
   messageDesc(file_arca_admin, 2);
 
 /**
+ * Describes the message arca.v1.GetVaultRequest.
+ * Use `create(GetVaultRequestSchema)` to create a new message.
+ */
+export const GetVaultRequestSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 3);
+
+/**
+ * Describes the message arca.v1.RestartQuorumResponse.
+ * Use `create(RestartQuorumResponseSchema)` to create a new message.
+ */
+export const RestartQuorumResponseSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 4);
+
+/**
  * Describes the message arca.v1.GetBackupRequest.
  * Use `create(GetBackupRequestSchema)` to create a new message.
  */
 export const GetBackupRequestSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 3);
+  messageDesc(file_arca_admin, 5);
 
 /**
  * Describes the message arca.v1.VerifyBackupRequest.
  * Use `create(VerifyBackupRequestSchema)` to create a new message.
  */
 export const VerifyBackupRequestSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 4);
+  messageDesc(file_arca_admin, 6);
 
 /**
  * Describes the message arca.v1.DrillBackupRequest.
  * Use `create(DrillBackupRequestSchema)` to create a new message.
  */
 export const DrillBackupRequestSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 5);
+  messageDesc(file_arca_admin, 7);
+
+/**
+ * Describes the message arca.v1.RewrapVaultRequest.
+ * Use `create(RewrapVaultRequestSchema)` to create a new message.
+ */
+export const RewrapVaultRequestSchema = /*@__PURE__*/
+  messageDesc(file_arca_admin, 8);
 
 /**
  * Describes the message arca.v1.ListCustodianContextsRequest.
  * Use `create(ListCustodianContextsRequestSchema)` to create a new message.
  */
 export const ListCustodianContextsRequestSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 6);
+  messageDesc(file_arca_admin, 9);
 
 /**
  * Describes the message arca.v1.QuorumState.
  * Use `create(QuorumStateSchema)` to create a new message.
  */
 export const QuorumStateSchema = /*@__PURE__*/
-  messageDesc(file_arca_admin, 7);
+  messageDesc(file_arca_admin, 10);
 
 /**
  * @generated from service arca.v1.AdminService

@@ -460,11 +460,18 @@ export declare type ThresholdInfo = Message<"engine.v1.ThresholdInfo"> & {
   epochs: EpochEntry[];
 
   /**
-   * False while the engine makes the default epoch that every party is to have before clients are served.
+   * False before the engine's start is confirmed, and while the default epoch is made that every party is to have first.
    *
    * @generated from field: bool settled = 4;
    */
   settled: boolean;
+
+  /**
+   * Why the start is not confirmed, for people; empty once it is.
+   *
+   * @generated from field: string start_reason = 5;
+   */
+  startReason: string;
 };
 
 /**
@@ -931,7 +938,8 @@ export declare type ProposalState = Message<"engine.v1.ProposalState"> & {
   digest: Uint8Array;
 
   /**
-   * "context", "epoch", "custodian-context", "backup-keychain" or "release-set".
+   * "context", "epoch", "custodian-context", "backup-keychain", "release-set", "record" or
+   * "quorum-restart".
    *
    * @generated from field: string kind = 2;
    */
@@ -1688,4 +1696,225 @@ export declare type RestoredObject = Message<"engine.v1.RestoredObject"> & {
  * Use `create(RestoredObjectSchema)` to create a new message.
  */
 export declare const RestoredObjectSchema: GenMessage<RestoredObject>;
+
+/**
+ * A vault whose objects all lie under the root key in force.
+ *
+ * @generated from message engine.v1.RewrapReport
+ */
+export declare type RewrapReport = Message<"engine.v1.RewrapReport"> & {
+  /**
+   * ARN of that key.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * Objects that were sealed anew, and that lay under it already.
+   *
+   * @generated from field: uint32 rewrapped = 2;
+   */
+  rewrapped: number;
+
+  /**
+   * @generated from field: uint32 kept = 3;
+   */
+  kept: number;
+};
+
+/**
+ * Describes the message engine.v1.RewrapReport.
+ * Use `create(RewrapReportSchema)` to create a new message.
+ */
+export declare const RewrapReportSchema: GenMessage<RewrapReport>;
+
+/**
+ * How the private vault is, and how far the confirmation of the engine's start. Nothing of it is secret.
+ *
+ * @generated from message engine.v1.VaultStatus
+ */
+export declare type VaultStatus = Message<"engine.v1.VaultStatus"> & {
+  /**
+   * Name of the keychain: "clear", "aws-kms".
+   *
+   * @generated from field: string keychain = 1;
+   */
+  keychain: string;
+
+  /**
+   * The rest, up to start, is of sealed vaults alone.
+   *
+   * @generated from field: bool sealed = 2;
+   */
+  sealed: boolean;
+
+  /**
+   * Number and digest of the newest state: what an operator pins.
+   *
+   * @generated from field: uint64 sequence = 3;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: bytes digest = 4;
+   */
+  digest: Uint8Array;
+
+  /**
+   * Objects that the manifest names, and the bytes that are stored of them.
+   *
+   * @generated from field: uint64 objects = 5;
+   */
+  objects: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 6;
+   */
+  bytes: bigint;
+
+  /**
+   * The vault came out of a backup, and nobody has confirmed it since.
+   *
+   * @generated from field: bool restored = 7;
+   */
+  restored: boolean;
+
+  /**
+   * SHA-384 of the policy of the root key; empty where there is none.
+   *
+   * @generated from field: bytes key_policy = 8;
+   */
+  keyPolicy: Uint8Array;
+
+  /**
+   * @generated from field: uint64 incarnation = 9;
+   */
+  incarnation: bigint;
+
+  /**
+   * @generated from field: uint32 party = 10;
+   */
+  party: number;
+
+  /**
+   * Absent where nobody has to confirm a start.
+   *
+   * @generated from field: engine.v1.StartStatus start = 11;
+   */
+  start?: StartStatus | undefined;
+};
+
+/**
+ * Describes the message engine.v1.VaultStatus.
+ * Use `create(VaultStatusSchema)` to create a new message.
+ */
+export declare const VaultStatusSchema: GenMessage<VaultStatus>;
+
+/**
+ * @generated from message engine.v1.StartStatus
+ */
+export declare type StartStatus = Message<"engine.v1.StartStatus"> & {
+  /**
+   * "waiting", "confirmed", "quorum-restart", "reshare-due" or "rolled-back".
+   *
+   * @generated from field: string phase = 1;
+   */
+  phase: string;
+
+  /**
+   * Why the engine does not serve, for people.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: repeated uint32 acknowledged = 3;
+   */
+  acknowledged: number[];
+
+  /**
+   * @generated from field: uint32 needed = 4;
+   */
+  needed: number;
+
+  /**
+   * @generated from field: repeated engine.v1.StartRefusal refused = 5;
+   */
+  refused: StartRefusal[];
+
+  /**
+   * Parties that came out of backups and are not confirmed.
+   *
+   * @generated from field: repeated uint32 restored = 6;
+   */
+  restored: number[];
+
+  /**
+   * The engine's own signed record, and those that its vault remembers: docs/formats/start-record.md.
+   *
+   * @generated from field: bytes record = 7;
+   */
+  record: Uint8Array;
+
+  /**
+   * @generated from field: repeated bytes remembered = 8;
+   */
+  remembered: Uint8Array[];
+
+  /**
+   * Number of the last restart of the quorum; 0 before the first.
+   *
+   * @generated from field: uint64 restart = 9;
+   */
+  restart: bigint;
+};
+
+/**
+ * Describes the message engine.v1.StartStatus.
+ * Use `create(StartStatusSchema)` to create a new message.
+ */
+export declare const StartStatusSchema: GenMessage<StartStatus>;
+
+/**
+ * @generated from message engine.v1.StartRefusal
+ */
+export declare type StartRefusal = Message<"engine.v1.StartRefusal"> & {
+  /**
+   * @generated from field: uint32 party = 1;
+   */
+  party: number;
+
+  /**
+   * A name of docs/formats/start-record.md.
+   *
+   * @generated from field: string why = 2;
+   */
+  why: string;
+};
+
+/**
+ * Describes the message engine.v1.StartRefusal.
+ * Use `create(StartRefusalSchema)` to create a new message.
+ */
+export declare const StartRefusalSchema: GenMessage<StartRefusal>;
+
+/**
+ * What governance has signed: docs/formats/start-record.md.
+ *
+ * @generated from message engine.v1.QuorumRestartCall
+ */
+export declare type QuorumRestartCall = Message<"engine.v1.QuorumRestartCall"> & {
+  /**
+   * @generated from field: bytes restart = 1;
+   */
+  restart: Uint8Array;
+};
+
+/**
+ * Describes the message engine.v1.QuorumRestartCall.
+ * Use `create(QuorumRestartCallSchema)` to create a new message.
+ */
+export declare const QuorumRestartCallSchema: GenMessage<QuorumRestartCall>;
 

@@ -1,8 +1,8 @@
 /**
- * `arca kms policy create|lint|diff`: the policies of root keys in AWS KMS.
+ * `arca kms policy create|lint|diff`: the policies of root keys in AWS KMS. `arca kms rewrap`: from one key to the next.
  */
 import { type Command, Option } from '@commander-js/extra-typings';
-import { createCommand, jsonOption, runAction } from '../framework/command.ts';
+import { createCommand, createNodeCommand, jsonOption, runAction } from '../framework/command.ts';
 import { charterOption, collect, forceOption, outOption } from '../governance/options.ts';
 
 const engineRoleOption = () =>
@@ -16,6 +16,7 @@ export function kmsCommand(): Command {
   const policy = createCommand('policy', 'Make, judge and compare policies of root keys.', []);
   for (const subcommand of [createPolicyCommand(), lintCommand(), diffCommand()]) policy.addCommand(subcommand);
   command.addCommand(policy);
+  command.addCommand(rewrapCommand());
   return command;
 }
 
@@ -75,4 +76,18 @@ function diffCommand() {
     .action((first, second, options) =>
       runAction(options, async (output) => (await import('../actions/kms-policy.ts')).runDiff(first, second, output)),
     );
+}
+
+function rewrapCommand() {
+  return createNodeCommand(
+    'rewrap',
+    'Have the node seal its vault anew, under the root key that the governed record names; may be repeated.',
+    [
+      'arca record propose … --root-key 2=arn:aws:kms:…        # the new key; the old one becomes the previous one',
+      'arca record apply record-4.cbor                         # then start the node again, and:',
+      'arca kms rewrap',
+    ],
+  ).action((options) =>
+    runAction(options, async (output) => (await import('../actions/kms-rewrap.ts')).runRewrap(options, output)),
+  );
 }

@@ -12,9 +12,11 @@ import {
   GetBackupRequestSchema,
   GetGovernanceRequestSchema,
   GetQuorumRequestSchema,
+  GetVaultRequestSchema,
   ListCustodianContextsRequestSchema,
   ListPeersRequestSchema,
   QuorumStateSchema,
+  RewrapVaultRequestSchema,
   VerifyBackupRequestSchema,
 } from '../../../proto/gen/arca-admin_pb.js';
 import {
@@ -26,6 +28,7 @@ import {
   GovernanceStateSchema,
   type PeerStateSchema,
   PeerTableSchema,
+  QuorumRestartCallSchema,
   RecoveryDocumentCallSchema,
   RestoreCallSchema,
 } from '../../../proto/gen/engine_pb.js';
@@ -52,8 +55,8 @@ export interface AdminDeps {
 }
 
 const TIMEOUT_MS = 20_000;
-/** What reads all of a backup takes as long as its storage. */
-const BACKUP_TIMEOUT_MS = 30 * 60_000;
+/** What reads all of a vault or of a backup takes as long as its storage. */
+const WHOLE_VAULT_TIMEOUT_MS = 30 * 60_000;
 const NOTHING = new Uint8Array(0);
 
 type Handle = (body: Uint8Array, call: GrpcCall) => Promise<Uint8Array>;
@@ -85,6 +88,15 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
       const answer = await engine.call(ENGINE_METHOD.peers, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
       return peerTable([...fromBinary(PeerTableSchema, answer).peers, ...own]);
     },
+    async GetVault(body, { signal }) {
+      decodeControl(GetVaultRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.vaultStatus, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
+    },
+    async RestartQuorum(body, { signal }) {
+      decodeControl(QuorumRestartCallSchema, body);
+      log.warn({ event: 'quorum.restart-asked' });
+      return await engine.call(ENGINE_METHOD.quorumRestart, body, { signal, timeoutMs: TIMEOUT_MS });
+    },
     async GetQuorum(body, { signal }) {
       decodeControl(GetQuorumRequestSchema, body);
       const answer = await engine.call(ENGINE_METHOD.status, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
@@ -99,15 +111,19 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
     },
     async VerifyBackup(body, { signal }) {
       decodeControl(VerifyBackupRequestSchema, body);
-      return await engine.call(ENGINE_METHOD.backupVerify, NOTHING, { signal, timeoutMs: BACKUP_TIMEOUT_MS });
+      return await engine.call(ENGINE_METHOD.backupVerify, NOTHING, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
     },
     async RestoreBackup(body, { signal }) {
       decodeControl(RestoreCallSchema, body);
-      return await engine.call(ENGINE_METHOD.restore, body, { signal, timeoutMs: BACKUP_TIMEOUT_MS });
+      return await engine.call(ENGINE_METHOD.restore, body, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
     },
     async DrillBackup(body, { signal }) {
       decodeControl(DrillBackupRequestSchema, body);
-      return await engine.call(ENGINE_METHOD.backupDrill, NOTHING, { signal, timeoutMs: BACKUP_TIMEOUT_MS });
+      return await engine.call(ENGINE_METHOD.backupDrill, NOTHING, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
+    },
+    async RewrapVault(body, { signal }) {
+      decodeControl(RewrapVaultRequestSchema, body);
+      return await engine.call(ENGINE_METHOD.rewrapVault, NOTHING, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
     },
     async ListCustodianContexts(body, { signal }) {
       decodeControl(ListCustodianContextsRequestSchema, body);

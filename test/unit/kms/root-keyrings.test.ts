@@ -6,7 +6,6 @@ import { asymmetricKeyring, symmetricKeyring } from '../../../enclave/keychain/a
 import { checkRootKey } from '../../../enclave/keychain/check-root-key.ts';
 import { expectedPolicy } from '../../../enclave/keychain/expected-policy.ts';
 import { type RootKeyring, RootKeyrings } from '../../../enclave/keychain/root-keyrings.ts';
-import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
 import { makeKeyPolicy } from '../../../wire/key-policy/make.ts';
 import { ACCOUNT, ADMIN_ARN, ENGINE_ARN } from '../../helpers/aws-kms.ts';
 import { BINDING, makeRootKey, ourPolicy, scene } from '../../helpers/kms-scene.ts';
@@ -67,25 +66,22 @@ t.test('new data keys come under the key in force, those of keys before it still
   const policy = await ourPolicy(kms);
   const next = await makeRootKey(admin, policy);
   const root = (arn: string): RootKeyring => ({ keyId: arn, keyring: symmetricKeyring({ ...options, keyArn: arn }) });
-  const keyrings = new RootKeyrings(root(keyArn));
-  t.teardown(() => keyrings.close());
-  const old = await keyrings.generate(BINDING);
+  const before = new RootKeyrings(root(keyArn));
+  const keyrings = new RootKeyrings(root(next), [root(keyArn)]);
+  for (const one of [before, keyrings]) t.teardown(() => one.close());
+  const old = await before.generate(BINDING);
   t.equal(old.wrapped.keyId, keyArn);
-
-  keyrings.use(root(next));
   t.equal(keyrings.primaryId, next);
   const fresh = await keyrings.generate(BINDING);
   t.equal(fresh.wrapped.keyId, next);
   for (const { wrapped, dataKey } of [old, fresh]) t.ok(equalBytes(await keyrings.unwrap(wrapped, BINDING), dataKey));
+  await t.rejects(before.unwrap(fresh.wrapped, BINDING), { code: 'STATE_INVALID', message: /does not name/ });
 
   const strange = { ...old.wrapped, keyId: await makeRootKey(admin, policy) };
   const calls = kms.calls.length;
   await t.rejects(keyrings.unwrap(strange, BINDING), { code: 'STATE_INVALID', message: /does not name/ });
   t.equal(kms.calls.length, calls, 'a key that nobody named is not even asked');
   await t.rejects(keyrings.unwrap({ ...old.wrapped, keyId: next }, BINDING), { code: 'STATE_INVALID' });
-
-  t.throws(() => keyrings.use(root(next)), { code: 'REQUEST_INVALID', message: /in use already/ });
-  t.throws(() => keyrings.use({ keyId: 'clear', keyring: clearKeyring() }), { code: 'REQUEST_INVALID' });
 });
 
 t.test('symmetric and asymmetric root keys follow one another', async (t) => {
