@@ -91,8 +91,8 @@ export class BackupFollower {
     });
   }
 
-  /** From now on copies go elsewhere: all that the vault holds, since another key seals it there. */
-  use(place: BackupPlace): void {
+  /** From now on copies go elsewhere: all that the vault holds, since another key seals it there. Undefined: nowhere. */
+  use(place: BackupPlace | undefined): void {
     this.#place = place;
     this.#open = undefined;
     this.#completeTo = undefined;

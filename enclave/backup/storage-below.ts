@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ObjectPath, Storage } from '../../storage/storage.ts';
 
 const DIGEST_DIGITS = 16;
+const MAX_DEPTH = 6;
 
 /** Returns the folder of backups under a root key of AWS KMS. Custodians' backups lie under the id of their context. */
 export function folderOfRootKey(keyArn: string): string {
@@ -24,4 +25,14 @@ export function storageBelow(storage: Storage, folder: string): Storage {
     list: (path) => storage.list(at(path)),
     delete: (path) => storage.delete(at(path)),
   };
+}
+
+/** Returns the paths of all objects below a folder; a name with nothing below it is one. */
+export async function filesBelow(storage: Storage, folder: ObjectPath): Promise<ObjectPath[]> {
+  if (folder.length >= MAX_DEPTH) return [folder];
+  const names = await storage.list(folder);
+  if (names.length === 0) return folder.length > 0 && (await storage.has(folder)) ? [folder] : [];
+  const found: ObjectPath[] = [];
+  for (const name of names) found.push(...(await filesBelow(storage, [...folder, name])));
+  return found;
 }

@@ -3,7 +3,7 @@
  * manifest names; and what lies there besides. No key is asked for, nothing secret is read.
  */
 import { isKmsError, KmsError } from '../../common/errors.ts';
-import type { ObjectPath, Storage } from '../../storage/storage.ts';
+import type { ObjectPath } from '../../storage/storage.ts';
 import type { ManifestEntry } from '../seal/manifest.ts';
 import { objectSigner } from '../seal/object-signatures.ts';
 import { verifyObject } from '../seal/open-object.ts';
@@ -11,6 +11,7 @@ import { peekHead } from '../seal/peek-head.ts';
 import { sealFaultsOf } from '../seal/seal-faults.ts';
 import type { FoundBackup } from './found-backup.ts';
 import { copyOf, type ObjectOwner } from './object-owner.ts';
+import { filesBelow } from './storage-below.ts';
 
 /** An object that cannot be restored. */
 export interface FaultyObject {
@@ -36,7 +37,6 @@ export interface BackupReport {
 
 /** More strays than this are not looked for: there are enough. */
 const MAX_STRAYS = 1_000;
-const MAX_DEPTH = 6;
 
 /**
  * Checks everything that the manifest names.
@@ -116,14 +116,4 @@ async function isOwn({ storage, owner, key }: FoundBackup, path: ObjectPath): Pr
     if (sealFaultsOf(error).length > 0 || isKmsError(error, 'NOT_FOUND')) return false;
     throw error;
   }
-}
-
-/** Returns the paths of all files below a folder; a name with nothing below it is one. */
-async function filesBelow(storage: Storage, folder: ObjectPath): Promise<ObjectPath[]> {
-  if (folder.length >= MAX_DEPTH) return [folder];
-  const names = await storage.list(folder);
-  if (names.length === 0) return folder.length === 0 ? [] : [folder];
-  const found: ObjectPath[] = [];
-  for (const name of names) found.push(...(await filesBelow(storage, [...folder, name])));
-  return found;
 }

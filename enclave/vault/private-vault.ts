@@ -11,7 +11,16 @@ import { parseRequestId, type RequestId } from '../../wire/ids.ts';
 import type { ObjectKeeper } from './object-keeper.ts';
 
 /** Kinds of private objects that belong to the node. */
-const NODE_TYPES = ['SigningKey', 'CACert', 'Incarnation', 'Governance', 'Custodians', 'BackupDrill', 'Context', 'EpochData'] as const;
+const NODE_TYPES = [
+  'SigningKey',
+  'CACert',
+  'Incarnation',
+  'Governance',
+  'Custodians',
+  'BackupDrill',
+  'Context',
+  'EpochData',
+] as const;
 /** Kinds of private objects that belong to an epoch. */
 const EPOCH_SCOPED_TYPES = ['FhePrivateKey', 'FheKeyInfo', 'DecompressionKeyInfo', 'CrsInfo'] as const;
 const KNOWN_TYPES: ReadonlySet<string> = new Set([...NODE_TYPES, ...EPOCH_SCOPED_TYPES]);
