@@ -88,11 +88,12 @@ function fileVaults(dir: string, suffix: string): object {
 }
 
 /** As production has them, but for where the services are found and who calls them. */
-function awsVaults({ access, s3Url, kmsUrl }: PartyAws, suffix: string): object {
+function awsVaults({ access, role, s3Url, kmsUrl }: PartyAws, suffix: string): object {
   const keychain = { aws_kms: {} };
   return {
     aws: {
       region: EMULATED.region,
+      role_arn: role,
       developer_access_key_id: access.accessKeyId,
       developer_secret_access_key: access.secretAccessKey,
       developer_s3_endpoint: s3Url,

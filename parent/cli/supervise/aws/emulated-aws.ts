@@ -20,6 +20,7 @@ import {
   newAwsFile,
   type PartyKeys,
   readAwsFile,
+  roleArn,
   writeAwsFile,
 } from './aws-file.ts';
 import { writeEmulatorConfigs } from './emulator-configs.ts';
@@ -39,6 +40,8 @@ export interface EmulatedAwsOptions {
 /** How the processes of one party call the emulators. */
 export interface PartyAws {
   readonly access: AccessKey;
+  /** Role that the access key stands for, as key policies name it. */
+  readonly role: string;
   readonly s3Url: string;
   readonly kmsUrl: string;
 }
@@ -119,7 +122,7 @@ export async function startEmulatedAws(options: EmulatedAwsOptions, output: Outp
     s3Url,
     kmsUrl,
     isFirstStart,
-    party: (number) => ({ access: memberOf(file, number).access, s3Url, kmsUrl }),
+    party: (number) => ({ access: memberOf(file, number).access, role: roleArn(number), s3Url, kmsUrl }),
     ensureKeys: async (charter, enginePcrs) => {
       file = await ensureRootKeys({ kmsUrl, file, charter, enginePcrs });
       await writeAwsFile(dir, file);
