@@ -17,7 +17,7 @@ import { storedObject } from './stored-object.ts';
 export interface SealedKeeperParts {
   /** Name of the keychain. */
   readonly name: string;
-  readonly head: Pick<ManifestHead, 'entries'>;
+  readonly head: Pick<ManifestHead, 'entries' | 'entry'>;
   readonly store: SealedStore;
   readonly owner: ManifestOwner;
 }
@@ -30,8 +30,19 @@ const MAX_CONTENT_BYTES = 2 ** 32 - 1;
 /** See the file comment. */
 export function sealedKeeper({ name, head, store, owner }: SealedKeeperParts): ObjectKeeper {
   const turns = new Turns();
-  const open = async (path: PrivatePath): Promise<Uint8Array> =>
-    await store.read(storedObject(path, owner), (content, { sizeBytes }) => whole(content, sizeBytes));
+  const open = async (path: PrivatePath): Promise<Uint8Array> => {
+    const object = path.join('/');
+    const before = head.entry(object)?.writing;
+    try {
+      return await store.read(storedObject(path, owner), (content, { sizeBytes }) => whole(content, sizeBytes));
+    } catch (error) {
+      if (!isKmsError(error, 'NOT_FOUND') || before === undefined) throw error;
+      // Replaced while it was opened: its place is empty, and the manifest names the next.
+      if (head.entry(object)?.writing !== before) return await open(path);
+      const message = 'the manifest names it, but it is not there';
+      throw new KmsError('STATE_INVALID', message, { object, fault: 'missing' }, error);
+    }
+  };
 
   /** Returns whether the object is there with this content. */
   const isThere = async (path: PrivatePath, content: Uint8Array): Promise<boolean> => {
