@@ -37,6 +37,10 @@ export const EMPTY_BOOK: CustodianBook = { sequence: 0, active: undefined, conte
 const TYPE_NAME = 'arca::Custodians';
 const VERSION = 0;
 const PATH = ['Custodians', SIGNING_KEY_ID] as const;
+
+/** Name of the book among the objects of a vault. */
+export const BOOK_NAME: string = PATH.join('/');
+
 const LEAST_CONTEXT_BYTES = 2 * ID_BYTES + 8 + 1 + 8;
 
 /** Reads the book of a vault, an empty one if there is none. Throws `STATE_INVALID` for one that is damaged. */
@@ -52,6 +56,12 @@ export async function saveBook(vault: Pick<PrivateVault, 'put'>, book: Custodian
 /** Returns the context of an id. */
 export function contextOf(book: CustodianBook, contextId: RequestId | undefined): KeptContext | undefined {
   return book.contexts.find((context) => context.contextId === contextId);
+}
+
+/** Returns the book with a context whose key was brought together. */
+export function spentBook(book: CustodianBook, contextId: RequestId | undefined): CustodianBook {
+  const contexts = book.contexts.map((kept) => (kept.contextId === contextId ? { ...kept, spent: true } : kept));
+  return { ...book, contexts };
 }
 
 /** Returns the stored form. */

@@ -27,7 +27,7 @@ import type { BackupKey } from '../keychain/custodians.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
 import { materialDigest, STATEMENT_PATH, signStatement } from './active-statement.ts';
 import type { CustodianBackup } from './custodian-backup.ts';
-import { type CustodianBook, contextOf, type KeptContext, loadBook, saveBook } from './custodian-book.ts';
+import { type CustodianBook, contextOf, type KeptContext, loadBook, saveBook, spentBook } from './custodian-book.ts';
 import type { RecoverySource } from './recovery.ts';
 import { type RequestedContext, readRequestedContext } from './requested-context.ts';
 
@@ -39,6 +39,8 @@ export interface OfficeDeps {
   readonly backup: CustodianBackup;
   readonly charterDigest: Uint8Array;
   readonly party: number;
+  /** The vault was restored, and peers have not confirmed it yet: who did it may have brought the backup key together. */
+  readonly restored?: boolean;
   readonly random: RandomSource;
   readonly clock: Clock;
   readonly log: Logger;
@@ -69,7 +71,8 @@ export class CustodianOffice {
    * @throws KmsError `STATE_INVALID` for a book that is damaged. That the backup storage is away is told to the log alone.
    */
   static async open(deps: OfficeDeps): Promise<CustodianOffice> {
-    const office = new CustodianOffice(deps, await loadBook(deps.vault));
+    const book = await loadBook(deps.vault);
+    const office = new CustodianOffice(deps, deps.restored ? spentBook(book, book.active) : book);
     deps.backup.use(office.backupKey());
     try {
       await office.#publish();
@@ -174,10 +177,8 @@ export class CustodianOffice {
   /** Notes that the key of a context was brought together: nothing more is sealed under it. */
   async spend(contextId: RequestId): Promise<void> {
     await this.#alone(async () => {
-      const { active, contexts } = this.#book;
-      const spent = contexts.map((kept) => (kept.contextId === contextId ? { ...kept, spent: true } : kept));
-      await this.#save({ active, contexts: spent });
-      if (contextId === active) this.#deps.backup.use(undefined);
+      await this.#save(spentBook(this.#book, contextId));
+      if (contextId === this.#book.active) this.#deps.backup.use(undefined);
     });
   }
 
@@ -208,8 +209,8 @@ export class CustodianOffice {
     }
   }
 
-  async #save(change: Omit<CustodianBook, 'sequence'>): Promise<void> {
-    const book = { ...change, sequence: this.#book.sequence + 1 };
+  async #save({ active, contexts }: Omit<CustodianBook, 'sequence'>): Promise<void> {
+    const book = { active, contexts, sequence: this.#book.sequence + 1 };
     await saveBook(this.#deps.vault, book);
     this.#book = book;
   }

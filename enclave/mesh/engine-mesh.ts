@@ -21,7 +21,8 @@ export interface EngineMeshOptions {
   readonly anchor: TrustAnchor;
   /** This engine's own document, verified at start. */
   readonly document: VerifiedDocument;
-  readonly key: NodeKey;
+  /** Undefined: the engine has lost its vault, and its own Core alone will speak to it. */
+  readonly key: NodeKey | undefined;
   readonly governance: GovernanceMemory;
   readonly incarnation: number;
   /** State of a sealed vault, and the policy of the key that it is sealed under. */
@@ -57,14 +58,14 @@ export async function openEngineMesh(options: EngineMeshOptions): Promise<Engine
   const { book } = governance;
   const { network, party } = book.charter;
   const view = governedView({ book, anchor, clock });
-  const identity = await meshIdentity(key, { network, party });
+  const identity = key && (await meshIdentity(key, { network, party }));
   const hello = (): Hello => ({
     releaseSetVersion: book.versions.releases,
     recordVersion: book.versions.record,
     keyPolicyHash: vault?.keyPolicyHash ?? NO_HASH,
     manifestVersion: vault?.head.point?.sequence ?? 0,
     manifestHead: vault?.head.point?.digest ?? NO_HASH,
-    identityCertificate: identity.certificate,
+    identityCertificate: identity?.certificate,
   });
   const self = {
     role: 'engine' as const,
@@ -77,6 +78,7 @@ export async function openEngineMesh(options: EngineMeshOptions): Promise<Engine
     moduleId: document.moduleId,
     attester: nsm,
     identity,
+    awaitsRestore: identity === undefined,
     hello,
   };
   const endpoint = await openMeshEndpoint({ self, view, clock, log });
