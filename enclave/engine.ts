@@ -11,7 +11,6 @@ import { systemRandom } from '../common/random.ts';
 import * as native from '../native/engine/index.ts';
 import { formatAddress } from '../wire/addresses.ts';
 import { ENGINE_METHOD } from '../wire/frames.ts';
-import { ENGINE_METHOD } from '../wire/frames.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { openGovernance } from './governance/open-governance.ts';
 import { identityObjects } from './identity/identity-objects.ts';
@@ -24,7 +23,6 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
-import { rewrapCall } from './vault/rewrap-vault.ts';
 import { rewrapCall } from './vault/rewrap-vault.ts';
 
 /** A running engine. */
@@ -100,7 +98,6 @@ async function open(
   const budget = new WorkBudget(options.limits ?? DEFAULT_LIMITS);
   const handlers = engineHandlers({
     work,
-    vault: { [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log) },
     vault: { [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log) },
     policyName: policy.name,
     nodeKey: identity.key,
