@@ -7,6 +7,7 @@ import type { Charter } from '../attestation/governance/index.ts';
 import type { Clock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
 import type { AuthorizationPolicy } from './authorization.ts';
+import type { OpenBackup } from './backup/open-backup.ts';
 import type { EpochBookOptions } from './contexts/epoch-book.ts';
 import type { GenerationQueue } from './fhe/generation-queue.ts';
 import type { EnrolmentFile, LocalGovernance } from './governance/enrol.ts';
@@ -28,6 +29,8 @@ export interface EngineOptions {
   readonly policy: AuthorizationPolicy;
   /** Opens the private vault. */
   readonly openVault: OpenVault;
+  /** Opens the backup vault of a sealed one; absent: there is none. */
+  readonly openBackup?: OpenBackup | undefined;
   /** Where cores reach the engine, given its side of the mesh: `meshListener` in every program. */
   readonly listener: (mesh: EngineMesh) => EngineListener;
   readonly attestation: EngineAttestation;

@@ -11,6 +11,8 @@ import { systemRandom } from '../common/random.ts';
 import * as native from '../native/engine/index.ts';
 import { formatAddress } from '../wire/addresses.ts';
 import { ENGINE_METHOD } from '../wire/frames.ts';
+import { backupCalls } from './backup/backup-calls.ts';
+import { type RunningBackup, type RunningBackupParts, startBackup } from './backup/running-backup.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { openGovernance } from './governance/open-governance.ts';
 import { identityObjects } from './identity/identity-objects.ts';
@@ -23,6 +25,7 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
+import type { OpenedVault, VaultParts } from './vault/open-vault.ts';
 import { rewrapCall } from './vault/rewrap-vault.ts';
 
 /** A running engine. */
@@ -59,6 +62,19 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   }
 }
 
+/** Starts to follow a sealed vault with its backup; undefined where there is none. */
+async function openBackup(
+  { openBackup: open }: EngineOptions,
+  parts: VaultParts,
+  { sealed, ...following }: Omit<RunningBackupParts, 'opened' | 'sealed'> & Pick<OpenedVault, 'sealed'>,
+  opened: (() => Promise<void> | void)[],
+): Promise<RunningBackup | undefined> {
+  if (open === undefined || sealed === undefined) return undefined;
+  const backup = await startBackup({ ...following, sealed, opened: await open(parts) });
+  opened.push(() => backup.close());
+  return backup;
+}
+
 async function open(
   options: EngineOptions,
   opened: (() => Promise<void> | void)[],
@@ -91,14 +107,18 @@ async function open(
   const mesh = await openEngineMesh({ nsm, anchor, document, ...self, clock, log });
   opened.push(() => mesh.endpoint.close());
 
-  const parts = { vault, sealed, identity, signer: new AnswerSigner(identity.key, native.keccak256), governance, mesh };
+  const following = { sealed, vault, key: identity.key, incarnation, native, clock, log };
+  const backup = await openBackup(options, opening, following, opened);
+  const signer = new AnswerSigner(identity.key, native.keccak256);
+  const parts = { vault, sealed, incarnation, identity, signer, governance, mesh };
   const work = await (threshold
-    ? openThreshold(options, threshold, { ...parts, incarnation }, opened)
+    ? openThreshold(options, threshold, parts, opened)
     : openCentralized(options, parts, opened));
   const budget = new WorkBudget(options.limits ?? DEFAULT_LIMITS);
   const handlers = engineHandlers({
     work,
-    vault: { [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log) },
+    vault: { [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log), ...backupCalls(backup) },
+    backup,
     policyName: policy.name,
     nodeKey: identity.key,
     governance: { governance, incarnation },
@@ -126,6 +146,7 @@ async function open(
     facts: {
       developerMode,
       keychain: vault.keychainName,
+      backup: backup ? (backup.opened.key?.keychain ?? 'custodians') : 'none',
       authorizationPolicy: policy.name,
       address: formatAddress(address),
       network: charter.network,

@@ -19,9 +19,11 @@ import { fileVault } from '../common/node-config-vaults.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
+import { configuredBackup } from './backup/backup-of-config.ts';
 import { developerQuorum } from './developer/developer-quorum.ts';
 import { startEngine } from './engine.ts';
 import { meshListener } from './mesh/mesh-listener.ts';
+import { clearKeyring } from './seal/clear-keyring.ts';
 import { clearKeeper } from './vault/clear-keychain.ts';
 import { type OpenVault, unsealedVault } from './vault/open-vault.ts';
 import { configuredVault } from './vault/vault-of-config.ts';
@@ -38,6 +40,7 @@ await runServiceProcess('engine', true, async (config, log) => {
     testParameters: true,
     policy: operatorTrusted,
     openVault: config.private_vault.keychain ? configuredVault(config, { log }) : await clearVault(config),
+    openBackup: configuredBackup(config, { log, clear: clearKeyring() }),
     listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
     attestation: {
       nsm: openInheritedNsm(),

@@ -8,6 +8,8 @@ import type { Clock } from '../../common/clock.ts';
 import type { NodeKey } from '../../native/engine/index.ts';
 import { type EngineInfo, EngineInfoSchema, EngineStatusSchema } from '../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD, type EngineMethod } from '../../wire/frames.ts';
+import { backupStatus } from '../backup/backup-calls.ts';
+import type { RunningBackup } from '../backup/running-backup.ts';
 import type { CallHandler } from '../call.ts';
 import {
   type GovernanceCallDeps,
@@ -26,6 +28,8 @@ export interface HandlerDeps {
   readonly work: NodeWork;
   /** Calls about the vault. */
   readonly vault: Readonly<Partial<Record<EngineMethod, CallHandler>>>;
+  /** The backup of the vault, if it has one. */
+  readonly backup?: RunningBackup | undefined;
   /** Of the rule by which decryptions are authorized. */
   readonly policyName: string;
   readonly nodeKey: Pick<NodeKey, 'address' | 'publicKey'>;
@@ -69,7 +73,7 @@ function describe({ work, policyName, nodeKey, identity, version, developerMode 
   });
 }
 
-function status({ work, budget, clock, meshHealth }: HandlerDeps, startedMs: number): Uint8Array {
+function status({ work, backup, budget, clock, meshHealth }: HandlerDeps, startedMs: number): Uint8Array {
   const { failedRenewals, leafExpiresMs } = meshHealth();
   const { user, system } = process.cpuUsage();
   const { heapTotal, external } = process.memoryUsage();
@@ -86,6 +90,7 @@ function status({ work, budget, clock, meshHealth }: HandlerDeps, startedMs: num
       failedRenewals,
       certificateExpiresMs: BigInt(Math.floor(leafExpiresMs)),
       ...(work.quorum && { quorum: work.quorum() }),
+      ...(backup && { backup: backupStatus(backup) }),
     }),
   );
 }
