@@ -61,7 +61,7 @@ export function partialPreprocessingRpc(deps: PreprocessingDeps): Rpc {
   };
 }
 
-/** `GetKeyGenPreprocResult` or its insecure form. */
+/** `GetKeyGenPreprocResult` or its insecure form. On a threshold node it is gone once a key generation has used it. */
 export function preprocessingResultRpc({ store, threshold, waits }: RpcDeps, insecure: boolean): Rpc {
   return {
     operation: insecure ? 'insecure_keygen_preproc_result' : 'keygen_preproc_result',
@@ -69,6 +69,9 @@ export function preprocessingResultRpc({ store, threshold, waits }: RpcDeps, ins
       const entry = requireRequest(store, 'preproc', decodeId(body, call));
       if (entry.insecure !== insecure) {
         throw new KmsError('PRECONDITION_FAILED', `this preprocessing is ${entry.insecure ? 'insecure' : 'secure'}`);
+      }
+      if (threshold && entry.consumedBy !== undefined) {
+        throw new KmsError('NOT_FOUND', 'a key generation has used this preprocessing up', { keyId: entry.consumedBy });
       }
       return await resultOf(store, entry, threshold ? waits.preprocessingMs : 0, call.signal);
     },

@@ -71,8 +71,8 @@ export function newQuorumEpochRpc(deps: QuorumMpcDeps): Rpc {
   };
 }
 
-/** `GetEpochResult`: two empty lists for an epoch that exists, however it came about. */
-export function epochResultRpc({ store, engine, topology }: QuorumMpcDeps): Rpc {
+/** `GetEpochResult`: two empty lists for an epoch that exists, however it came about; one being made is waited for. */
+export function epochResultRpc({ store, engine, topology, waits }: QuorumMpcDeps): Rpc {
   return {
     operation: 'get_mpc_epoch_result',
     async handle(body, call) {
@@ -85,7 +85,7 @@ export function epochResultRpc({ store, engine, topology }: QuorumMpcDeps): Rpc 
       }
       const entry = requireRequest(store, 'epoch', id);
       if (entry.state === 'done') throw new KmsError('NOT_FOUND', 'the engine no longer has this epoch', { id });
-      return await resultOf(store, entry, 0, call.signal);
+      return await resultOf(store, entry, waits.resultMs, call.signal);
     },
   };
 }

@@ -20,7 +20,7 @@ const B = idOf('b');
 const EMPTY = new Uint8Array(0);
 
 t.test('an epoch is acknowledged before it is made, and its result is two empty lists', async (t) => {
-  const core = await start(t, { limits: { new_epoch: 25 } });
+  const core = await start(t, { limits: { new_epoch: 25 }, waits: { resultMs: 20 } });
   const made = Promise.withResolvers<Uint8Array>();
   const real = core.engine.answers.get(ENGINE_METHOD.newEpoch);
   core.engine.answers.set(ENGINE_METHOD.newEpoch, async (body, options) => {
@@ -42,12 +42,27 @@ t.test('an epoch is acknowledged before it is made, and its result is two empty 
   t.ok(Buffer.from(body ?? EMPTY).equals(newEpoch(A)), 'as the client sent it');
 });
 
+t.test('whoever asks for an epoch that is being made waits for it', async (t) => {
+  const core = await start(t);
+  const made = Promise.withResolvers<Uint8Array>();
+  const real = core.engine.answers.get(ENGINE_METHOD.newEpoch);
+  core.engine.answers.set(ENGINE_METHOD.newEpoch, async (body, options) => {
+    await made.promise;
+    return (await real?.(body, options)) ?? EMPTY;
+  });
+  await core.raw('NewMpcEpoch', newEpoch(A));
+  const waiting = core.status('GetEpochResult', idBody(A));
+  await turn();
+  made.resolve(EMPTY);
+  t.equal(await waiting, 'OK');
+});
+
 t.test('an engine that goes away while it makes an epoch says afterwards what became of it', async (t) => {
   for (const [stored, status] of [
     [true, 'OK'],
     [false, 'INTERNAL'],
   ] as const) {
-    const core = await start(t);
+    const core = await start(t, { waits: { resultMs: 20 } });
     core.engine.answers.set(ENGINE_METHOD.newEpoch, () => {
       core.engine.become('disconnected');
       if (stored) core.engine.epochs.set(A, DEFAULT_CONTEXT_ID);
