@@ -107,7 +107,7 @@ export function supervise(programs: readonly ChildProgram[], options: Supervisor
     for (const child of running.values()) child.signal('SIGKILL');
   };
 
-  const ready = withLimit(Promise.all(firstReadies), options.startLimitMs ?? 60_000, () =>
+  const ready = withLimit(Promise.all(firstReadies), options.startLimitMs ?? 120_000, () =>
     startTooLong(programs.flatMap(({ name }) => lastComplaint(name, running.get(name)?.lastLines() ?? []))),
   ).catch(async (error: unknown) => {
     await stop();
