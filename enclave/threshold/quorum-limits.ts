@@ -33,7 +33,7 @@ export const DEFAULT_LIMITS: QuorumLimits = {
   earlyPerPeer: 8192,
   keepEarlyMs: 10 * MINUTE_MS,
   maxPending: 16_384,
-  maxEnded: 16_384,
+  maxEnded: 8192,
   keepEndedMs: 10 * MINUTE_MS,
   windowMs: MINUTE_MS,
   failAfterMs: 10 * MINUTE_MS,
