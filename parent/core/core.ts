@@ -61,6 +61,7 @@ export interface RunningCore {
   close(graceMs: number): Promise<void>;
 }
 
+const AWAITS_RESTORE = 'the private vault is lost: restore it from a backup, and start the node again';
 /** Waits beyond `service.timeout_secs`, as published, until a handler is cut off. */
 const EXTRA_CALL_SECS = 300;
 
@@ -121,7 +122,7 @@ async function open(
   const parts = joinHealth(
     () => vault.objects.faults(),
     () => mesh.reasons(),
-    () => quorum?.reasons() ?? [],
+    () => (engine.info()?.awaitsRestore ? [AWAITS_RESTORE] : (quorum?.reasons() ?? [])),
   );
   const core = await naming(
     listen,
@@ -137,6 +138,8 @@ async function open(
       insecure: developerMode,
       threshold: threshold !== undefined,
       engineTimeoutMs: service.timeout_secs * 1000,
+      hasBackupVault: config.backup_vault !== undefined,
+      publish: (info) => vault.follow(info),
       storageInfo: vault.description,
       health: parts,
       listen,

@@ -1,7 +1,10 @@
 /**
- * Custodian and backup RPCs on a node that has no backup vault: what can be told without one. Spec: kms-service 1.6.
+ * Custodian and backup RPCs: the engine parses, checks and does; a node without backup vault says what can be told without
+ * one. Spec: kms-service 1.6, 7.4.
  */
+import { create, toBinary } from '@bufbuild/protobuf';
 import { KmsError } from '../../../common/errors.ts';
+import { RestoreCallSchema } from '../../../proto/gen/engine_pb.js';
 import {
   CustodianRecoveryInitRequestSchema,
   CustodianRecoveryRequestSchema,
@@ -9,6 +12,7 @@ import {
   EmptySchema,
   NewCustodianContextRequestSchema,
 } from '../../../proto/gen/kms_pb.js';
+import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import {
   parseCustodianBackupRecovery,
   parseDestroyCustodianContext,
@@ -16,72 +20,111 @@ import {
 } from '../../../wire/validate/custodian.ts';
 import { requireApproval } from './approval.ts';
 import { decodeControl } from './decode.ts';
-import { noteId, type Rpc } from './method.ts';
+import { engineAway } from './decryptions.ts';
+import type { RpcDeps } from './deps.ts';
+import { EMPTY, noteId, type Rpc } from './method.ts';
 import type { MpcDeps } from './mpc.ts';
 
-/** `NewCustodianContext`: needs governance's approval, and a backup vault to put its material in. */
+const NO_VAULT = 'this node has no backup vault';
+
+/**
+ * `NewCustodianContext`: needs governance's approval, and a backup vault to put its material in. Returns once everything is
+ * backed up under the new key, however long that takes.
+ */
 export function newCustodianContextRpc(deps: MpcDeps): Rpc {
-  const { topology } = deps;
+  const { engine, topology, log } = deps;
   return {
     operation: 'new_custodian_context',
     async handle(body, call) {
       const message = decodeControl(NewCustodianContextRequestSchema, body);
       noteId(call, message.newCustodianContext?.custodianContextId);
-      const { mpcContextId } = parseNewCustodianContext(message);
+      const { custodianContextId, mpcContextId } = parseNewCustodianContext(message);
       if (!topology.hasContext(mpcContextId)) {
         throw new KmsError('REQUEST_INVALID', 'mpc_context_id names no context of this node', { mpcContextId });
       }
-      await requireApproval(deps, 'custodian-context', body);
-      throw new KmsError('PRECONDITION_FAILED', 'this node has no backup vault');
+      if (!deps.hasBackupVault) {
+        await requireApproval(deps, 'custodian-context', body);
+        throw new KmsError('PRECONDITION_FAILED', NO_VAULT);
+      }
+      if (engine.state !== 'connected') throw engineAway(engine.reason);
+      // Not cut short by a client who leaves, nor by a clock: half a change is none.
+      await engine.call(ENGINE_METHOD.newCustodianContext, body);
+      await deps.publish(await engine.refreshInfo());
+      log.info({ event: 'custodians.context', requestId: custodianContextId });
+      return EMPTY;
     },
   };
 }
 
 /** `DestroyCustodianContext`: without a backup vault there is none to destroy. */
-export const destroyCustodianContextRpc: Rpc = {
-  operation: 'destroy_custodian_context',
-  async handle(body, call) {
-    const message = decodeControl(DestroyCustodianContextRequestSchema, body);
-    noteId(call, message.contextId);
-    const contextId = parseDestroyCustodianContext(message);
-    throw new KmsError('NOT_FOUND', 'this node knows no such custodian context', { contextId });
-  },
-};
+export function destroyCustodianContextRpc({ engine, hasBackupVault, log }: RpcDeps): Rpc {
+  return {
+    operation: 'destroy_custodian_context',
+    async handle(body, call) {
+      const message = decodeControl(DestroyCustodianContextRequestSchema, body);
+      noteId(call, message.contextId);
+      const contextId = parseDestroyCustodianContext(message);
+      if (!hasBackupVault) throw new KmsError('NOT_FOUND', 'this node knows no such custodian context', { contextId });
+      if (engine.state !== 'connected') throw engineAway(engine.reason);
+      await engine.call(ENGINE_METHOD.destroyCustodianContext, body);
+      log.info({ event: 'custodians.context-destroyed', requestId: contextId });
+      return EMPTY;
+    },
+  };
+}
 
-/** `GetOperatorPublicKey`: the key belongs to a backup vault. */
-export const getOperatorPublicKeyRpc: Rpc = {
-  operation: 'fetch_pk',
-  async handle(body) {
-    decodeControl(EmptySchema, body);
-    throw new KmsError('UNAVAILABLE', 'this node has no backup vault');
-  },
-};
+/** `GetOperatorPublicKey`: the key belongs to a backup vault; the engine attests it. */
+export function getOperatorPublicKeyRpc({ engine, hasBackupVault, engineTimeoutMs: timeoutMs }: RpcDeps): Rpc {
+  return {
+    operation: 'fetch_pk',
+    async handle(body, { signal }) {
+      decodeControl(EmptySchema, body);
+      if (!hasBackupVault) throw new KmsError('UNAVAILABLE', NO_VAULT);
+      return await engine.call(ENGINE_METHOD.operatorPublicKey, EMPTY, { signal, timeoutMs });
+    },
+  };
+}
 
-/** `RestoreFromBackup`. */
-export const restoreFromBackupRpc: Rpc = {
-  operation: 'restore_from_backup',
-  async handle(body) {
-    decodeControl(EmptySchema, body);
-    throw new KmsError('UNAVAILABLE', 'this node has no backup vault');
-  },
-};
+/** `RestoreFromBackup`: adds what the private vault lacks, with the key that the node can use by itself. */
+export function restoreFromBackupRpc({ engine, hasBackupVault, log }: RpcDeps): Rpc {
+  return {
+    operation: 'restore_from_backup',
+    async handle(body) {
+      decodeControl(EmptySchema, body);
+      if (!hasBackupVault) throw new KmsError('UNAVAILABLE', NO_VAULT);
+      if (engine.state !== 'connected') throw engineAway(engine.reason);
+      await engine.call(ENGINE_METHOD.restore, toBinary(RestoreCallSchema, create(RestoreCallSchema, {})));
+      log.info({ event: 'backup.restored' });
+      return EMPTY;
+    },
+  };
+}
 
 /** `CustodianRecoveryInit`. */
-export const custodianRecoveryInitRpc: Rpc = {
-  operation: 'custodian_recovery_init',
-  async handle(body) {
-    decodeControl(CustodianRecoveryInitRequestSchema, body);
-    throw new KmsError('PRECONDITION_FAILED', 'this node has no backup vault');
-  },
-};
+export function custodianRecoveryInitRpc({ engine, hasBackupVault, engineTimeoutMs: timeoutMs }: RpcDeps): Rpc {
+  return {
+    operation: 'custodian_recovery_init',
+    async handle(body) {
+      decodeControl(CustodianRecoveryInitRequestSchema, body);
+      if (!hasBackupVault) throw new KmsError('PRECONDITION_FAILED', NO_VAULT);
+      return await engine.call(ENGINE_METHOD.recoveryInit, body, { timeoutMs });
+    },
+  };
+}
 
-/** `CustodianBackupRecovery`: comes after a recovery init, which this node cannot have had. */
-export const custodianBackupRecoveryRpc: Rpc = {
-  operation: 'custodian_backup_recovery',
-  async handle(body, call) {
-    const message = decodeControl(CustodianRecoveryRequestSchema, body);
-    noteId(call, message.custodianContextId);
-    parseCustodianBackupRecovery(message);
-    throw new KmsError('PRECONDITION_FAILED', 'no recovery has been begun');
-  },
-};
+/** `CustodianBackupRecovery`: comes after a recovery init. On success the private vault has what it lacked. */
+export function custodianBackupRecoveryRpc({ engine, hasBackupVault, log }: RpcDeps): Rpc {
+  return {
+    operation: 'custodian_backup_recovery',
+    async handle(body, call) {
+      const message = decodeControl(CustodianRecoveryRequestSchema, body);
+      noteId(call, message.custodianContextId);
+      const contextId = parseCustodianBackupRecovery(message);
+      if (!hasBackupVault) throw new KmsError('PRECONDITION_FAILED', 'no recovery has been begun');
+      if (engine.state !== 'connected') throw engineAway(engine.reason);
+      await engine.call(ENGINE_METHOD.custodianRecovery, body);
+      log.info({ event: 'custodians.recovered', requestId: contextId });
+      return EMPTY;
+    },
+  };
+}

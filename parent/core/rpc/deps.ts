@@ -3,6 +3,7 @@
  */
 import type { Clock } from '../../../common/clock.ts';
 import type { Logger } from '../../../common/log.ts';
+import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
 import type { Keccak256 } from '../../../wire/addresses.ts';
 import type { EngineClient } from '../engine-client/engine-client.ts';
 import type { RateLimiter } from '../limits/rate-limiter.ts';
@@ -26,6 +27,10 @@ export interface RpcDeps {
   readonly threshold: boolean;
   /** Longest that the engine may work on one decryption. */
   readonly engineTimeoutMs: number;
+  /** Whether the node's configuration has a backup vault. */
+  readonly hasBackupVault: boolean;
+  /** Publishes what the engine's description vouches for and the public vault does not have yet. */
+  readonly publish: (info: EngineInfo) => Promise<void>;
   /** How storage is described to operators, such as `file storage, prefix PUB`. */
   readonly storageInfo: string;
   /** Aborts when the node stops: nothing new is begun, what runs is left for the next start. */

@@ -1,7 +1,7 @@
 /**
  * Wraps a handler into a gRPC method: tokens first, then the handler, then one place for errors, logs and metrics.
  */
-import { isKmsError } from '../../../common/errors.ts';
+import { isKmsError, KmsError } from '../../../common/errors.ts';
 import { isRequestId, parseRequestId } from '../../../wire/ids.ts';
 import type { GrpcCall, GrpcMethod } from '../../grpc/server.ts';
 import type { LimitedOperation, Permit } from '../limits/rate-limiter.ts';
@@ -37,6 +37,17 @@ export const EMPTY = new Uint8Array(0);
 
 const NO_PERMIT: Permit = { release: () => undefined };
 
+/** What a node does that has lost its private vault, and its signing key with it. */
+const WITHOUT_KEY: ReadonlySet<RpcOperation> = new Set<RpcOperation>([
+  'custodian_recovery_init',
+  'custodian_backup_recovery',
+  'restore_from_backup',
+  'fetch_pk',
+  'key_material_availability',
+  'health_status',
+  'request_statuses',
+]);
+
 /** Makes the method of an RPC. */
 export function rpcMethod(deps: RpcDeps, { operation, limited, handle }: Rpc): GrpcMethod {
   const { limiter, metrics, clock } = deps;
@@ -52,6 +63,7 @@ export function rpcMethod(deps: RpcDeps, { operation, limited, handle }: Rpc): G
       }
       try {
         if (limited) call.permit = limiter.acquire(limited);
+        if (!WITHOUT_KEY.has(operation)) requireKey(deps);
         return await handle(body, call);
       } catch (error) {
         if (counted) metrics.error(counted, error);
@@ -63,6 +75,11 @@ export function rpcMethod(deps: RpcDeps, { operation, limited, handle }: Rpc): G
       }
     },
   };
+}
+
+function requireKey({ engine }: RpcDeps): void {
+  if (!engine.info()?.awaitsRestore) return;
+  throw new KmsError('PRECONDITION_FAILED', 'this node has lost its private vault: restore it from a backup');
 }
 
 class Call implements RpcCall {

@@ -105,11 +105,11 @@ function secureRpcs(parts: Parts): Readonly<Record<Exclude<CoreRpcName, Insecure
     AbortCrsGen: abortCrsGenRpc(parts),
     ...(parts.threshold ? quorumRpcs(parts) : centralizedRpcs(parts)),
     NewCustodianContext: newCustodianContextRpc(parts),
-    DestroyCustodianContext: destroyCustodianContextRpc,
-    GetOperatorPublicKey: getOperatorPublicKeyRpc,
-    RestoreFromBackup: restoreFromBackupRpc,
-    CustodianRecoveryInit: custodianRecoveryInitRpc,
-    CustodianBackupRecovery: custodianBackupRecoveryRpc,
+    DestroyCustodianContext: destroyCustodianContextRpc(parts),
+    GetOperatorPublicKey: getOperatorPublicKeyRpc(parts),
+    RestoreFromBackup: restoreFromBackupRpc(parts),
+    CustodianRecoveryInit: custodianRecoveryInitRpc(parts),
+    CustodianBackupRecovery: custodianBackupRecoveryRpc(parts),
     GetKeyMaterialAvailability: keyMaterialAvailabilityRpc(parts),
   };
 }

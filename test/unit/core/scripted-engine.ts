@@ -78,6 +78,11 @@ export class ScriptedEngine implements EngineClient {
     this.#info = create(EngineInfoSchema, { ...(keys && { keys }), ...(crs && { crs }), threshold });
   }
 
+  /** Makes it an engine whose vault is gone: it waits to be restored. */
+  loseVault(): void {
+    this.#info = create(EngineInfoSchema, { awaitsRestore: true });
+  }
+
   /** As before the first connection ever. */
   forgetInfo(): void {
     this.#info = undefined;

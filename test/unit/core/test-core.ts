@@ -15,6 +15,7 @@ import { type Core, type CoreDeps, startCore } from '../../../parent/core/server
 import { RequestStore } from '../../../parent/core/store/request-store.ts';
 import { type KmsClient, openKmsClient } from '../../../parent/grpc/client.ts';
 import { GrpcError } from '../../../parent/grpc/status.ts';
+import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
 import { keccak256 } from '../../../wire/addresses.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 
@@ -66,6 +67,7 @@ export interface TestCoreOptions {
   readonly engine?: ScriptedEngine;
   readonly generations?: ScriptedGenerations;
   readonly logLevel?: LogLevel;
+  readonly hasBackupVault?: boolean;
   /** Off: `recover` is left to the test. */
   readonly recover?: boolean;
   readonly access?: Pick<CoreDeps, 'tls' | 'allow' | 'adminSocketPath' | 'admin'>;
@@ -80,6 +82,8 @@ export interface TestCore {
   readonly store: RequestStore;
   readonly file: string;
   readonly logs: string[];
+  /** Descriptions that were handed over to be published. */
+  readonly published: readonly EngineInfo[];
   readonly limiterUsed: () => number;
   /** What a scrape gives. */
   readonly metrics: () => Promise<string>;
@@ -103,6 +107,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
   const file = options.file ?? storeFile(t);
   const store = new RequestStore({ file, ...(options.capacity ?? { decCapacity: 10_000, minDecCache: 6000 }) });
   const logs: string[] = [];
+  const published: EngineInfo[] = [];
   const registry = createRegistry();
   const limiter = openRateLimiter({ ...RATE_LIMITS, ...options.limits });
   const core = await startCore({
@@ -121,6 +126,8 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     insecure,
     threshold: options.threshold ?? false,
     engineTimeoutMs: 60_000,
+    hasBackupVault: options.hasBackupVault ?? false,
+    publish: async (info) => void published.push(info),
     storageInfo: 'file storage',
     health: { reasons: () => [] },
     listen: { host: '127.0.0.1', port: 0 },
@@ -150,5 +157,5 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     );
   const limiterUsed = (): number => limiter.used;
   const metrics = (): Promise<string> => registry.metrics();
-  return { core, engine, generations, client, store, file, logs, limiterUsed, metrics, raw, status, stop };
+  return { core, engine, generations, client, store, file, logs, published, limiterUsed, metrics, raw, status, stop };
 }
