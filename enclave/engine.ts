@@ -13,6 +13,7 @@ import { formatAddress } from '../wire/addresses.ts';
 import { ENGINE_METHOD } from '../wire/frames.ts';
 import { backupCalls } from './backup/backup-calls.ts';
 import { type RunningBackup, type RunningBackupParts, startBackup } from './backup/running-backup.ts';
+import { openCustodians } from './custodians/open-custodians.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { openGovernance } from './governance/open-governance.ts';
 import { identityObjects } from './identity/identity-objects.ts';
@@ -21,6 +22,7 @@ import { bindCharter } from './mesh/bind-charter.ts';
 import { openEngineMesh } from './mesh/engine-mesh.ts';
 import { openCentralized } from './node/open-centralized.ts';
 import { openThreshold } from './node/open-threshold.ts';
+import { openRecovery } from './recovery/open-recovery.ts';
 import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
@@ -91,7 +93,11 @@ async function open(
   const opening = { native, nsm, document, charter, record, releases, onLost: lost.resolve, clock, log };
   const found = await options.openVault(opening);
   opened.push(() => found.close());
-  if ('lost' in found) throw new KmsError('STATE_INVALID', 'the private vault is gone: restore it from a backup');
+  if ('lost' in found) {
+    const backup = await options.openBackup?.(opening);
+    if (backup) return await openRecovery({ options, document, lost: found.lost, backup, opened, closeAll });
+    throw new KmsError('STATE_INVALID', 'the private vault is gone, and there is no backup vault to restore it from');
+  }
   const { vault, key, incarnation: count, sealed } = found;
   if (key) opened.push(() => key.dispose());
   const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom, party, key });
@@ -109,15 +115,23 @@ async function open(
 
   const following = { sealed, vault, key: identity.key, incarnation, native, clock, log };
   const backup = await openBackup(options, opening, following, opened);
+  const restored = sealed?.head.source !== undefined;
+  const custody = { backup, vault, key: identity.key, governance, attester: nsm, charter, restored };
+  const custodians = await openCustodians({ ...custody, clock, log });
   const signer = new AnswerSigner(identity.key, native.keccak256);
   const parts = { vault, sealed, incarnation, identity, signer, governance, mesh };
   const work = await (threshold
     ? openThreshold(options, threshold, parts, opened)
     : openCentralized(options, parts, opened));
   const budget = new WorkBudget(options.limits ?? DEFAULT_LIMITS);
+  const published = identityObjects(identity);
   const handlers = engineHandlers({
     work,
-    vault: { [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log), ...backupCalls(backup) },
+    vault: {
+      [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log),
+      ...backupCalls(backup),
+      ...custodians.operations,
+    },
     backup,
     policyName: policy.name,
     nodeKey: identity.key,
@@ -135,7 +149,9 @@ async function open(
     },
     peers: mesh.peers,
     meshHealth: () => mesh.endpoint.health(),
-    identity: identityObjects(identity),
+    get identity() {
+      return [...published, ...custodians.objects()];
+    },
     version: packageVersion(),
     developerMode,
     budget,
