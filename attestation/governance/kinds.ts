@@ -10,6 +10,7 @@ export const PROPOSAL_KINDS = [
   'backup-keychain',
   'release-set',
   'record',
+  'quorum-restart',
 ] as const;
 
 /** A word out of {@link PROPOSAL_KINDS}. */

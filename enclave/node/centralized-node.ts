@@ -3,6 +3,7 @@
  */
 import { FheParameter } from '../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../wire/frames.ts';
+import type { CallHandler } from '../call.ts';
 import { crsGeneration } from '../fhe/crs-generation.ts';
 import type { DecryptionDeps } from '../fhe/decryption-deps.ts';
 import type { GenerationDeps } from '../fhe/generation-deps.ts';
@@ -15,15 +16,19 @@ import type { NodeWork } from './node-work.ts';
 
 /** Returns what a centralized node does. */
 export function centralizedNode({
+  vault,
   decryption,
   generation,
 }: {
+  /** Answers how the vault is. */
+  readonly vault: CallHandler;
   readonly decryption: DecryptionDeps;
   readonly generation: GenerationDeps;
 }): NodeWork {
   const { catalogue, queue } = generation;
   return {
     operations: {
+      [ENGINE_METHOD.vaultStatus]: vault,
       [ENGINE_METHOD.publicDecrypt]: publicDecryption(decryption),
       [ENGINE_METHOD.userDecrypt]: userDecryption(decryption),
       [ENGINE_METHOD.keyGenPreproc]: preprocessing(generation),

@@ -6,6 +6,7 @@ import { GenerationQueue } from '../fhe/generation-queue.ts';
 import { Durations } from '../fhe/progress.ts';
 import type { NodeIdentity } from '../identity/node-identity.ts';
 import type { AnswerSigner } from '../sign/answer-signer.ts';
+import { vaultStatus } from '../start/vault-calls.ts';
 import { Catalogue } from '../vault/catalogue.ts';
 import type { SealedVault } from '../vault/open-vault.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
@@ -17,6 +18,8 @@ export interface CommonParts {
   readonly vault: PrivateVault;
   /** Of a sealed vault: its manifest and what seals. */
   readonly sealed: SealedVault | undefined;
+  /** How often the engine has been started. */
+  readonly incarnation: number;
   readonly identity: NodeIdentity;
   readonly signer: AnswerSigner;
 }
@@ -29,7 +32,7 @@ export interface CommonParts {
  */
 export async function openCentralized(
   options: EngineOptions,
-  { vault, identity, signer }: CommonParts,
+  { vault, sealed, incarnation, identity, signer }: CommonParts,
   opened: (() => Promise<void> | void)[],
 ): Promise<NodeWork> {
   const { clock, log, policy, developerMode, insecureOperations, testParameters, treatV0ExtraDataAsEmpty } = options;
@@ -41,7 +44,10 @@ export async function openCentralized(
   const queue = options.queue ?? new GenerationQueue({ clock, log });
   const durations = new Durations(FIRST_DURATIONS);
   const mode = { insecureOperations, testParameters, provenance };
+  const { party } = options.attestation.charter;
+  const keychain = vault.keychainName;
   return centralizedNode({
+    vault: vaultStatus({ party, incarnation, keychain, sealed, start: undefined }),
     decryption: { native, nodeKey: identity.key, catalogue, signer, policy, treatV0ExtraDataAsEmpty },
     generation: { native, catalogue, signer, policy, queue, durations, clock, ...mode },
   });

@@ -16,6 +16,7 @@ import { thresholdKeys } from '../keys/threshold-keys.ts';
 import type { EngineMesh } from '../mesh/engine-mesh.ts';
 import { openStart } from '../start/open-start.ts';
 import { OPEN_GATE } from '../start/start-gate.ts';
+import { vaultStatus } from '../start/vault-calls.ts';
 import { FIRST_DURATIONS, type NodeWork } from './node-work.ts';
 import type { CommonParts } from './open-centralized.ts';
 import { thresholdNode } from './threshold-node.ts';
@@ -24,7 +25,6 @@ import { thresholdNode } from './threshold-node.ts';
 export interface ThresholdParts extends CommonParts {
   readonly governance: GovernanceMemory;
   readonly mesh: EngineMesh;
-  readonly incarnation: number;
 }
 
 /**
@@ -89,8 +89,11 @@ export async function openThreshold(
   const queue = options.queue ?? new GenerationQueue({ clock, log });
   const durations = new Durations(FIRST_DURATIONS);
   const mode = { insecureOperations, testParameters };
+  const keychain = vault.keychainName;
   return thresholdNode({
     party,
+    start,
+    vault: vaultStatus({ party, incarnation, keychain, sealed, start }),
     contexts,
     network,
     decryption: { key, signer, policy, treatV0ExtraDataAsEmpty, hashCiphertext: native.blake3 },

@@ -3,6 +3,7 @@
  */
 import { FheParameter } from '../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../wire/frames.ts';
+import type { CallHandler } from '../call.ts';
 import { contextCalls } from '../contexts/context-calls.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import { thresholdCrsGeneration } from '../keys/crs-generation.ts';
@@ -11,6 +12,8 @@ import { thresholdKeyGeneration } from '../keys/key-generation.ts';
 import { thresholdPreprocessing } from '../keys/preprocessing.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
 import { crsGenResult, keyGenResult } from '../sign/results.ts';
+import type { OpenedStart } from '../start/open-start.ts';
+import { quorumRestart } from '../start/vault-calls.ts';
 import {
   type QuorumDecryptionDeps,
   quorumPublicDecryption,
@@ -22,6 +25,10 @@ import type { NodeWork } from './node-work.ts';
 export interface ThresholdNodeParts {
   /** This node's number, by its charter. */
   readonly party: number;
+  /** Of an engine whose start the others confirm. */
+  readonly start: OpenedStart | undefined;
+  /** Answers how the vault is. */
+  readonly vault: CallHandler;
   readonly decryption: QuorumDecryptionDeps;
   readonly generation: ThresholdGenerationDeps;
   readonly contexts: Contexts;
@@ -30,10 +37,12 @@ export interface ThresholdNodeParts {
 
 /** Returns what a threshold node does. */
 export function thresholdNode(parts: ThresholdNodeParts): NodeWork {
-  const { party, decryption, generation, contexts, network } = parts;
+  const { party, start, vault, decryption, generation, contexts, network } = parts;
   const { catalogue, queue } = generation;
   return {
     operations: {
+      [ENGINE_METHOD.vaultStatus]: vault,
+      ...(start && { [ENGINE_METHOD.quorumRestart]: quorumRestart(start) }),
       [ENGINE_METHOD.publicDecrypt]: quorumPublicDecryption(decryption),
       [ENGINE_METHOD.userDecrypt]: quorumUserDecryption(decryption),
       [ENGINE_METHOD.keyGenPreproc]: thresholdPreprocessing(generation),
@@ -64,6 +73,7 @@ export function thresholdNode(parts: ThresholdNodeParts): NodeWork {
         })),
         epochs: contexts.epochs().map(({ contextId, epochId }) => ({ contextId, epochId })),
         settled: contexts.settled,
+        startReason: start?.report().reason ?? '',
       },
     }),
     generating: () => queue.current,

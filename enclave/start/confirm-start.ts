@@ -297,6 +297,8 @@ export class ConfirmStart {
     this.state.counted(this.#acknowledged.size, this.#isBlocked);
     if (this.state.phase === 'quorum-restart' && was !== 'quorum-restart') {
       log.error({ event: 'start.quorum-restart-needed', restored: this.#restored().join(', ') });
+      // What governance will be shown of this start, the vault knows after another start as well.
+      this.#keepNow();
     }
     if (this.#isBlocked || this.#acknowledged.size < this.#needed() || this.state.isOver) return;
     this.#open().catch((err: unknown) => {
@@ -306,15 +308,23 @@ export class ConfirmStart {
     });
   }
 
+  #keepNow(): void {
+    this.#durable.flush().catch((err: unknown) => {
+      if (!isKmsError(err)) throw err;
+      this.#options.log.error({ event: 'start.memory-not-kept', err });
+    });
+  }
+
   async #open(): Promise<void> {
     const { head, memory, own, log } = this.#options;
     memory.confirmed();
     await this.#durable.flush();
     // By itself a party that was restored is memory from here on.
     if (head.source !== undefined) own.moved(await head.advance(new Map(), { source: null }));
-    if (this.#closed || this.state.isOver || this.state.isOpen) return;
+    const isReshareDue = memory.reshareDue !== undefined;
+    if (this.#closed || this.state.isOver || (this.state.isOpen && !isReshareDue)) return;
     head.release();
-    this.state.open(memory.reshareDue !== undefined);
+    this.state.open(isReshareDue);
     log.info({ event: 'start.confirmed', phase: this.state.phase, by: [...this.#acknowledged].join(', ') });
     this.#say();
   }

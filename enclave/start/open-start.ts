@@ -16,6 +16,7 @@ import type { EngineMesh } from '../mesh/engine-mesh.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
 import type { ManifestHead } from '../seal/manifest-head.ts';
 import { systemQuorumTimers } from '../threshold/quorum-links.ts';
+import { applyRestart } from './apply-restart.ts';
 import { ConfirmStart, type StartReport } from './confirm-start.ts';
 import { OwnStart } from './own-start.ts';
 import { type PartyLookup, PeerMemory } from './peer-memory.ts';
@@ -43,6 +44,14 @@ export interface OpenedStart {
   /** Begins to tell the other parties, and to acknowledge theirs. */
   begin(): void;
   report(): StartReport;
+  /** The own record as the others get it; undefined before it was made. */
+  readonly record: Uint8Array | undefined;
+  /** Records of the others that the vault remembers. */
+  remembered(): readonly Uint8Array[];
+  /** Number of the last restart of the quorum; 0 before the first. */
+  readonly restartNumber: number;
+  /** Takes governance's word that the quorum goes on. @throws KmsError as {@link applyRestart}. */
+  restart(encoded: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -122,6 +131,14 @@ export async function openStart(options: OpenStartOptions): Promise<OpenedStart>
     gate: confirm.state,
     begin: () => confirm.begin(),
     report: () => confirm.report(),
+    get record() {
+      return own.current?.bytes;
+    },
+    remembered: () => memory.all().map(({ bytes }) => bytes),
+    get restartNumber() {
+      return memory.reshareDue?.number ?? 0;
+    },
+    restart: (encoded) => applyRestart(encoded, { governance, memory, own, confirm }),
     close: async () => {
       closing.abort();
       await confirm.close();

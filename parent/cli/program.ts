@@ -21,11 +21,13 @@ import { kmsCommand } from './commands/kms.ts';
 import { nodeCommand } from './commands/node.ts';
 import { peersCommand } from './commands/peers.ts';
 import { proposalCommand } from './commands/proposal.ts';
+import { quorumCommand } from './commands/quorum.ts';
 import { recordCommand } from './commands/record.ts';
 import { releaseCommand } from './commands/release.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
 import { upgradeCommand } from './commands/upgrade.ts';
+import { vaultCommand } from './commands/vault.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { versionCommand } from './commands/version.ts';
 import { createCommand } from './framework/command.ts';
@@ -58,6 +60,8 @@ export function createProgram(): Command {
     peersCommand(),
     contextCommand(),
     epochCommand(),
+    quorumCommand(),
+    vaultCommand(),
     charterCommand(),
     recordCommand(),
     proposalCommand(),

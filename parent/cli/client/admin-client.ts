@@ -3,7 +3,7 @@
  * a client certificate that the node lists. Nobody else may administer a node.
  */
 import type { QuorumState } from '../../../proto/gen/arca-admin_pb.js';
-import type { AttestResult, GovernanceState, PeerState } from '../../../proto/gen/engine_pb.js';
+import type { AttestResult, GovernanceState, PeerState, VaultStatus } from '../../../proto/gen/engine_pb.js';
 import { type KmsClient, openKmsClient } from '../../grpc/client.ts';
 import { failure } from '../framework/failure.ts';
 import { readClientTls } from './client-tls.ts';
@@ -21,6 +21,10 @@ export interface AdminClient {
   listPeers(): Promise<readonly PeerState[]>;
   /** Contexts, epochs and counters of a threshold node. @throws {@link KmsError} `UNIMPLEMENTED` on any other. */
   getQuorum(): Promise<QuorumState>;
+  /** Manifest, keychain and start of the private vault. */
+  getVault(): Promise<VaultStatus>;
+  /** Hands over governance's word that the quorum goes on. */
+  restartQuorum(restart: Uint8Array): Promise<void>;
   close(): void;
 }
 
@@ -51,6 +55,10 @@ export async function openAdminClient(selection: NodeSelection): Promise<AdminCl
     putGovernance: (object) => named('PutGovernance', client.admin('PutGovernance', object, options)),
     getQuorum: () => named('GetQuorum', client.admin('GetQuorum', {}, options)),
     listPeers: async () => (await named('ListPeers', client.admin('ListPeers', {}, options))).peers,
+    getVault: () => named('GetVault', client.admin('GetVault', {}, options)),
+    restartQuorum: async (restart) => {
+      await named('RestartQuorum', client.admin('RestartQuorum', { restart }, options));
+    },
     close: () => client.close(),
   };
 }

@@ -48,7 +48,8 @@ export function followQuorum(engine: EngineClient, log: Logger, everyMs = EVERY_
     reasons() {
       const info = engine.info();
       if (info && !info.threshold) return ['the engine holds whole keys: its configuration has no [threshold]'];
-      return isSettled(engine) ? [] : ['the parties have not all made the first epoch yet'];
+      if (isSettled(engine)) return [];
+      return [info?.threshold?.startReason || 'the parties have not all made the first epoch yet'];
     },
     close() {
       forget();

@@ -18,6 +18,7 @@ import { leafDigest } from '../../../attestation/mesh/leaf.ts';
 import { proofDigest } from '../../../attestation/mesh/proof.ts';
 import { recoverCommitment } from '../../../attestation/recovery/recover-facts.ts';
 import { ROLES, SERVICES } from '../../../attestation/role.ts';
+import { encodeRestart, restartDigest, restartFields } from '../../../attestation/start/quorum-restart.ts';
 import { startDigest, startFields } from '../../../attestation/start/start-record.ts';
 import { toHex } from '../../../common/bytes.ts';
 import {
@@ -169,6 +170,11 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       const start = { charterDigest: digest, party: n, incarnation, manifest, ...versions, ...ids };
       return labelled('sha384', ['arca-start-1', startFields(start)], startDigest(start));
     }),
+  'quorum-restart': fc.tuple(network, fixed(32), counter).map(([net, context, number]) => {
+    const restart = { network: net, context, number, starts: [], remembered: [] };
+    const fields = ['arca-quorum-restart-1', restartFields(restart)];
+    return labelled('sha384', fields, restartDigest(encodeRestart(restart)));
+  }),
   object: fc.tuple(fixed(48), counter, fixed(32)).map(([digest, chunks, bodyDigest]) => {
     const fields = ['arca-object-1', digest, chunks, bodyDigest];
     return labelled('sha384', fields, tailDigest({ headDigest: digest, chunks, bodyDigest }));
@@ -209,4 +215,5 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-object-1': 'object',
   'arca-manifest-1': 'manifest',
   'arca-start-1': 'start',
+  'arca-quorum-restart-1': 'quorum-restart',
 };

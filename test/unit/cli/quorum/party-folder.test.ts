@@ -92,7 +92,8 @@ t.test('a centralized node says that it has no contexts and epochs', async (t) =
   const client = openKmsClient('unix:/nowhere');
   t.teardown(() => client.close());
   const calls = { getAttestation: unused, getGovernance: unused, putGovernance: unused, listPeers: unused };
-  const admin = { client, address: '', ...calls, getQuorum, close: () => client.close() };
+  const vault = { getVault: unused, restartQuorum: unused };
+  const admin = { client, address: '', ...calls, ...vault, getQuorum, close: () => client.close() };
   await t.rejects(readTopology({ parties: [{ party: 0, admin, call: unused, poll: unused }], missing: [] }), {
     code: 'UNIMPLEMENTED',
     message: /part of no quorum/,
