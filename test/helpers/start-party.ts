@@ -42,12 +42,14 @@ export interface PartyOptions {
   readonly logLevel?: LogLevel;
   /** How long certificates of the attesters live; three hours if absent. */
   readonly leafLifeMs?: number;
+  /** Vaults in emulated AWS. */
+  readonly aws?: boolean;
 }
 
 /** Starts a node and stops it when the test ends. */
 export async function startParty(
   t: Teardown,
-  { dir = tempDir(t), logLevel = 'debug', leafLifeMs }: PartyOptions = {},
+  { dir = tempDir(t), logLevel = 'debug', leafLifeMs, aws = false }: PartyOptions = {},
 ): Promise<Party> {
   const output = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
   const running = await startDeveloperNode(
@@ -62,6 +64,7 @@ export async function startParty(
       logLevel,
       treatV0ExtraDataAsEmpty: false,
       leafLifeMs,
+      aws,
     },
     output,
   );
