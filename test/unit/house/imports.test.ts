@@ -84,6 +84,15 @@ t.test('only the main modules of developer mode name the clear keychain', async 
   t.same(users, ['enclave/main-dev.ts', 'enclave/main-import-dev.ts']);
 });
 
+t.test("only the command line uses the custodians' tool", async (t) => {
+  const users = imports.filter(({ from, to }) => to.startsWith('custodian/') && !from.startsWith('custodian/'));
+  t.ok(users.length > 0);
+  t.same(
+    users.filter(({ from }) => !from.startsWith('parent/cli/')),
+    [],
+  );
+});
+
 t.test('no file outside of the code imports tests', async (t) => {
   t.same(
     imports.filter(({ to }) => to.startsWith('test/')),
