@@ -40,6 +40,8 @@ export interface ConfirmStartOptions {
   readonly shown: (party: number) => readonly ShownProcess[];
   /** From now on connections of lower incarnations are dropped. */
   readonly noteIncarnation: (party: number, incarnation: number) => void;
+  /** Told once when objects may be written again: the start is confirmed, or governance has restarted the quorum. */
+  readonly onReleased: () => void;
   readonly timers: QuorumTimers;
   readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
 }
@@ -316,7 +318,7 @@ export class ConfirmStart {
   }
 
   async #open(): Promise<void> {
-    const { head, memory, own, log } = this.#options;
+    const { head, memory, own, onReleased, log } = this.#options;
     memory.confirmed();
     await this.#durable.flush();
     // By itself a party that was restored is memory from here on.
@@ -324,6 +326,7 @@ export class ConfirmStart {
     const isReshareDue = memory.reshareDue !== undefined;
     if (this.#closed || this.state.isOver || (this.state.isOpen && !isReshareDue)) return;
     head.release();
+    onReleased();
     this.state.open(isReshareDue);
     log.info({ event: 'start.confirmed', phase: this.state.phase, by: [...this.#acknowledged].join(', ') });
     this.#say();

@@ -119,14 +119,12 @@ export async function openStart(options: OpenStartOptions): Promise<OpenedStart>
         .filter(({ peer }) => peer.role === 'engine' && peer.party === party)
         .map(({ peer }) => ({ leaf: peer.leafSha256, incarnation: peer.incarnation })),
     noteIncarnation: (party, least) => mesh.endpoint.view.noteIncarnation(party, least),
+    onReleased: () => {
+      governance.mayWrite().catch(() => undefined); // it has told the log
+    },
     timers: systemQuorumTimers(() => clock.monotonicMs()),
     log,
   });
-  const closing = new AbortController();
-  confirm.state.opened(closing.signal).then(
-    () => governance.mayWrite().catch(() => undefined), // it has told the log
-    () => undefined, // the engine stops first
-  );
   return {
     gate: confirm.state,
     begin: () => confirm.begin(),
@@ -140,7 +138,6 @@ export async function openStart(options: OpenStartOptions): Promise<OpenedStart>
     },
     restart: (encoded) => applyRestart(encoded, { governance, memory, own, confirm }),
     close: async () => {
-      closing.abort();
       await confirm.close();
       channel.close();
     },

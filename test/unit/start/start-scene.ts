@@ -172,6 +172,7 @@ export function startScene(t: Teardown, n: number) {
         return peer ? [{ leaf: peer.leaf, incarnation: peer.incarnation }] : [];
       },
       noteIncarnation: () => undefined,
+      onReleased: () => undefined,
       timers: time.timers,
       log: { info: say, warn: say, error: say },
     });

@@ -1,0 +1,96 @@
+/**
+ * Whole engines with sealed vaults, as main-dev.ts composes them but for the root key: they serve once the others have
+ * confirmed their starts, come back together after all were killed, and never from a vault that was put back.
+ */
+import { fromBinary } from '@bufbuild/protobuf';
+import t from 'tap';
+import { readStart } from '../../attestation/start/start-record.ts';
+import { clearKeyring } from '../../enclave/seal/clear-keyring.ts';
+import { sealedVault } from '../../enclave/vault/sealed-vault.ts';
+import { type VaultStatus, VaultStatusSchema } from '../../proto/gen/engine_pb.js';
+import { openMemoryStorage } from '../../storage/memory-storage.ts';
+import type { Storage } from '../../storage/storage.ts';
+import { ENGINE_METHOD } from '../../wire/frames.ts';
+import { present } from '../helpers/present.ts';
+import { type QuorumEngine, quorumEngines, settled } from '../helpers/quorum-engines.ts';
+import type { Teardown } from '../helpers/temp-dir.ts';
+
+/** A quorum whose vaults are sealed. */
+function sealedQuorum(t: Teardown) {
+  const quorum = quorumEngines(t, 4);
+  const storages = new Map(quorum.parties.map((party) => [party, openMemoryStorage()]));
+  const start = (party: number): Promise<QuorumEngine> =>
+    quorum.start(party, {
+      openVault: sealedVault({
+        storage: present(storages.get(party)),
+        rootKey: async () => ({ keyring: clearKeyring(), policyHash: undefined, wrapsForAnyone: false }),
+        needsFence: false,
+        hasBackup: false,
+      }),
+    });
+  return { quorum, storages, start, startAll: () => Promise.all(quorum.parties.map(start)) };
+}
+
+const statusOf = async ({ link }: QuorumEngine): Promise<VaultStatus> =>
+  fromBinary(VaultStatusSchema, await link.call(ENGINE_METHOD.vaultStatus));
+
+/** Waits for the phase of an engine's start; the test's own time-out ends it. */
+async function phaseIs(engine: QuorumEngine, phase: string): Promise<VaultStatus> {
+  for (;;) {
+    const status = await statusOf(engine);
+    if (status.start?.phase === phase) return status;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Copies a storage. */
+async function copyOf(from: Storage, folder: readonly string[] = [], into = openMemoryStorage()): Promise<Storage> {
+  for (const name of await from.list(folder)) {
+    const path = [...folder, name];
+    if (await from.has(path)) await into.put(path, await from.get(path));
+    else await copyOf(from, path, into);
+  }
+  return into;
+}
+
+t.test('sealed parties confirm each other, make an epoch, and come back after all were killed', async (t) => {
+  const { startAll, storages } = sealedQuorum(t);
+  const first = await startAll();
+  await settled(first);
+  const status = await phaseIs(present(first[0]), 'confirmed');
+  t.ok(status.sealed);
+  t.ok(status.objects >= 4n, 'key, certificate, governance, epoch');
+  t.equal(status.incarnation, 1n);
+  const own = readStart(present(status.start).record);
+  t.equal(own.start.party, 1);
+  t.match(status.start?.remembered.length, 3);
+  await Promise.all(first.map((engine) => engine.stop()));
+
+  const old = await copyOf(present(storages.get(2)));
+  const again = await startAll();
+  await settled(again);
+  for (const engine of again) t.equal((await statusOf(engine)).incarnation, 2n);
+  await Promise.all(again.map((engine) => engine.stop()));
+
+  storages.set(2, old);
+  const third = await startAll();
+  const refused = await phaseIs(present(third[1]), 'rolled-back');
+  t.match(refused.start?.reason, /put back: party \d remembers start 2 .* this is start 2/);
+  for (const party of [1, 3, 4]) await phaseIs(present(third[party - 1]), 'confirmed');
+  t.notOk((await present(third[1]).describe()).threshold?.settled, 'it is never ready');
+  await Promise.all(third.map((engine) => engine.stop()));
+});
+
+t.test('one party by itself waits, says for whom, and writes nothing but what it has to', async (t) => {
+  const { start, startAll, storages } = sealedQuorum(t);
+  const first = await startAll();
+  await settled(first);
+  await Promise.all(first.map((engine) => engine.stop()));
+  const before = await present(storages.get(3)).list([]);
+  const alone = await start(3);
+  const status = await phaseIs(alone, 'waiting');
+  t.match(status.start, { needed: 2, acknowledged: [], reason: /0 of 2 other parties/ });
+  t.match((await alone.describe()).threshold, { settled: false, startReason: /not confirmed yet/ });
+  t.same(await present(storages.get(3)).list([]), before);
+  await alone.stop();
+});
