@@ -15,12 +15,14 @@ import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
 import { encryptUnder, encryptValues } from '../client/encrypt.ts';
 import { chooseKey } from '../client/keys.ts';
+import { readPlace, withQuorumAt } from '../client/place.ts';
+import type { PlaceOptions } from '../client/place-options.ts';
 import { chooseQuorumKey, getQuorumKey } from '../client/quorum-keys.ts';
-import { selectsQuorum, withQuorum } from '../client/quorum-session.ts';
+import { selectsQuorum } from '../client/quorum-session.ts';
 import { type NodeSelection, withNode } from '../client/session.ts';
 import type { Output } from '../framework/output.ts';
 
-interface EncryptOptions extends NodeSelection, DomainOptions {
+interface EncryptOptions extends NodeSelection, DomainOptions, Pick<PlaceOptions, 'context'> {
   readonly type: string;
   readonly format: string;
   readonly key?: string | undefined;
@@ -33,8 +35,9 @@ export async function runEncrypt(value: string, options: EncryptOptions, output:
   const fheType = parseType(options.type);
   const plain = { value: parseValue(value, fheType), fheType, format: parseFormat(options.format) };
   const context = { domain: readDomain(options), extraData: readHex(options.extraData, '--extra-data') };
+  const place = readPlace(options);
   const items = (await selectsQuorum(options))
-    ? await withQuorum(options, async (quorum) => {
+    ? await withQuorumAt(options, place, async (quorum) => {
         const key = await getQuorumKey(quorum, await chooseQuorumKey(quorum, options.key), context);
         return await encryptUnder(key.session, key.facts, [plain], output);
       })

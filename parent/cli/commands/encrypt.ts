@@ -3,6 +3,7 @@
  */
 import { Option } from '@commander-js/extra-typings';
 import { FORMAT_NAMES } from '../client/ciphertext-names.ts';
+import { contextOption } from '../client/place-options.ts';
 import { createRequestCommand } from '../client/request-command.ts';
 import { runAction } from '../framework/command.ts';
 
@@ -22,6 +23,7 @@ export function encryptCommand() {
       new Option('--format <format>', 'form of the ciphertext').choices(FORMAT_NAMES).default('big-compressed'),
     )
     .option('--key <id>', 'key to encrypt under; the one generated last if absent')
+    .addOption(contextOption())
     .option('-o, --out <file>', 'write the ciphertext file there instead of standard output')
     .action((value, options) =>
       runAction(options, async (output) => (await import('../actions/encrypt.ts')).runEncrypt(value, options, output)),
