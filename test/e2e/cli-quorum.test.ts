@@ -100,7 +100,11 @@ t.test('a liar and a killed party change no answer, and both are named', async (
   t.match(await arca('encrypt', '--type', 'euint32', '77', '--out', file, '--dir', dir), { code: 0 });
   const value = { plaintexts: [{ type: 'euint32', value: '77' }] };
   t.match(await arca('decrypt', file, '--dir', dir), { code: 0, value });
-  t.match(await arca('decrypt', file, '--for-user', '--dir', dir), { code: 0, value });
+  t.match(await arca('decrypt', file, '--for-user', '--dir', dir), {
+    code: 0,
+    value: { ...value, parties: { agreed: [1, 3, 4], others: [/party 2 lies: its share is wrong/] } },
+    stderr: /party 2 lies/,
+  });
   const complaint = /party 2: .*wrong share/;
   t.match(await arca('doctor', '--dir', dir), { code: 1, value: { error: { message: complaint } } });
   lying.child.kill('SIGTERM');

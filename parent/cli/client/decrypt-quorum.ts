@@ -4,8 +4,9 @@
  * For a user every party gives a share that only the user's secret opens; the published client puts them together, here
  * as in a dapp.
  */
+import { isKmsError } from '../../../common/errors.ts';
 import { failure } from '../framework/failure.ts';
-import type { QuorumPublicAnswer, QuorumUserAnswer } from './answer.ts';
+import type { QuorumPublicAnswer, QuorumUserAnswer, UserAnswer } from './answer.ts';
 import { answersOf, askParties, describeSilence, majority, type PartyOutcome } from './ask-parties.ts';
 import { commonKey, type DecryptionAsk, decryptPublicly, showPlaintexts } from './decrypt.ts';
 import { askUserShare } from './decrypt-for-user.ts';
@@ -15,6 +16,9 @@ import { type PartySession, type QuorumSession, requireRunning } from './quorum-
 import type { Session } from './session.ts';
 import type { User } from './users.ts';
 
+/** How long those who are late are waited for when the shares of the others do not fit together. */
+const LATE_LIMIT_MS = 60_000;
+
 /** What is asked of all parties: each must sign with the address that the governed record names. */
 export type QuorumAsk = Omit<DecryptionAsk, 'signer' | 'requestId'>;
 
@@ -23,7 +27,7 @@ export interface QuorumResult<A> {
   readonly answer: A;
   /** Parties that signed it, or gave a share. */
   readonly agreed: readonly number[];
-  /** For people: who is missing, failed, or signed something else. */
+  /** For people: who is missing, failed, lied, or signed something else. */
   readonly others: readonly string[];
 }
 
@@ -85,17 +89,30 @@ export async function decryptForUserByQuorum(
   const least = 2 * threshold + 1;
   requireRunning(quorum, least, 'a decryption');
   const requestId = randomId();
-  const outcomes: readonly PartyOutcome<Awaited<ReturnType<typeof askUserShare>>>[] = await askParties(
-    quorum,
-    (session, signal) => askUserShare(patient(session), { ...ask, requestId, signer: session.address }, user, signal),
-    { enough: (answers) => answers.length >= least },
-  );
-  const shares = answersOf(outcomes);
-  const silent = describeSilence(outcomes);
-  if (shares.length < least) throw tooFew(shares.length, least, silent);
-  const answers = shares.map(({ answer }) => answer);
+  const collect = (enough: number, limitMs?: number): Promise<readonly PartyOutcome<UserAnswer>[]> =>
+    askParties(
+      quorum,
+      (session, signal) => askUserShare(patient(session), { ...ask, requestId, signer: session.address }, user, signal),
+      { enough: (answers) => answers.length >= enough, limitMs },
+    );
   const params = quorum.running[0]?.local.params ?? 'default';
-  const plaintexts = await openUserShares({ answers, addresses: quorum.addresses, params, user });
+  const open = async (outcomes: readonly PartyOutcome<UserAnswer>[]) => {
+    const shares = answersOf(outcomes);
+    const silent = describeSilence(outcomes);
+    if (shares.length < least) throw tooFew(shares.length, least, silent);
+    const answers = shares.map(({ answer }) => answer);
+    const opened = await openUserShares({ answers, addresses: quorum.addresses, least, params, user });
+    const liars = opened.wrong.flatMap((index) => shares[index]?.party ?? []);
+    const agreed = shares.map(({ party }) => party).filter((party) => !liars.includes(party));
+    const wrong = liars.map((party) => `party ${party} lies: its share is wrong, and was corrected`);
+    return { answers, plaintexts: opened.plaintexts, agreed, others: [...wrong, ...silent] };
+  };
+  const first = await collect(least);
+  const { answers, plaintexts, agreed, others } = await open(first).catch(async (error) => {
+    // One of the first lied, and the shares of those who are late correct it.
+    if (!isKmsError(error, 'CIPHERTEXT_INVALID') || first.every(({ state }) => state !== 'late')) throw error;
+    return await open(await collect(quorum.running.length, LATE_LIMIT_MS));
+  });
   return {
     answer: {
       kind: 'quorum-user-decryption',
@@ -106,8 +123,8 @@ export async function decryptForUserByQuorum(
       verified: true,
       answers,
     },
-    agreed: shares.map(({ party }) => party),
-    others: silent,
+    agreed,
+    others,
   };
 }
 

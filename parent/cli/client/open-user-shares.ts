@@ -19,22 +19,33 @@ export interface UserShares {
   readonly answers: readonly UserAnswer[];
   /** Addresses of all parties, in their order. */
   readonly addresses: readonly string[];
+  /** So many answers are put together at least. */
+  readonly least: number;
   readonly params: Params;
   readonly user: User;
+}
+
+/** What the shares give. */
+export interface OpenedShares {
+  /** In the order of the request. */
+  readonly plaintexts: readonly TypedPlaintextData[];
+  /** Indices of answers whose shares were wrong and have been corrected. Told only of as many as can be corrected at all. */
+  readonly wrong: readonly number[];
 }
 
 const SCRIPT = 'scripts/open-user-answers.mjs';
 const Opened = z.strictObject({
   plaintexts: z.array(z.strictObject({ bytes: z.string().regex(/^(?:[0-9a-f]{2})*$/), fheType: z.int() })),
+  wrong: z.array(z.int().nonnegative()),
 });
 
 /**
- * Returns the plaintexts, in the order of the request.
+ * Returns the plaintexts, and whose share was wrong.
  *
  * @throws {@link KmsError} `UNAVAILABLE` without the published client, `CIPHERTEXT_INVALID` with the client's own words if
  *   it refuses.
  */
-export async function openUserShares(shares: UserShares): Promise<readonly TypedPlaintextData[]> {
+export async function openUserShares(shares: UserShares): Promise<OpenedShares> {
   const script = packagePath(SCRIPT);
   const cure = "it comes with a clone of the project: 'npm ci' there";
   if (!existsSync(script))
@@ -54,16 +65,18 @@ export async function openUserShares(shares: UserShares): Promise<readonly Typed
     throw failure('CIPHERTEXT_INVALID', what, 'try again when more parties answer', {}, new Error(words));
   }
   // The client hands values out with the high byte first.
-  return parsed.data.plaintexts.map(({ bytes, fheType }) => ({ bytes: fromHex(bytes).reverse(), fheType }));
+  const plaintexts = parsed.data.plaintexts.map(({ bytes, fheType }) => ({ bytes: fromHex(bytes).reverse(), fheType }));
+  return { plaintexts, wrong: parsed.data.wrong };
 }
 
-function inputOf({ answers, addresses, params, user }: UserShares): string {
+function inputOf({ answers, addresses, least, params, user }: UserShares): string {
   const [first] = answers;
   const secretKey = expandedPrivateKey(user.seed);
   try {
     return JSON.stringify({
       params,
       addresses,
+      least,
       domain: first?.domain,
       handles: first?.handles,
       clientAddress: first?.clientAddress,
