@@ -67,7 +67,7 @@ async function openInS3(
       bucket,
       prefix,
       region,
-      credentials: credentials ?? awsCredentials(aws),
+      credentials: credentials ?? awsCredentials(aws, { connect }),
       ...(endpoint === undefined ? {} : { developer: { endpoint } }),
       ...(connect && { connect }),
     },

@@ -31,7 +31,7 @@ export function configuredVault(config: NodeConfig, { log, connect }: Configured
     );
   }
   return async (parts) => {
-    const credentials = awsCredentials(aws);
+    const credentials = awsCredentials(aws, { connect });
     const opened = await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect });
     const open = sealedVault({
       storage: opened.storage,
