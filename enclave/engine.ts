@@ -115,8 +115,7 @@ async function open(
 
   const following = { sealed, vault, key: identity.key, incarnation, native, clock, log };
   const backup = await openBackup(options, opening, following, opened);
-  const restored = sealed?.head.source !== undefined;
-  const custody = { backup, vault, key: identity.key, governance, attester: nsm, charter, restored };
+  const custody = { backup, vault, key: identity.key, governance, attester: nsm, charter };
   const custodians = await openCustodians({ ...custody, clock, log });
   const signer = new AnswerSigner(identity.key, native.keccak256);
   const parts = { vault, sealed, incarnation, identity, signer, governance, mesh };

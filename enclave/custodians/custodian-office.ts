@@ -39,8 +39,6 @@ export interface OfficeDeps {
   readonly backup: CustodianBackup;
   readonly charterDigest: Uint8Array;
   readonly party: number;
-  /** The vault was restored, and peers have not confirmed it yet: who did it may have brought the backup key together. */
-  readonly restored?: boolean;
   readonly random: RandomSource;
   readonly clock: Clock;
   readonly log: Logger;
@@ -71,8 +69,7 @@ export class CustodianOffice {
    * @throws KmsError `STATE_INVALID` for a book that is damaged. That the backup storage is away is told to the log alone.
    */
   static async open(deps: OfficeDeps): Promise<CustodianOffice> {
-    const book = await loadBook(deps.vault);
-    const office = new CustodianOffice(deps, deps.restored ? spentBook(book, book.active) : book);
+    const office = new CustodianOffice(deps, await loadBook(deps.vault));
     deps.backup.use(office.backupKey());
     try {
       await office.#publish();

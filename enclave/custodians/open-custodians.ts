@@ -34,8 +34,6 @@ export interface CustodianParts {
   readonly governance: GovernanceMemory;
   readonly attester: Attester;
   readonly charter: Charter;
-  /** The vault was restored, and peers have not confirmed it yet. */
-  readonly restored: boolean;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -56,8 +54,8 @@ export async function openCustodians(parts: CustodianParts): Promise<Custodians>
   const { network, party } = charter;
   const digest = charterDigest(charter);
   const custodianBackup = backupOf(backup);
-  const { vault, key, governance, restored, clock } = parts;
-  const node = { vault, key, governance, restored, clock, log };
+  const { vault, key, governance, clock } = parts;
+  const node = { vault, key, governance, clock, log };
   const identity = { charterDigest: digest, party, random: systemRandom };
   const office = await CustodianOffice.open({ ...node, ...identity, backup: custodianBackup });
   const recovery = new CustodianRecovery({

@@ -29,7 +29,8 @@ export async function markSpent(
     if (isKmsError(error, 'NOT_FOUND')) return EMPTY_BOOK;
     throw error;
   });
-  await store.put(object, once(encodeBook(withSpent(book, found))));
+  const content = encodeBook(withSpent(book, found));
+  await store.put(object, once(content), { sizeBytes: content.byteLength });
 }
 
 function withSpent(book: CustodianBook, { statement, material, verificationKey }: FoundCustodians): CustodianBook {
