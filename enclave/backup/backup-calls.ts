@@ -28,7 +28,7 @@ export function backupCalls(backup: RunningBackup | undefined): Handlers {
   if (backup === undefined) {
     const none = (): never => {
       throw new KmsError(
-        'PRECONDITION_FAILED',
+        'UNIMPLEMENTED',
         'this node has no backup vault: set [backup_vault] in its configuration',
       );
     };

@@ -4,6 +4,7 @@
  */
 import type { Command } from '@commander-js/extra-typings';
 import { attestCommand } from './commands/attest.ts';
+import { backupCommand } from './commands/backup.ts';
 import { charterCommand } from './commands/charter.ts';
 import { completionCommand } from './commands/completion.ts';
 import { configCommand } from './commands/config.ts';
@@ -24,6 +25,7 @@ import { proposalCommand } from './commands/proposal.ts';
 import { quorumCommand } from './commands/quorum.ts';
 import { recordCommand } from './commands/record.ts';
 import { releaseCommand } from './commands/release.ts';
+import { restoreCommand } from './commands/restore.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
 import { upgradeCommand } from './commands/upgrade.ts';
@@ -62,6 +64,8 @@ export function createProgram(): Command {
     epochCommand(),
     quorumCommand(),
     vaultCommand(),
+    backupCommand(),
+    restoreCommand(),
     charterCommand(),
     recordCommand(),
     proposalCommand(),

@@ -26,6 +26,7 @@ import { serveOps } from './http/ops.ts';
 import { servePublicMaterial } from './http/public-material.ts';
 import { openRateLimiter } from './limits/rate-limiter.ts';
 import type { CoreMesh } from './mesh/core-mesh.ts';
+import { registerBackupMetrics } from './metrics/backup-metrics.ts';
 import { openCoreMetrics } from './metrics/open-core-metrics.ts';
 import { registerProcessMetrics } from './metrics/process-metrics.ts';
 import { registerQuorumMetrics } from './metrics/quorum-metrics.ts';
@@ -114,6 +115,7 @@ async function open(
   const quorum = threshold ? followQuorum(engine, log) : undefined;
   opened.push(() => quorum?.close());
   if (quorum) registerQuorumMetrics(registry, { engine, clock });
+  if (config.backup_vault) registerBackupMetrics(registry, { engine, clock });
   const tls = await openClientTls(config, mesh, clock, log);
   opened.push(() => tls?.close());
   const limiter = openRateLimiter(config.rate_limiter_conf);
