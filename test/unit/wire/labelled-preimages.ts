@@ -21,6 +21,7 @@ import { ROLES, SERVICES } from '../../../attestation/role.ts';
 import { encodeRestart, restartDigest, restartFields } from '../../../attestation/start/quorum-restart.ts';
 import { startDigest, startFields } from '../../../attestation/start/start-record.ts';
 import { toHex } from '../../../common/bytes.ts';
+import { signStatement, statementPreimage } from '../../../enclave/custodians/active-statement.ts';
 import {
   bindingDigest,
   DATA_KEY_PURPOSES,
@@ -30,6 +31,7 @@ import {
 import { type Manifest, manifestDigest, manifestFields } from '../../../enclave/seal/manifest.ts';
 import { tailDigest } from '../../../enclave/seal/object-signatures.ts';
 import { encodeHead, headDigest, headFields, type SealedHead } from '../../../enclave/seal/sealed-head.ts';
+import { idFromBytes } from '../../../wire/ids.ts';
 
 const bytes = fc.uint8Array({ maxLength: 80 });
 const fixed = (sizeBytes: number) => fc.uint8Array({ minLength: sizeBytes, maxLength: sizeBytes });
@@ -161,6 +163,16 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       const manifest: Manifest = { purpose: DATA_KEY_PURPOSES[0], charterDigest, party: n, ...chain, entries, memory };
       return labelled('sha384', ['arca-manifest-1', manifestFields(manifest)], manifestDigest(manifest));
     }),
+  custodians: fc
+    .tuple(fixed(48), party, fc.integer({ min: 1 }), fixed(32), fixed(32), fixed(33))
+    .map(([charterDigest, n, sequence, id, material, verificationKey]) => {
+      const contextId = idFromBytes(id.with(0, 1));
+      const statement = { charterDigest, party: n, sequence, contextId, material, verificationKey };
+      const preimage = statementPreimage(statement);
+      const signed = signStatement(statement, { publicKey: verificationKey, signSha256: (data) => data });
+      const isSigned = toHex(signed) === toHex(Buffer.concat([preimage, preimage]));
+      return isSigned ? preimage : new Uint8Array();
+    }),
   start: fc
     .tuple(fixed(48), party, counter, fixed(32), counter, fc.option(fixed(32)))
     .map(([digest, n, incarnation, hash, sequence, epoch]) => {
@@ -215,5 +227,6 @@ export const LABELS: Readonly<Record<string, string>> = {
   'arca-object-1': 'object',
   'arca-manifest-1': 'manifest',
   'arca-start-1': 'start',
+  'arca-custodians-1': 'custodians',
   'arca-quorum-restart-1': 'quorum-restart',
 };
