@@ -49,7 +49,9 @@ export function verifyInternalSignature(
   publicKey: Uint8Array,
 ): boolean {
   if (signature.byteLength !== INTERNAL_SIGNATURE_BYTES || publicKey.byteLength !== COMPRESSED_KEY_BYTES) return false;
-  const digest = createHash('sha256').update(signedPreimage(tag, body)).digest();
+  const preimage = signedPreimage(tag, body);
+  const digest = createHash('sha256').update(preimage).digest();
+  preimage.fill(0); // a custodian's share is signed too
   try {
     return secp256k1.verify(signature, digest, publicKey, { prehash: false, lowS: true });
   } catch {

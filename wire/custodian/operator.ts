@@ -72,11 +72,14 @@ export function shareBackupKey(args: ShareBackupKey): RecoveryMaterial {
         operatorKey: signer.publicKey,
         share,
       });
-      const receiver = { address: addressOfCompressedKey(setup.verificationKey), ek: setup.ek };
-      const tag = HASH_TAG.backupToCustodian;
-      ciphertexts.set(setup.role, signcryptFor(receiver, tag, encoded, signer, random, args.encapsulate));
-      commitments.set(setup.role, backupCommitment(encoded));
-      encoded.fill(0);
+      try {
+        const receiver = { address: addressOfCompressedKey(setup.verificationKey), ek: setup.ek };
+        const tag = HASH_TAG.backupToCustodian;
+        ciphertexts.set(setup.role, signcryptFor(receiver, tag, encoded, signer, random, args.encapsulate));
+        commitments.set(setup.role, backupCommitment(encoded));
+      } finally {
+        encoded.fill(0);
+      }
     }
   } finally {
     for (const share of shares) share.fill(0);
