@@ -6,6 +6,8 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
+import { runChecks } from '../../parent/cli/actions/doctor.ts';
+import { CHECKS, newFindings } from '../../parent/cli/doctor/checks.ts';
 import type { UserDecryptionResponse } from '../../proto/gen/kms_pb.js';
 import { formatAddress } from '../../wire/addresses.ts';
 import { SIGNING_KEY_ID } from '../../wire/ids.ts';
@@ -89,6 +91,17 @@ t.test('public objects are for everybody in the bucket, sealed ones for nobody',
 
 t.test('the quorum decrypts what clients encrypted, formats that need the public key set too', async (t) => {
   t.same(await decryptAll(quorum), EXPECTED);
+});
+
+t.test('the doctor finds all that each party has in AWS as it should be', async (t) => {
+  for (const { party } of quorum.members) {
+    const lines: string[] = [];
+    await runChecks(CHECKS, newFindings(join(dir, `party-${party}`)), (line) => lines.push(line));
+    const found = lines.join('\n');
+    t.match(found, /✓ readers of the public bucket: anyone can read it/);
+    t.match(found, new RegExp(`✓ private root key: .*: engines of party ${party} alone can use it`));
+    t.match(found, new RegExp(`✓ backup root key: .*: engines of party ${party} alone can use it`));
+  }
 });
 
 t.test('a party that is killed and started again serves as before', async (t) => {

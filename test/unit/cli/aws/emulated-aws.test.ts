@@ -4,6 +4,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { GetKeyPolicyCommand, KMSClient, PutKeyPolicyCommand } from '@aws-sdk/client-kms';
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import t, { type Test } from 'tap';
@@ -70,6 +71,19 @@ t.test('a second start finds keys, callers and objects again', async (t) => {
   for (const name of ['aws.json', 's3.json', 'kms.json', 'kms-keys.json']) {
     t.equal(statSync(join(dir, 'aws', name)).mode & 0o077, 0, name);
   }
+});
+
+t.test('an emulator that dies is started again, where it was and with what it had', async (t) => {
+  const aws = await start(t, tempDir(t));
+  await putObject(t, aws, 'kms', 'PUB-p1/PublicKey/a');
+  const pid = present(aws.pids().s3);
+  process.kill(pid, 'SIGKILL');
+  for (;;) {
+    const found = await fetch(`${aws.s3Url}/kms/PUB-p1/PublicKey/a`).catch(() => undefined);
+    if (found?.status === 200 && aws.pids().s3 !== pid) break;
+    await delay(20);
+  }
+  t.not(aws.pids().s3, pid);
 });
 
 t.test('anyone may read what was published, and nothing else', async (t) => {
