@@ -88,11 +88,14 @@ export async function* readRange(handle: OpenFile, start: number, end: number): 
   }
 }
 
-/** Lists the plain files and the folders with files in them that lie in a folder. */
+/** Lists the plain files and the folders with files in them that lie in a folder; nothing lies below a file. */
 export async function listNames(fs: FileOps, folder: string): Promise<string[]> {
-  const entries = (await unlessAbsent(fs.readdir(folder))) ?? [];
+  const entries = await unlessAbsent(fs.readdir(folder)).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  });
   const names: string[] = [];
-  for (const name of entries.filter((entry) => !entry.startsWith('.')).sort()) {
+  for (const name of (entries ?? []).filter((entry) => !entry.startsWith('.')).sort()) {
     const path = join(folder, name);
     const found = await unlessAbsent(fs.lstat(path));
     const holdsObjects = found?.isDirectory() && (await listNames(fs, path)).length > 0;

@@ -162,6 +162,7 @@ export function contractTests(t: Test, open: (t: Test) => Promise<Storage>): voi
     t.same(await storage.list(['B']), ['e1', 'e2', 'z']);
     t.same(await storage.list(['B', 'e1']), ['x']);
     t.same(await storage.list(['C']), []);
+    t.same(await storage.list(['B', 'e1', 'x']), [], 'nothing lies below an object');
   });
 
   t.test('any range within the object is read, any other refused', async (t) => {
