@@ -105,6 +105,7 @@ export async function judgeProof(
     ...claimMismatches(proof.claims, expected),
     ...helloMismatches(hello, leaf),
     ...incarnationMismatch(leaf, incarnation, judge),
+    ...keyPolicyMismatch(hello, peer, judge),
     ...signatureMismatch(proof, leaf, digest),
   ];
   const document = await verified(proof.document, judge);
@@ -241,6 +242,17 @@ function incarnationMismatch(leaf: LeafClaims, incarnation: number, { view }: Ju
   const least = view.party(party)?.minIncarnation ?? Number.POSITIVE_INFINITY;
   if (incarnation >= least) return [];
   return [{ reason: 'incarnation', detail: `needs at least ${least}, it has ${incarnation}` }];
+}
+
+/**
+ * Between parties: whoever could use another party's root key in a way that governance has not seen is no peer. An open
+ * connection stays when governance names another policy, for the engine then seals under the new key and starts again.
+ */
+function keyPolicyMismatch(hello: Hello, { leaf, expect }: JudgedPeer, { view }: Judge): readonly Mismatch[] {
+  const needed = expect.service === 'engine-data' ? view.party(leaf.party)?.keyPolicyHash : undefined;
+  if (needed === undefined || equalBytes(needed, hello.keyPolicyHash)) return [];
+  const detail = `its root key needs the policy ${toHex(needed)}, it has ${toHex(hello.keyPolicyHash)}`;
+  return [{ reason: 'key-policy', detail }];
 }
 
 function registerMismatch(

@@ -72,6 +72,8 @@ export interface PartyView {
   readonly address: Uint8Array | undefined;
   /** Expected PCR16 of its engine, 48 bytes. */
   readonly pcr16: Uint8Array;
+  /** Policy of the root key that governance has named, 48 bytes; any policy if absent. */
+  readonly keyPolicyHash?: Uint8Array | undefined;
   /** Highest incarnation seen; a lower one is refused. */
   readonly minIncarnation: number;
 }

@@ -44,6 +44,8 @@ export const MESH_REASONS = {
   unavailable: 18,
   /** A resumed TLS session. */
   resumed: 19,
+  /** A root key under another policy than governance has named. */
+  'key-policy': 20,
 } as const;
 
 /** A name out of {@link MESH_REASONS}. */
@@ -81,6 +83,13 @@ export function refusal(mismatches: readonly Mismatch[], facts: Readonly<Record<
 /** Returns the error that refuses a peer for one thing. */
 export const refuse = (reason: MeshReason, detail: string, facts: Readonly<Record<string, Fact>> = {}): KmsError =>
   refusal([{ reason, detail }], facts);
+
+/**
+ * Returns the error for a peer that was gone before the handshake was done, killed perhaps: nothing has been found wrong
+ * with it, so there is no reason to name.
+ */
+export const peerLeft = (cause?: unknown): KmsError =>
+  new KmsError('UNAVAILABLE', 'the mesh peer went away during the handshake', {}, cause);
 
 /** Returns the error of a connection that the peer refused with these numbers; unknown ones are kept as numbers. */
 export function refusedByPeer(codes: readonly number[]): KmsError {

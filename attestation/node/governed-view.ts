@@ -38,6 +38,7 @@ export function governedView({ book, anchor, clock }: GovernedViewOptions): Mesh
         party,
         address: named.address,
         pcr16: pcr16Of(charterFor(charter, party)),
+        keyPolicyHash: named.aws?.keyPolicy,
         minIncarnation,
       };
       return view;
