@@ -7,6 +7,7 @@ import { lostDesk } from '../../../enclave/backup/restore-desk.ts';
 import { startBackup } from '../../../enclave/backup/running-backup.ts';
 import type { CallHandler, EngineCall } from '../../../enclave/call.ts';
 import { objectSigner } from '../../../enclave/seal/object-signatures.ts';
+import { vaultStatus } from '../../../enclave/start/vault-calls.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { sealedKeeper } from '../../../enclave/vault/sealed-keeper.ts';
 import * as native from '../../../native/engine/index.ts';
@@ -43,7 +44,15 @@ export async function runningBackup(t: Pick<Test, 'teardown'>, opened = openedIn
   const clock = standingClock();
   const backup = await startBackup({ opened, sealed, vault, key: NODE, incarnation: 1, native, clock, log });
   t.teardown(() => backup.close());
-  return { filled, vault, backup, clock, opened, calls: backupCalls(backup) };
+  const status = vaultStatus({ party: OWNER.party, incarnation: 1, keychain: 'first', sealed, start: undefined });
+  return {
+    filled,
+    vault,
+    backup,
+    clock,
+    opened,
+    calls: { ...backupCalls(backup), [ENGINE_METHOD.vaultStatus]: status },
+  };
 }
 
 function sealedFaces({ head, store, storage }: Awaited<ReturnType<typeof vaultIn>>) {
