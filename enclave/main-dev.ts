@@ -14,19 +14,19 @@ import {
   writeNodeFile,
 } from '../attestation/node/node-files.ts';
 import { systemClock } from '../common/clock.ts';
+import type { Logger } from '../common/log.ts';
 import type { NodeConfig } from '../common/node-config.ts';
 import { fileVault } from '../common/node-config-vaults.ts';
 import { runServiceProcess } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
-import { configuredBackup } from './backup/backup-of-config.ts';
 import { developerQuorum } from './developer/developer-quorum.ts';
 import { startEngine } from './engine.ts';
+import type { EngineOptions } from './engine-options.ts';
 import { meshListener } from './mesh/mesh-listener.ts';
 import { clearKeyring } from './seal/clear-keyring.ts';
 import { clearKeeper } from './vault/clear-keychain.ts';
 import { type OpenVault, unsealedVault } from './vault/open-vault.ts';
-import { configuredVault } from './vault/vault-of-config.ts';
 
 await runServiceProcess('engine', true, async (config, log) => {
   const anchor = await readDeveloperAnchor(config);
@@ -39,8 +39,7 @@ await runServiceProcess('engine', true, async (config, log) => {
     insecureOperations: true,
     testParameters: true,
     policy: operatorTrusted,
-    openVault: config.private_vault.keychain ? configuredVault(config, { log }) : await clearVault(config),
-    openBackup: configuredBackup(config, { log, clear: clearKeyring() }),
+    ...(config.private_vault.keychain ? await sealedVaults(config, log) : { openVault: await clearVault(config) }),
     listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
     attestation: {
       nsm: openInheritedNsm(),
@@ -55,6 +54,14 @@ await runServiceProcess('engine', true, async (config, log) => {
   });
   return { ready: async () => engine.facts, failed: engine.failed, close: (graceMs) => engine.close(graceMs) };
 });
+
+/** Loaded on demand: a node in clear needs no client of AWS, and should not have to hold one. */
+async function sealedVaults(config: NodeConfig, log: Logger): Promise<Pick<EngineOptions, 'openVault' | 'openBackup'>> {
+  const { configuredVault } = await import('./vault/vault-of-config.ts');
+  const { configuredBackup } = await import('./backup/backup-of-config.ts');
+  const openVault = configuredVault(config, { log });
+  return { openVault, openBackup: configuredBackup(config, { log, clear: clearKeyring() }) };
+}
 
 async function clearVault({ private_vault: section }: NodeConfig): Promise<OpenVault> {
   const { path, prefix } = fileVault(section, 'private_vault');

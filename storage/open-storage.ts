@@ -10,7 +10,6 @@ import type { AwsConfig } from '../common/node-config-aws.ts';
 import type { VaultStorage } from '../common/node-config-vaults.ts';
 import { awsCredentials, type CredentialsSource } from './aws-credentials.ts';
 import { openFileStorage } from './file-storage.ts';
-import { openS3Storage } from './s3/s3-storage.ts';
 import type { ObjectPath, Storage } from './storage.ts';
 
 /** A vault's back end, opened by its one writer. */
@@ -62,6 +61,8 @@ async function openInS3(
 ): Promise<OpenedStorage> {
   if (!aws) throw new KmsError('CONFIG_INVALID', 'a vault in S3 needs [aws]');
   const { region, developer_s3_endpoint: endpoint } = aws;
+  // Loaded on demand: a vault in files needs no client of AWS.
+  const { openS3Storage } = await import('./s3/s3-storage.ts');
   const storage = await openS3Storage(
     {
       bucket,
