@@ -11,6 +11,7 @@ import { configCommand } from './commands/config.ts';
 import { contextCommand } from './commands/context.ts';
 import { crsCommand } from './commands/crs.ts';
 import { custodianCommand } from './commands/custodian.ts';
+import { custodianContextCommand } from './commands/custodian-context.ts';
 import { decryptCommand } from './commands/decrypt.ts';
 import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -24,6 +25,7 @@ import { peersCommand } from './commands/peers.ts';
 import { proposalCommand } from './commands/proposal.ts';
 import { quorumCommand } from './commands/quorum.ts';
 import { recordCommand } from './commands/record.ts';
+import { recoveryCommand } from './commands/recovery.ts';
 import { releaseCommand } from './commands/release.ts';
 import { restoreCommand } from './commands/restore.ts';
 import { startCommand } from './commands/start.ts';
@@ -72,6 +74,8 @@ export function createProgram(): Command {
     releaseCommand(),
     upgradeCommand(),
     custodianCommand(),
+    custodianContextCommand(),
+    recoveryCommand(),
     kmsCommand(),
     doctorCommand(),
     configCommand(),
