@@ -8,10 +8,10 @@
 
 import type { VerifiedDocument } from '../../attestation/document/index.ts';
 import { type Charter, charterDigest } from '../../attestation/governance/index.ts';
-import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import { packageVersion } from '../../common/package-version.ts';
 import * as native from '../../native/engine/index.ts';
+import { formatAddress } from '../../wire/addresses.ts';
 import { ENGINE_METHOD, type EngineMethod } from '../../wire/frames.ts';
 import { restoreCall } from '../backup/backup-calls.ts';
 import { findBackupAndKey } from '../backup/found-backup.ts';
@@ -28,6 +28,7 @@ import { CustodianRecovery } from '../custodians/recovery.ts';
 import type { Engine } from '../engine.ts';
 import type { EngineOptions } from '../engine-options.ts';
 import { offerFiles, openGovernanceMemory } from '../governance/governance-memory.ts';
+import { CUSTODIANS } from '../keychain/custodians.ts';
 import { openEngineMesh } from '../mesh/engine-mesh.ts';
 import type { NodeWork } from '../node/node-work.ts';
 import { serveEngine } from '../service/engine-service.ts';
@@ -95,9 +96,19 @@ export async function openRecovery(parts: RecoveryParts): Promise<Engine> {
   });
   const served = { handlers: { ...refusals(), ...handlers }, budget, developerMode, clock, log };
   const service = await serveEngine(options.listener(mesh), served);
-  log.warn({ event: 'engine.awaits-restore', party: charter.party, address: `0x${toHex(lost.address)}` });
+  log.warn({ event: 'engine.awaits-restore', party: charter.party, address: formatAddress(lost.address) });
   return {
-    facts: { developerMode, awaitsRestore: true, network: charter.network, party: charter.party },
+    facts: {
+      developerMode,
+      awaitsRestore: true,
+      keychain: lost.keyring.name,
+      backup: backup.key?.keychain ?? CUSTODIANS,
+      authorizationPolicy: policy.name,
+      address: formatAddress(lost.address),
+      network: charter.network,
+      party: charter.party,
+      release: mesh.release(),
+    },
     failed: new Promise(() => undefined),
     close: async (graceMs) => {
       await service.close(graceMs);

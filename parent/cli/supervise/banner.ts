@@ -37,13 +37,17 @@ export function awsLines({ s3Url, kmsUrl }: Pick<EmulatedAws, 's3Url' | 'kmsUrl'
   ];
 }
 
+const AWAITS_RESTORE =
+  "the private vault is lost, and this node serves nothing but its restore: 'arca restore', or 'arca recovery' with custodians";
+
 /** Returns the warnings that belong to a node, the gravest first. */
 export function nodeWarnings({ aws, node, releaseWarnings }: RunningNode): string[] {
   const vaults = aws ? 'root keys stand in clear in the state of an emulator' : 'keys stand in clear files';
+  const lost = node.awaitsRestore ? [AWAITS_RESTORE] : [];
   const developer = node.developerMode
     ? [`developer mode: ${vaults} and attestation has a root of this machine; never use them for real data`]
     : [];
-  return [...developer, ...releaseWarnings, ...(node.params === 'test' ? [TEST_PARAMS_WARNING] : [])];
+  return [...lost, ...developer, ...releaseWarnings, ...(node.params === 'test' ? [TEST_PARAMS_WARNING] : [])];
 }
 
 function policyNote(policy: string): string {

@@ -34,12 +34,20 @@ const NodeFileSchema = z.strictObject({
   release: z.string(),
   /** Its number in a quorum. */
   party: z.int().positive().optional(),
+  /** The private vault is gone: the node does nothing but what a restore needs. */
+  awaitsRestore: z.boolean().optional(),
 });
 
 /** What the engine says of itself when it is ready. */
 export const EngineFacts = z.object(
-  NodeFileSchema.pick({ developerMode: true, authorizationPolicy: true, address: true, network: true, release: true })
-    .shape,
+  NodeFileSchema.pick({
+    developerMode: true,
+    authorizationPolicy: true,
+    address: true,
+    network: true,
+    release: true,
+    awaitsRestore: true,
+  }).shape,
 );
 
 /** A running node, as `node.json` describes it. */

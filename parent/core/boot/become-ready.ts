@@ -10,9 +10,9 @@ import type { PublicVault } from './public-vault.ts';
 
 /** What takes part in a start. */
 export interface BootParts {
-  readonly core: Core;
+  readonly core: Pick<Core, 'recover'>;
   readonly engine: EngineClient;
-  readonly vault: PublicVault;
+  readonly vault: Pick<PublicVault, 'follow'>;
   /** Of a threshold node alone. */
   readonly quorum: QuorumWatch | undefined;
   /** Lets clients of a threshold node in. */
@@ -23,6 +23,8 @@ export interface BootParts {
 /**
  * Follows the engine from now on; resolves when it has been followed once and the last run is taken up, and the clients
  * of a threshold node have been let in.
+ *
+ * A node whose vault is gone is ready at once to be restored: what its last run left, only an engine with its vault can tell.
  */
 export async function becomeReady({ core, engine, vault, quorum, openToAll, log }: BootParts): Promise<void> {
   let followed = Promise.resolve();
@@ -36,7 +38,24 @@ export async function becomeReady({ core, engine, vault, quorum, openToAll, log 
   });
   await engine.whenConnected();
   await followed;
-  await quorum?.settled;
-  await core.recover();
-  if (quorum) await openToAll();
+  const takeUp = async (): Promise<void> => {
+    await quorum?.settled;
+    await core.recover();
+    if (quorum) await openToAll();
+  };
+  if (!engine.info()?.awaitsRestore) return await takeUp();
+  void whenRestored(engine)
+    .then(takeUp)
+    .catch((err: unknown) => log.error({ event: 'core.not-taken-up', err }));
+}
+
+/** Resolves once the engine has come back with its vault. */
+async function whenRestored(engine: EngineClient): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const forget = engine.onState((state) => {
+      if (state !== 'connected' || engine.info()?.awaitsRestore) return;
+      forget();
+      resolve();
+    });
+  });
 }

@@ -1,0 +1,45 @@
+/** When a Core is ready: at once, with the parties, or for a restore alone. */
+import t from 'tap';
+import { createLogger } from '../../../common/log.ts';
+import { becomeReady } from '../../../parent/core/boot/become-ready.ts';
+import { ScriptedEngine } from './scripted-engine.ts';
+
+/** Parts that note what was done with them. */
+function parts(engine: ScriptedEngine, threshold: boolean) {
+  const done: string[] = [];
+  const note = (what: string) => async () => void done.push(what);
+  const core = { recover: note('recovered') };
+  const vault = { follow: note('followed') };
+  const quorum = threshold ? { settled: note('settled')(), reasons: () => [], close: () => undefined } : undefined;
+  const log = createLogger({ name: 'test', level: 'silent' });
+  return { done, boot: { core, engine, vault, quorum, openToAll: note('open'), log } };
+}
+
+t.test('a node takes up its last run, and a party of a quorum lets clients in after that', async (t) => {
+  const { done, boot } = parts(new ScriptedEngine(), true);
+  await becomeReady(boot);
+  t.same(
+    done.filter((what) => what !== 'followed'),
+    ['settled', 'recovered', 'open'],
+  );
+});
+
+t.test('a node that has lost its vault is ready for its restore, and touches nothing of the last run', async (t) => {
+  for (const threshold of [false, true]) {
+    const engine = new ScriptedEngine();
+    engine.loseVault();
+    const { done, boot } = parts(engine, threshold);
+    await becomeReady(boot);
+    t.notOk(done.includes('recovered'));
+    t.notOk(done.includes('open'));
+    engine.become('disconnected');
+    engine.become('connected');
+    t.notOk(done.includes('recovered'), 'nor when the same engine is back');
+    engine.setKeys([]);
+    engine.become('disconnected');
+    engine.become('connected');
+    await new Promise(setImmediate);
+    t.ok(done.includes('recovered'), 'but once it has its vault');
+    t.equal(done.includes('open'), threshold);
+  }
+});
