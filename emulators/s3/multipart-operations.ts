@@ -1,7 +1,15 @@
 /**
  * Uploads in parts: CreateMultipartUpload, UploadPart, ListParts, CompleteMultipartUpload, AbortMultipartUpload.
  */
-import { type Bucket, multipartEtag, type ObjectChecksum, type Part, type Upload, unquoted } from './bucket.ts';
+import {
+  type Bucket,
+  type Content,
+  multipartEtag,
+  type ObjectChecksum,
+  type Part,
+  type Upload,
+  unquoted,
+} from './bucket.ts';
 import { startChecksum } from './checksums.ts';
 import type { Deps } from './deps.ts';
 import { S3Error } from './errors.ts';
@@ -66,7 +74,7 @@ export function completeUpload(bucket: Bucket, request: S3Request, deps: Deps): 
   const { key, query, headers } = request;
   const upload = findUpload(bucket, key, query.get('uploadId'));
   const parts = namedParts(request.body.content.toString('utf8'), upload, deps.minPartBytes);
-  const content = Buffer.concat(parts.map((part) => part.content));
+  const content = joined(parts.map((part) => part.content));
   const data = { content, etag: multipartEtag(parts), checksum: wholeChecksum(upload, parts), headers: upload.headers };
   const { algorithm } = data.checksum;
   const expected = header(headers, `x-amz-checksum-${algorithm.toLowerCase()}`);
@@ -171,6 +179,23 @@ function namedParts(body: string, upload: Upload, minPartBytes: number): Part[] 
     }
     return part;
   });
+}
+
+/** The bytes of all parts, which stay where they are: together they may be gigabytes. */
+function joined(parts: readonly Buffer[]): Content {
+  const byteLength = parts.reduce((sum, part) => sum + part.byteLength, 0);
+  return {
+    byteLength,
+    subarray: (start, end) => {
+      let at = 0;
+      const pieces = parts.map((part) => {
+        const piece = part.subarray(Math.max(0, start - at), Math.max(0, end - at));
+        at += part.byteLength;
+        return piece;
+      });
+      return Buffer.concat(pieces);
+    },
+  };
 }
 
 function wholeChecksum(upload: Upload, parts: readonly Part[]): ObjectChecksum {

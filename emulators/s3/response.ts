@@ -41,7 +41,7 @@ export async function sendResponse(
     message.socket.destroy();
     return;
   }
-  const body = Buffer.from(answer.body ?? '');
+  const body = Buffer.isBuffer(answer.body) ? answer.body : Buffer.from(answer.body ?? '');
   const type = typeof answer.body === 'string' ? { 'content-type': 'application/xml' } : {};
   response.writeHead(answer.status, {
     server: 'arca-s3-emulator',

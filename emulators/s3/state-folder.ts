@@ -16,6 +16,7 @@ import {
   rmSync,
   statSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -27,6 +28,7 @@ import { parsePolicy } from './policy.ts';
 const SETTINGS = 'bucket.json';
 const BUCKET_NAME = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const NUMBER_DIGITS = 12;
+const PIECE_BYTES = 8 * 1024 * 1024;
 
 const settingsSchema = z.strictObject({
   name: z.string().regex(BUCKET_NAME),
@@ -136,8 +138,7 @@ class Keeper implements BucketKeeper {
 
   keep(key: string, { versionId, modifiedMs, data }: Version): Version {
     const number = String(++this.#last).padStart(NUMBER_DIGITS, '0');
-    const bytes = data?.content.subarray(0, data.content.byteLength);
-    if (bytes) writeFileSync(this.#file(number, 'bin'), bytes, { mode: 0o600 });
+    if (data) writeContent(this.#file(number, 'bin'), data.content);
     const kept = data && {
       sizeBytes: data.content.byteLength,
       etag: data.etag,
@@ -171,6 +172,17 @@ class Keeper implements BucketKeeper {
 
   #file(number: string, kind: 'json' | 'bin'): string {
     return join(this.#folder, `${number}.${kind}`);
+  }
+}
+
+function writeContent(path: string, content: Content): void {
+  const file = openSync(path, 'w', 0o600);
+  try {
+    for (let at = 0; at < content.byteLength; ) {
+      at += writeSync(file, content.subarray(at, Math.min(content.byteLength, at + PIECE_BYTES)));
+    }
+  } finally {
+    closeSync(file);
   }
 }
 

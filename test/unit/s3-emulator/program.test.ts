@@ -2,6 +2,7 @@
  * The S3 emulator as a program of its own, and the folder in which it keeps its buckets.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ import {
 import t, { type Test } from 'tap';
 import { readEmulatorConfig } from '../../../emulators/s3/config.ts';
 import { startS3Emulator } from '../../../emulators/s3/server.ts';
+import { openS3Storage } from '../../../storage/s3/s3-storage.ts';
 import { present } from '../../helpers/present.ts';
 import { KEYS } from '../../helpers/s3.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
@@ -121,6 +123,31 @@ t.test('versions come back in their order, and each as it was', async (t) => {
   await again.send(new DeleteObjectCommand({ ...at('k'), VersionId: oldest }));
   t.equal(second.buckets.get('vault')?.versions('k').length, 3);
   t.equal(readdirSync(join(statePath, 'vault')).filter((name) => name.endsWith('.bin')).length, 2, 'and no file more');
+});
+
+t.test('an object of many parts is kept as one, and read across them', async (t) => {
+  const statePath = tempDir(t);
+  const content = randomBytes(1_000_003);
+  for (const isFirst of [true, false]) {
+    const emulator = await startS3Emulator({ credentials: [KEYS], region: 'eu-west-1', statePath, minPartBytes: 1024 });
+    emulator.createBucket('vault');
+    const storage = await openS3Storage({
+      bucket: 'vault',
+      region: 'eu-west-1',
+      prefix: 'PUB',
+      credentials: async () => ({ ...KEYS }),
+      developer: { endpoint: emulator.url },
+      partBytes: 100_000,
+    });
+    if (isFirst) await storage.put(['PublicKey', 'a'], content);
+    t.ok(content.equals(await storage.get(['PublicKey', 'a'])));
+    const { stream } = await storage.open(['PublicKey', 'a'], { offset: 99_990, length: 200_020 });
+    const pieces: Uint8Array[] = [];
+    for await (const piece of stream) pieces.push(Uint8Array.from(piece));
+    t.ok(Buffer.concat(pieces).equals(content.subarray(99_990, 300_010)));
+    storage.close();
+    await emulator.close();
+  }
 });
 
 t.test('leftovers of a killed process are removed, damage is named', async (t) => {
