@@ -1,18 +1,20 @@
 /** The engine as a process: configuration, readiness, the supervisor's pipe, signals, and what production refuses. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { serveNsm } from '../../../attestation/developer/nsm-link.ts';
+import { encodeCharter } from '../../../attestation/governance/index.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { EngineTestLink } from '../../helpers/engine-link.ts';
 import type { TestAttester } from '../../helpers/software-nsm.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
 import { describe, keyGenCall } from '../../helpers/test-engine.ts';
 import { attestationToml, testTrust } from '../../helpers/test-trust.ts';
+import { charterOf } from '../attestation/governance/fixtures.ts';
 
 /** Starts the developer engine of a folder, attested. */
 async function startAttested(t: Teardown, folder: string, supervised = true) {
@@ -197,5 +199,22 @@ t.test('each program takes its own mode only, and production has no clear keycha
     t.equal(code, status, String(wanted));
     t.match(stderr, wanted);
   }
+  t.notOk(existsSync(join(folder, 'private')), 'nothing was written');
+});
+
+t.test('production keeps nothing in clear, and runs nowhere but in an enclave', async (t) => {
+  const folder = tempDir(t);
+  await testTrust(folder);
+  const file = configFile(folder, false);
+  const charter = /^charter_path = "(.*)"$/m.exec(readFileSync(file, 'utf8'))?.[1] ?? '';
+  writeFileSync(charter, encodeCharter(charterOf()));
+  const clear = await start(t, PRODUCTION, ['--config', file]).exit;
+  t.equal(clear.code, 1);
+  t.match(clear.stderr, /private_vault\.keychain is missing: this program keeps nothing in clear; set aws_kms/);
+  const aws = 'aws = { region = "eu-west-1", instance_role = true, role_arn = "arn:aws:iam::123456789012:role/arca" }';
+  const sealed = configFile(folder, false, `${aws}\nprivate_vault.keychain.aws_kms = {}`);
+  const outside = await start(t, PRODUCTION, ['--config', sealed]).exit;
+  t.equal(outside.code, 1);
+  t.match(outside.stderr, /\/dev\/nsm/);
   t.notOk(existsSync(join(folder, 'private')), 'nothing was written');
 });
