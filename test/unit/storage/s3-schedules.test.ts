@@ -1,4 +1,4 @@
-/** Sixty random schedules of faults; test/slow/s3-schedules.test.ts runs twenty thousand. */
+/** Sixty random schedules of faults; test/slow/s3-schedules.test.ts runs four thousand. */
 import t from 'tap';
 import { runS3Schedules } from '../../helpers/s3-schedules.ts';
 
