@@ -246,7 +246,7 @@ function checkDepth(reader: Reader, depth: number): void {
 }
 
 /** `instanceof` alone does not narrow a readonly map. */
-function isMap(value: CborValue): value is ReadonlyMap<CborKey, CborValue> {
+export function isMap(value: CborValue | undefined): value is ReadonlyMap<CborKey, CborValue> {
   return value instanceof Map;
 }
 

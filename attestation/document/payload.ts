@@ -3,7 +3,7 @@
  * typed here, nothing is believed: what comes out is a claim until the signatures have been checked.
  */
 import { KmsError } from '../../common/errors.ts';
-import { type CborKey, type CborValue, decodeStrict, encodeCanonical } from '../cbor.ts';
+import { type CborKey, type CborValue, decodeStrict, encodeCanonical, isMap } from '../cbor.ts';
 import type { CheckSheet } from './checks.ts';
 import { documentBytes, MAX_DOCUMENT_BYTES } from './input.ts';
 import type { DocumentInput, Platform } from './types.ts';
@@ -176,9 +176,4 @@ function readField(map: ReadonlyMap<CborKey, CborValue>, name: string): Uint8Arr
   if (!(value instanceof Uint8Array)) throw refuse(`${name} is not a byte string`);
   if (value.length > MAX_FIELD_BYTES) throw refuse(`${name} has ${value.length} bytes`);
   return value.length === 0 ? undefined : value;
-}
-
-/** `instanceof` alone does not narrow a readonly map. */
-function isMap(value: CborValue | undefined): value is ReadonlyMap<CborKey, CborValue> {
-  return value instanceof Map;
 }

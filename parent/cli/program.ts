@@ -17,6 +17,7 @@ import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { encryptCommand } from './commands/encrypt.ts';
 import { epochCommand } from './commands/epoch.ts';
+import { imageCommand } from './commands/image.ts';
 import { importCommand } from './commands/import.ts';
 import { keyCommand } from './commands/key.ts';
 import { kmsCommand } from './commands/kms.ts';
@@ -72,6 +73,7 @@ export function createProgram(): Command {
     recordCommand(),
     proposalCommand(),
     releaseCommand(),
+    imageCommand(),
     upgradeCommand(),
     custodianCommand(),
     custodianContextCommand(),

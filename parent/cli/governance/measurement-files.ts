@@ -45,6 +45,17 @@ export async function readMeasurement(
   return new Map([...all].filter(([index]) => needed.includes(index)));
 }
 
+/**
+ * Reads all registers that a JSON file names.
+ *
+ * @throws {@link KmsError} `REQUEST_INVALID` if it names none.
+ */
+export async function readRegisters(path: string): Promise<ReadonlyMap<number, Uint8Array>> {
+  const registers = jsonPcrs(parseJson(await readBytes(path)));
+  if (registers !== undefined) return registers;
+  throw failure('REQUEST_INVALID', `${path} has no measurement`, 'give a file with "PCR0": "…"');
+}
+
 function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));

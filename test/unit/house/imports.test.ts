@@ -17,6 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   attestation: ['common'],
   native: ['common', 'wire'],
   emulators: ['common', 'wire', 'attestation'],
+  images: ['common', 'attestation'],
   custodian: ['common', 'wire', 'attestation'],
   enclave: ['common', 'storage', 'wire', 'proto', 'attestation', 'native'],
   parent: [
@@ -26,6 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'proto',
     'attestation',
     'custodian',
+    'images',
     'native/engine/public.ts',
     'native/nitro/index.ts',
   ],

@@ -1,0 +1,79 @@
+/** `arca image`: enclave images as files: what is in them, what they measure, who signed them, in what two differ. */
+import type { Command } from '@commander-js/extra-typings';
+import { createCommand, jsonOption, runAction } from '../framework/command.ts';
+import { forceOption, outOption } from '../governance/options.ts';
+
+const actions = () => import('../actions/image.ts');
+
+/** Returns the `image` command with its subcommands. */
+export function imageCommand(): Command {
+  const command = createCommand('image', 'Enclave images: read, measure, sign, verify, compare.', []);
+  for (const sub of [inspectCommand(), measureCommand(), signCommand(), verifyCommand(), diffCommand()]) {
+    command.addCommand(sub);
+  }
+  return command;
+}
+
+function inspectCommand() {
+  return createCommand('inspect', 'Show the sections of an image and the files of its RAM disks.', [
+    'arca image inspect engine.eif',
+    'arca image inspect engine.eif --json',
+  ])
+    .argument('<file>', 'enclave image, whoever made it')
+    .addOption(jsonOption())
+    .action((file, options) => runAction(options, async (output) => (await actions()).runInspect(file, output)));
+}
+
+function measureCommand() {
+  return createCommand('measure', 'Print the registers that an enclave of an image will have.', [
+    'arca image measure engine.eif',
+    'arca image measure engine.eif --certificate signer.pem   # PCR8 of an image that is yet to be signed',
+    'arca image measure engine.eif --json > pcr.json          # as arca release create takes it',
+  ])
+    .argument('<file>', 'enclave image')
+    .option('--certificate <file>', 'certificate in PEM that the image will be signed with')
+    .addOption(jsonOption())
+    .action((file, options) =>
+      runAction(options, async (output) => (await actions()).runMeasure(file, options, output)),
+    );
+}
+
+function signCommand() {
+  return createCommand('sign', 'Write an image anew with a signature, in place of the one it had.', [
+    'arca image sign engine.eif --key signer-key.pem --certificate signer.pem --out signed.eif',
+  ])
+    .argument('<file>', 'enclave image')
+    .requiredOption('--key <file>', 'private key in PEM, on P-256, P-384 or P-521')
+    .requiredOption('--certificate <file>', 'its certificate in PEM')
+    .addOption(outOption())
+    .addOption(forceOption())
+    .addOption(jsonOption())
+    .action((file, options) => runAction(options, async (output) => (await actions()).runSign(file, options, output)));
+}
+
+function verifyCommand() {
+  return createCommand('verify', 'Check the signature of an image, and its registers; exit code 0 only if all holds.', [
+    'arca image verify signed.eif',
+    'arca image verify signed.eif --pcrs pcr.json   # these registers and no others',
+  ])
+    .argument('<file>', 'signed enclave image')
+    .option('--pcrs <file>', 'registers that it has to have: JSON with PCR0, PCR1, PCR2, PCR8')
+    .addOption(jsonOption())
+    .action((file, options) =>
+      runAction(options, async (output) => (await actions()).runVerify(file, options, output)),
+    );
+}
+
+function diffCommand() {
+  return createCommand(
+    'diff',
+    'Name each file in which two images differ; exit code 0 only if they measure the same.',
+    ['arca image diff engine-1.eif engine-2.eif'],
+  )
+    .argument('<first>', 'enclave image')
+    .argument('<second>', 'another one')
+    .addOption(jsonOption())
+    .action((first, second, options) =>
+      runAction(options, async (output) => (await actions()).runDiff(first, second, output)),
+    );
+}
