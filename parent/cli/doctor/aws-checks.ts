@@ -4,7 +4,6 @@
  * Buckets are tried as the node's own start tries them: an object is written, found fenced and removed. Keys are looked at, and
  * judged by the rules by which the engine judges them; only an attested engine can use one.
  */
-import { DescribeKeyCommand, GetKeyPolicyCommand, KMSClient, ListGrantsCommand } from '@aws-sdk/client-kms';
 import {
   decodeCharter,
   engineReleases,
@@ -91,6 +90,8 @@ async function checkKey(config: NodeConfig, which: 'primaryKeyId' | 'backupKeyId
   const { keyArn, charter, releases } = await readGoverned(config, which);
   const [, , , region = '', account = ''] = keyArn.split(':');
   const { developer_kms_endpoint: developerEndpoint } = config.aws;
+  // Loaded by those who use it.
+  const { DescribeKeyCommand, GetKeyPolicyCommand, KMSClient, ListGrantsCommand } = await import('@aws-sdk/client-kms');
   const client = new KMSClient({
     region,
     endpoint: developerEndpoint ?? awsEndpoint('kms', region),

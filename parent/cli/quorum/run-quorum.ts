@@ -9,7 +9,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { type EmulatedAws, startEmulatedAws } from '../supervise/aws/emulated-aws.ts';
+import type { EmulatedAws } from '../supervise/aws/emulated-aws.ts';
 import { warningsOf } from '../supervise/describe-node.ts';
 import { measuredRoles, measureFiles } from '../supervise/developer-devices.ts';
 import { acquireFolderLock, type FolderLock } from '../supervise/folder-lock.ts';
@@ -85,8 +85,10 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
   }
 }
 
-function startAws(dir: string, parties: number, output: Output): Promise<EmulatedAws> {
-  return startEmulatedAws({ dir, parties: numbersTo(parties), trustFolder: trustFolder(dir) }, output);
+async function startAws(dir: string, parties: number, output: Output): Promise<EmulatedAws> {
+  // The AWS client is loaded by those who use it.
+  const { startEmulatedAws } = await import('../supervise/aws/emulated-aws.ts');
+  return await startEmulatedAws({ dir, parties: numbersTo(parties), trustFolder: trustFolder(dir) }, output);
 }
 
 const numbersTo = (last: number): readonly number[] => Array.from({ length: last }, (_, index) => index + 1);

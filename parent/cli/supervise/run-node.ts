@@ -9,7 +9,7 @@ import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { quorumAround } from '../quorum/quorum-file.ts';
-import { type EmulatedAws, startEmulatedAws } from './aws/emulated-aws.ts';
+import type { EmulatedAws } from './aws/emulated-aws.ts';
 import type { ChildProgram } from './child.ts';
 import { describeNode, warningsOf } from './describe-node.ts';
 import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
@@ -75,6 +75,8 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
   let emulated: EmulatedAws | undefined;
   try {
     if (options.aws === true) {
+      // The AWS client is loaded by those who use it.
+      const { startEmulatedAws } = await import('./aws/emulated-aws.ts');
       emulated = await startEmulatedAws({ dir, parties: [1], trustFolder: join(dir, STATE_FILES.governance) }, output);
     }
     const anyPort = { address: '127.0.0.1', fallback: options.anyPorts };

@@ -36,7 +36,13 @@ function wayTo(start: string, forbidden: RegExp): string | undefined {
 }
 
 t.test('programs load the clients of AWS only where they are configured', async (t) => {
-  for (const main of ['enclave/main-dev.ts', 'parent/core/main-dev.ts', 'parent/core/main.ts', 'parent/cli/main.ts']) {
+  const programs = ['enclave/main-dev.ts', 'parent/core/main-dev.ts', 'parent/core/main.ts', 'parent/cli/main.ts'];
+  // Commands are loaded on demand themselves.
+  const commands = ['dev', 'dev-quorum', 'start', 'doctor', 'doctor-quorum'].map(
+    (name) => `parent/cli/actions/${name}.ts`,
+  );
+  for (const main of [...programs, ...commands]) {
+    t.ok(existsSync(join(ROOT, main)), main);
     t.equal(wayTo(main, /^@aws-sdk\//), undefined, main);
   }
   t.match(wayTo('enclave/main.ts', /^@aws-sdk\//), /^enclave\/main\.ts → .*@aws-sdk\//, 'a sealed vault has them');
