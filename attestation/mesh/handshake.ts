@@ -15,7 +15,7 @@ import { judgeIdentity, type Side } from './judge-identity.ts';
 import { type LeafClaims, type MeshLeaf, readLeaf } from './leaf.ts';
 import type { MeshConnection, MeshEndpoint, PeerExpectation } from './mesh-context.ts';
 import { type Channel, decodeProof, encodeProof, proofDigest } from './proof.ts';
-import { reasonCodes, refuse, refusedByPeer } from './reasons.ts';
+import { peerLeft, reasonCodes, refuse, refusedByPeer } from './reasons.ts';
 import { ALPN, exporterValue, peerCertificate } from './tls.ts';
 import { decodeVerdict, encodeVerdict, readMessage, writeMessage } from './wire-messages.ts';
 
@@ -23,6 +23,14 @@ import { decodeVerdict, encodeVerdict, readMessage, writeMessage } from './wire-
 const FAREWELL_MS = 250;
 /** What OpenSSL calls failures to agree on version or protocol. */
 const VERSION_ALERTS = /UNSUPPORTED_PROTOCOL|PROTOCOL_VERSION|APPLICATION_PROTOCOL|VERSION_TOO_LOW/;
+/** What a stream fails with when the process at its other end has ended. */
+const WENT_AWAY: ReadonlySet<string> = new Set([
+  'ECONNRESET',
+  'EPIPE',
+  'ECONNABORTED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_DESTROYED',
+]);
 
 /** One handshake's inputs. */
 export interface HandshakeDeps {
@@ -162,6 +170,7 @@ export function toKmsError(error: unknown): KmsError {
   if (code !== undefined && VERSION_ALERTS.test(code)) {
     return refuse('version', `TLS 1.3 with ${ALPN} is needed, it ended with ${code}`);
   }
+  if (code !== undefined && WENT_AWAY.has(code)) return peerLeft(error);
   if (code !== undefined) return refuse('malformed', `TLS or the stream failed with ${code}`);
   return new KmsError('INTERNAL', 'the handshake failed for a reason of our own', {}, error);
 }

@@ -11,7 +11,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { connect, createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { equalBytes } from '../../common/bytes.ts';
-import { refuse } from './reasons.ts';
+import { peerLeft, refuse } from './reasons.ts';
 
 /** Named in both TLS hellos, so that another protocol or version is refused before anything is made or verified. */
 export const ALPN = 'arca-mesh/1';
@@ -61,7 +61,7 @@ function settled(socket: TLSSocket, event: 'secure' | 'secureConnect', signal: A
       socket.destroy();
       reject(error);
     };
-    const onClose = (): void => fail(refuse('malformed', 'it closed the connection during TLS'));
+    const onClose = (): void => fail(peerLeft());
     const onAbort = (): void => fail(signal.reason);
     const done = (): void => {
       stop();

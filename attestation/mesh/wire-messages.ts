@@ -7,7 +7,7 @@
 import type { TLSSocket } from 'node:tls';
 import { KmsError } from '../../common/errors.ts';
 import { decodeStrict, encodeCanonical } from '../cbor.ts';
-import { refuse } from './reasons.ts';
+import { peerLeft, refuse } from './reasons.ts';
 
 /** Version of proofs, verdicts and their order. */
 export const PROTOCOL_VERSION = 1;
@@ -105,7 +105,7 @@ function readExactly(socket: TLSSocket, sizeBytes: number, signal: AbortSignal):
       act();
     };
     const fail = (error: unknown): void => finish(() => reject(error));
-    const onEnd = (): void => fail(refuse('malformed', 'it closed the connection during the handshake'));
+    const onEnd = (): void => fail(peerLeft());
     const onAbort = (): void => fail(signal.reason);
     const take = (): void => {
       // Piece by piece: read(n) with more than the stream's buffer holds would wait for a high-water mark.

@@ -95,7 +95,7 @@ t.test('no byte is handed on before both verdicts', async (t) => {
   await once(intruder.socket, 'readable');
   t.equal(settled, false, 'still waiting for the verdict');
   near.destroy();
-  t.equal(await accepting, 'malformed');
+  t.equal(await accepting, 'UNAVAILABLE', 'nothing was found wrong with it');
 });
 
 /** Stands between two ends and shows all bytes to `look`, which may change them. */
@@ -182,4 +182,15 @@ t.test('a party counts at the gate once its key has signed, and no stranger in i
   await open[0]?.closed;
   t.equal(room, 1, 'a closed connection gives its slot back');
   t.equal(await accept(honestly), 'accepted');
+});
+
+t.test('a peer whose process ends before or within TLS is away, and nothing is found wrong with it', async (t) => {
+  const scene = await stage(t);
+  for (const sent of [0, 1, 40]) {
+    const [near, far] = await rawPair(t);
+    const accepting = outcome(acceptMesh(far, scene.honest, scene.expect, SIGNAL));
+    near.write(Buffer.from('1603010200010001fc0303', 'hex').subarray(0, sent));
+    near.destroy();
+    t.equal(await accepting, 'UNAVAILABLE', `after ${sent} bytes`);
+  }
 });
