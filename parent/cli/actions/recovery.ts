@@ -19,13 +19,17 @@ import { readId } from '../client/keys.ts';
 import type { NodeSelection } from '../client/session.ts';
 import { withCustodians } from '../custodian/ask.ts';
 import { parseChallenge, readBase64 } from '../custodian/custodian-files.ts';
-import { usageFailure } from '../framework/failure.ts';
+import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { writeNewFile } from '../governance/object-files.ts';
 
 /** `arca recovery init`. */
 export async function runRecoveryInit(
-  options: NodeSelection & { readonly overwrite?: true | undefined },
+  options: NodeSelection & {
+    readonly overwrite?: true | undefined;
+    readonly out?: string | undefined;
+    readonly force?: true | undefined;
+  },
   output: Output,
 ): Promise<void> {
   const overwriteEphemeralKey = options.overwrite === true;
@@ -34,6 +38,7 @@ export async function runRecoveryInit(
   const node = formatAddress(addressOfCompressedKey(parseVerificationKeyField(message.operatorVerfKey)));
   const custodians = Object.keys(message.cts).map(Number);
   const request = Buffer.from(encoded).toString('base64');
+  if (options.out !== undefined) await writeNewFile(options.out, `${request}\n`, options.force === true);
   output.result(
     { node, custodians, request, requestWords: fingerprintWords(encoded) },
     [
@@ -74,24 +79,31 @@ export async function runRecoveryRequest(
 
 /** `arca recovery finish`. */
 export async function runRecoveryFinish(
-  options: NodeSelection & { readonly answer?: readonly string[] | undefined; readonly custodianContext: string },
+  options: NodeSelection & {
+    readonly answer?: readonly string[] | undefined;
+    readonly custodianContext?: string | undefined;
+  },
   output: Output,
 ): Promise<void> {
   const answers = await Promise.all(
     (options.answer ?? []).map(async (file) => decodeRecoveryOutput(await readBase64(file))),
   );
   if (answers.length === 0) throw usageFailure('needs --answer FILE', 'give the answers of t + 1 custodians');
-  const contextId = readId(options.custodianContext);
   const schemes = { pkeType: PkeSchemeType.MLKEM512, signingType: SigningSchemeType.ECDSA256K1 };
-  await withCustodians(options, ({ call }) =>
-    call('CustodianBackupRecovery', {
-      custodianContextId: { requestId: contextId },
+  const contextId = await withCustodians(options, async ({ call, contexts }) => {
+    const named = options.custodianContext ?? (await contexts()).recovering;
+    if (named === '')
+      throw failure('PRECONDITION_FAILED', 'no recovery is under way', "run 'arca recovery init' first");
+    const id = readId(named);
+    await call('CustodianBackupRecovery', {
+      custodianContextId: { requestId: id },
       custodianRecoveryOutputs: answers.map(({ custodianRole, signcryption }) => ({
         backupOutput: { signcryption, ...schemes },
         custodianRole: BigInt(custodianRole),
       })),
-    }),
-  );
+    });
+    return id;
+  });
   output.result(
     { contextId, answers: answers.map(({ custodianRole }) => custodianRole), recovered: true },
     [

@@ -12,6 +12,8 @@ export function recoveryCommand(): Command {
     createNodeCommand('init', 'Begin a recovery: the engine makes a key that answers are sealed for.', [
       'arca recovery init',
     ])
+      .option('--out <file>', 'write the request for custodians of the published tool, which nobody can verify')
+      .addOption(forceOption())
       .option('--overwrite', 'give up a recovery that was begun: its answers are of no use any more')
       .action((options) =>
         runAction(options, async (output) => (await import('../actions/recovery.ts')).runRecoveryInit(options, output)),
@@ -32,9 +34,9 @@ export function recoveryCommand(): Command {
   );
   command.addCommand(
     createNodeCommand('finish', 'Hand over the answers of t + 1 custodians; the engine restores what is missing.', [
-      'arca recovery finish --custodian-context ID --answer ada.answer --answer bob.answer',
+      'arca recovery finish --answer ada.answer --answer bob.answer',
     ])
-      .requiredOption('--custodian-context <id>', 'id of the custodian context')
+      .option('--custodian-context <id>', 'id of the custodian context; that of the recovery under way if absent')
       .option('--answer <file>', 'answer of a custodian; repeatable', collect)
       .action((options) =>
         runAction(options, async (output) =>
