@@ -1,0 +1,105 @@
+/**
+ * A party of a quorum loses its private vault with all that is in its bucket. It makes nothing anew: it waits, is restored from
+ * its backup by `arca restore`, is confirmed by the other parties, and decrypts as before.
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadEvaluationKeys } from '../../native/engine/public.ts';
+import { verifyPublicDecryption } from '../../wire/verify-response.ts';
+import { runArca } from '../helpers/cli-script.ts';
+import { publicDecryption } from '../helpers/party-requests.ts';
+import { present } from '../helpers/present.ts';
+import { handleOf } from '../helpers/requests.ts';
+import { TEST_DOMAIN } from '../helpers/start-party.ts';
+import { pollFor, type QuorumMember, startQuorum } from '../helpers/start-quorum.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+
+const VALUE = 0x0123_4567_89ab_cdefn;
+const EUINT64 = 5;
+
+const dir = tempDir(t);
+/** Until the whole file has ended, not one test of it. */
+const start = () => startQuorum(t, { parties: 4, aws: true, dir });
+let quorum = await start();
+const keyId = present((await quorum.generateKey())[0]?.requestId?.requestId);
+const ciphertext = await encrypt();
+const folder = join(dir, 'party-1');
+
+async function encrypt(): Promise<Uint8Array> {
+  const keySet = await fetch(`${present(quorum.running.aws).s3Url}/kms/PUB-p1/CompressedXofKeySet/${keyId}`);
+  const path = join(tempDir(t), 'keys');
+  writeFileSync(path, new Uint8Array(await keySet.arrayBuffer()));
+  using keys = await loadEvaluationKeys({ compressedXofKeySetPath: path });
+  return await keys.encrypt(VALUE, EUINT64, 2);
+}
+
+/** Opens the ciphertext publicly at each of some parties. */
+async function decrypt(members: readonly QuorumMember[]): Promise<readonly bigint[]> {
+  const request = publicDecryption(keyId, [{ ciphertext, fheType: EUINT64, format: 2 }]);
+  const handles = [handleOf(1, EUINT64)];
+  return await Promise.all(
+    members.map(async ({ client, address: signer }) => {
+      const answer = await pollFor(() => client.call('PublicDecryptSync', request));
+      const asked = { domain: TEST_DOMAIN.parsed, handles, extraData: new Uint8Array(), signer };
+      return Buffer.from(present(verifyPublicDecryption(answer, asked)[0]).bytes).readBigUInt64LE();
+    }),
+  );
+}
+
+/** What `--json` printed, at a path. */
+async function ask(...args: readonly string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await runArca([...args, '--json', '--dir', folder]);
+  if (code !== 0) throw new Error(`arca ${args.join(' ')}: ${stderr}`);
+  const value: unknown = JSON.parse(stdout);
+  return typeof value === 'object' && value !== null ? { ...value } : {};
+}
+
+const vaultOf = async (): Promise<Record<string, unknown>> => {
+  const { vaults } = await ask('vault', 'status');
+  return Array.isArray(vaults) ? { ...vaults[0] } : {};
+};
+
+/** Deletes everything of a party in the bucket of private vaults, as somebody does who owns the storage. */
+function emptyBucketOf(prefix: string): number {
+  const bucket = join(dir, 'aws', 'buckets', 'kms-private');
+  const records = readdirSync(bucket).filter((name) => name.endsWith('.json'));
+  const own = records.filter((name) => readFileSync(join(bucket, name), 'utf8').includes(`"key":"${prefix}/`));
+  for (const name of own) {
+    for (const file of [name, name.replace('.json', '.bin')]) rmSync(join(bucket, file), { force: true });
+  }
+  return own.length;
+}
+
+t.test('the backup follows, verifies, and a restore of it is rehearsed', async (t) => {
+  t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.match(await ask('backup', 'verify'), { faulty: [], strays: [] });
+  t.match(await ask('backup', 'drill'), { passed: true });
+  t.match(await ask('backup', 'status', '--max-behind-secs', '60'), { keychain: 'aws-kms', failures: 0 });
+  const metrics = await (await fetch(`${quorum.member(1).node.opsUrl}/metrics`)).text();
+  t.match(metrics, /^kms_backup_drill_passed 1$/m);
+});
+
+t.test('a party without its vault waits, while the others serve', async (t) => {
+  const { pin } = await vaultOf();
+  t.type(pin, 'string');
+  await quorum.stop();
+  t.ok(emptyBucketOf('PRIV-p1') > 4);
+  quorum = await start();
+  t.same(await decrypt(quorum.members.slice(1)), Array(3).fill(VALUE));
+  const ready = await fetch(`${quorum.member(1).node.opsUrl}/ready`);
+  t.equal(ready.status, 503);
+  t.match(await ready.text(), /restore/);
+});
+
+t.test('it is restored, confirmed by the others, and decrypts as before', async (t) => {
+  const { plan } = await ask('restore', '--plan');
+  t.match(plan, { lost: true, strays: [] });
+  const { restored } = await ask('restore', '--yes');
+  t.ok(typeof restored === 'number' && restored >= 5, `${String(restored)} objects`);
+  t.match(await ask('restore'), { restored: 0 }, 'a second time adds nothing');
+  await quorum.running.stopParty(1, false);
+  await quorum.running.startParty(1);
+  t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.match(await vaultOf(), { sealed: true, restored: false, start: { refused: [] } });
+});
