@@ -25,6 +25,7 @@ import {
   RecoveryRequestSchema,
   SigningSchemeType,
 } from '../../proto/gen/kms_pb.js';
+import { MAX_CUSTODIANS } from '../../wire/custodian/fields.ts';
 import { decodeKemPrivateKey, encapsulationKeyOf } from '../../wire/custodian/kem-keys.ts';
 import { recoverBackupKey } from '../../wire/custodian/operator.ts';
 import { openRecoveryMaterial, type RecoveryMaterial } from '../../wire/custodian/recovery-material.ts';
@@ -149,6 +150,9 @@ export class CustodianRecovery {
       const { material, verificationKey, ephemeral } = this.#required();
       const { contextId } = material.context;
       if (asked !== contextId) throw invalidField('custodian_context_id', `must be ${contextId}, which was begun`);
+      const { length } = message.custodianRecoveryOutputs;
+      // Each costs a decapsulation and a signature check, whoever sent it.
+      if (length > MAX_CUSTODIANS) throw invalidField('custodian_recovery_outputs', `has at most ${MAX_CUSTODIANS}`);
       const outputs = message.custodianRecoveryOutputs.map(outputOf);
       const recovered = recoverBackupKey(material, verificationKey, ephemeral, outputs);
       const keyring = recoveredKeyring({ contextId, privateKey: backupKeyOf(recovered.secret, material) });

@@ -155,6 +155,7 @@ t.test('ids, schemes and shape of the answers are checked', async (t) => {
         custodianRecoveryOutputs: [{ custodianRole: 2n ** 63n, backupOutput: {} }],
       }),
     ],
+    ['more answers than custodians can be', Buffer.concat(Array(8).fill(recoveryBody(idOf(1), request, [1, 2])))],
     ['garbage', Uint8Array.of(255)],
   ];
   for (const [why, body] of rows) await t.rejects(recovery.finish(body), { code: 'REQUEST_INVALID' }, why);
