@@ -36,6 +36,7 @@ export async function runDevQuorum(options: DevOptions & { readonly parties: num
       treatV0ExtraDataAsEmpty: options.v0ExtraDataAsEmpty === true,
       lyingParties: lieParty,
       aws: options.aws === true,
+      backup: options.backup,
     },
     said,
   );

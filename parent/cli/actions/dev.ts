@@ -5,6 +5,7 @@ import { systemClock } from '../../../common/clock.ts';
 import type { LogLevel } from '../../../common/log.ts';
 import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import type { BackupKeychainName } from '../supervise/aws/aws-file.ts';
 import { banner, nodeWarnings } from '../supervise/banner.ts';
 import { type Params, type RunningNode, startConfiguredNode, startDeveloperNode } from '../supervise/run-node.ts';
 
@@ -26,6 +27,7 @@ export interface DevOptions {
   readonly lieParty?: readonly number[] | undefined;
   /** Vaults lie in emulated S3, sealed under keys of an emulated AWS KMS. */
   readonly aws?: true | undefined;
+  readonly backup?: BackupKeychainName | undefined;
 }
 
 /** Where a single node has its clients unless another port is asked for. */
@@ -45,6 +47,7 @@ export function startDevNode(options: DevOptions, anyPorts: boolean, output: Out
       logLevel: options.logLevel,
       treatV0ExtraDataAsEmpty: options.v0ExtraDataAsEmpty === true,
       aws: options.aws === true,
+      backup: options.backup,
     },
     output,
   );
@@ -53,6 +56,9 @@ export function startDevNode(options: DevOptions, anyPorts: boolean, output: Out
 /** `arca dev`. */
 export async function runDev(options: DevOptions, output: Output): Promise<void> {
   const { parties = 1 } = options;
+  if (options.backup !== undefined && options.aws !== true) {
+    throw usageFailure('--backup: vaults in files have no backup', 'add --aws');
+  }
   if (parties > 1) {
     await (await import('./dev-quorum.ts')).runDevQuorum({ ...options, parties }, output);
     return;

@@ -21,6 +21,7 @@ export function devCommand() {
     .option('--reset', 'clear the state folder first, if it is one of ours')
     .addOption(partiesOption())
     .option('--aws', 'keep vaults sealed in S3 under keys of AWS KMS, both emulated here, in place of clear files')
+    .addOption(backupOption())
     .option('--kill-party <i>', 'kill this party once all are ready; may be repeated', collectParty)
     .option('--lie-party <i>', 'let this party send wrong shares; may be repeated', collectParty)
     .option('--port <port>', 'port for gRPC clients, 50051, of party i 50000 + 100 i (0 = any free one)', parsePort)
@@ -46,6 +47,12 @@ const partiesOption = () =>
   new Option('--parties <n>', 'how many parties share the keys: 1 (a single node), or 3t + 1')
     .choices(['1', '4', '7', '10', '13'] as const)
     .default('1' as const);
+
+/** `--backup`. */
+const backupOption = () =>
+  new Option('--backup <keychain>', 'with --aws: what seals backups, as before unless given, aws-kms at first').choices(
+    ['aws-kms', 'custodians'] as const,
+  );
 
 /** Reads the number of a party of an option that may be repeated. */
 function collectParty(text: string, before: readonly number[] | undefined): readonly number[] {

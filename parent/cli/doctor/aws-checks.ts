@@ -22,7 +22,6 @@ import { awsCredentials } from '../../../storage/aws-credentials.ts';
 import { openVaultStorage } from '../../../storage/open-storage.ts';
 import { SIGNING_KEY_ID } from '../../../wire/ids.ts';
 import { lintKeyPolicy } from '../../../wire/key-policy/lint.ts';
-import { readPolicyText } from '../../../wire/key-policy/policy-text.ts';
 import { failure } from '../framework/failure.ts';
 import { readIfThere, readOf } from '../supervise/developer-trust.ts';
 
@@ -113,7 +112,7 @@ async function checkKey(config: NodeConfig, which: 'primaryKeyId' | 'backupKeyId
     const { Grants = [] } = await call('ListGrants', client.send(new ListGrantsCommand({ KeyId: keyArn })));
     const findings = lintKeyPolicy(
       Policy,
-      { account, engineRole: config.aws.role_arn ?? userOf(Policy), releases, pcr16: pcr16Of(charter) },
+      { account, engineRole: config.aws.role_arn ?? '', releases, pcr16: pcr16Of(charter) },
       {
         origin: key?.Origin,
         multiRegion: key?.MultiRegion,
@@ -134,12 +133,6 @@ async function checkKey(config: NodeConfig, which: 'primaryKeyId' | 'backupKeyId
   } finally {
     client.destroy();
   }
-}
-
-/** Who may use a key, where the configuration does not say under which role the engine calls. */
-function userOf(policy: string): string {
-  const use = readPolicyText(policy).statements.find(({ actions }) => actions?.includes('kms:Decrypt'));
-  return use?.principals?.get('AWS')?.[0] ?? '';
 }
 
 /** Charter, record and release set as the engine reads them: signatures count, the file's word does not. */

@@ -50,6 +50,8 @@ export const QUORUM_CHECKS: readonly QuorumCheck[] = [
 const SAME_CURE = 'make it the same at all parties: results of squashing and decompression must be bit for bit equal';
 const EPOCH_CURE =
   "see 'arca epoch list'; destroy what not all parties have: arca epoch destroy ID --yes, or make it: arca epoch new --id ID";
+const ZERO_CURE =
+  'do not use the key: its parties hold shares of different keys or masks; destroy its epoch, and make or import the key anew';
 const KEY_CURE =
   "see 'arca key list': a key decrypts as long as 2t + 1 parties hold it; those without it answer NOT_FOUND";
 /** Not wrong of the party: its clients may have been told something else. */
@@ -117,6 +119,15 @@ function checkEpochs(findings: QuorumFindings): string {
 
 function checkKeys(findings: QuorumFindings): string {
   const held = answering(findings);
+  const failed = held.flatMap(({ party, failedChecks }) =>
+    failedChecks.map(({ keyId, epochId }) => ({ party, what: `key ${printable(keyId)} of epoch ${printable(epochId)}` })),
+  );
+  if (failed.length > 0) {
+    const names = [...Map.groupBy(failed, ({ what }) => what)].map(
+      ([what, by]) => `${what} (seen by ${by.map(({ party }) => party).join(', ')})`,
+    );
+    throw failure('STATE_INVALID', `an encryption of zero did not open to zero: ${names.join('; ')}`, ZERO_CURE);
+  }
   return requireSame(held, 'keys', ({ keyIds, crsIds }) => `keys ${listed(keyIds)}, CRSs ${listed(crsIds)}`, KEY_CURE);
 }
 

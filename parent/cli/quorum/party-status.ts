@@ -19,6 +19,8 @@ export interface PartyStatus {
   /** Since the engine's start. */
   readonly publicDecryptions: number;
   readonly userDecryptions: number;
+  /** Key sets that the parties hold no common key of, by this one's opening of zero. */
+  readonly failedChecks: readonly { readonly keyId: string; readonly epochId: string }[];
   /** What was seen of others, by kind. */
   readonly faults: readonly { readonly party: number; readonly kind: string; readonly count: number }[];
 }
@@ -61,6 +63,7 @@ async function ask(client: KmsClient): Promise<PartyStatus> {
     crsIds: material.crsIds,
     publicDecryptions: Number(status?.publicDecryptions ?? 0n),
     userDecryptions: Number(status?.userDecryptions ?? 0n),
+    failedChecks: status?.failedChecks ?? [],
     faults: peers.flatMap(({ party, faults }) =>
       faults.map(({ kind, count }) => ({ party, kind, count: Number(count) })),
     ),

@@ -72,7 +72,7 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
   try {
     const lock = await takeStateFolder(dir, { ...options, aws: options.aws === true }, output);
     held.defer(() => lock.release());
-    const aws = options.aws === true ? await startAws(dir, options.parties, output) : undefined;
+    const aws = options.aws === true ? await startAws(dir, options, output) : undefined;
     held.defer(() => aws?.stop());
     const { parties, broken } = await openParties({ ...options, emulated: aws }, dir, held, output);
     const started = Promise.all(parties.map(({ processes }) => processes.start()));
@@ -85,10 +85,14 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
   }
 }
 
-async function startAws(dir: string, parties: number, output: Output): Promise<EmulatedAws> {
+async function startAws(
+  dir: string,
+  { parties, backup }: DeveloperQuorumOptions,
+  output: Output,
+): Promise<EmulatedAws> {
   // The AWS client is loaded by those who use it.
   const { startEmulatedAws } = await import('../supervise/aws/emulated-aws.ts');
-  return await startEmulatedAws({ dir, parties: numbersTo(parties), trustFolder: trustFolder(dir) }, output);
+  return await startEmulatedAws({ dir, parties: numbersTo(parties), trustFolder: trustFolder(dir), backup }, output);
 }
 
 const numbersTo = (last: number): readonly number[] => Array.from({ length: last }, (_, index) => index + 1);

@@ -3,6 +3,7 @@
  * supervisor and in one state folder. Nothing here is secret.
  */
 import type { LogLevel } from '../../../common/log.ts';
+import type { BackupKeychainName } from '../supervise/aws/aws-file.ts';
 import type { EmulatedAws } from '../supervise/aws/emulated-aws.ts';
 import type { NodeFile } from '../supervise/node-file.ts';
 
@@ -31,6 +32,8 @@ export interface DeveloperQuorumOptions extends QuorumPorts {
   readonly treatV0ExtraDataAsEmpty: boolean;
   /** Vaults lie in emulated S3, sealed under keys of an emulated AWS KMS, in place of clear files. */
   readonly aws?: boolean | undefined;
+  /** What seals backups in emulated AWS; as before if absent. */
+  readonly backup?: BackupKeychainName | undefined;
   /** Parties that send wrong shares: shows that the others do not mind. */
   readonly lyingParties?: readonly number[] | undefined;
   /** How long certificates of the attesters live; three hours unless a test wants to see renewals. */

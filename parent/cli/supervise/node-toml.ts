@@ -88,8 +88,9 @@ function fileVaults(dir: string, suffix: string): object {
 }
 
 /** As production has them, but for where the services are found and who calls them. */
-function awsVaults({ access, role, s3Url, kmsUrl }: PartyAws, suffix: string): object {
+function awsVaults({ access, role, s3Url, kmsUrl, backup }: PartyAws, suffix: string): object {
   const keychain = { aws_kms: {} };
+  const backups = backup === 'custodians' ? { custodians: {} } : keychain;
   return {
     aws: {
       region: EMULATED.region,
@@ -101,7 +102,7 @@ function awsVaults({ access, role, s3Url, kmsUrl }: PartyAws, suffix: string): o
     },
     public_vault: { storage: { s3: { bucket: BUCKETS.public, prefix: `PUB${suffix}` } } },
     private_vault: { storage: { s3: { bucket: BUCKETS.private, prefix: `PRIV${suffix}` } }, keychain },
-    backup_vault: { storage: { s3: { bucket: BUCKETS.backup, prefix: `BACKUP${suffix}` } }, keychain },
+    backup_vault: { storage: { s3: { bucket: BUCKETS.backup, prefix: `BACKUP${suffix}` } }, keychain: backups },
   };
 }
 

@@ -9,6 +9,7 @@ import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { quorumAround } from '../quorum/quorum-file.ts';
+import type { BackupKeychainName } from './aws/aws-file.ts';
 import type { EmulatedAws } from './aws/emulated-aws.ts';
 import type { ChildProgram } from './child.ts';
 import { describeNode, warningsOf } from './describe-node.ts';
@@ -42,6 +43,8 @@ export interface DeveloperNodeOptions {
   readonly treatV0ExtraDataAsEmpty: boolean;
   /** Vaults lie in emulated S3, sealed under keys of an emulated AWS KMS, in place of clear files. */
   readonly aws?: boolean | undefined;
+  /** What seals backups in emulated AWS; as before if absent. */
+  readonly backup?: BackupKeychainName | undefined;
   /** How long certificates of the attesters live; three hours unless a test wants to see renewals. */
   readonly leafLifeMs?: number | undefined;
 }
@@ -77,7 +80,8 @@ export async function startDeveloperNode(options: DeveloperNodeOptions, output: 
     if (options.aws === true) {
       // The AWS client is loaded by those who use it.
       const { startEmulatedAws } = await import('./aws/emulated-aws.ts');
-      emulated = await startEmulatedAws({ dir, parties: [1], trustFolder: join(dir, STATE_FILES.governance) }, output);
+      const trustFolder = join(dir, STATE_FILES.governance);
+      emulated = await startEmulatedAws({ dir, parties: [1], trustFolder, backup: options.backup }, output);
     }
     const anyPort = { address: '127.0.0.1', fallback: options.anyPorts };
     const [clientPort = 0, publicPort = 0, opsPort = 0] = await choosePorts([

@@ -19,6 +19,12 @@ export const EMULATED = { account: '111122223333', region: 'eu-central-1' } as c
 /** Buckets: what anyone may read, what is sealed, and the second copy of that. */
 export const BUCKETS = { public: 'kms', private: 'kms-private', backup: 'kms-backup' } as const;
 
+/** What may seal backups: the second root key of each party, or the key that custodians share. */
+export const BACKUP_KEYCHAINS = ['aws-kms', 'custodians'] as const;
+
+/** A word out of {@link BACKUP_KEYCHAINS}. */
+export type BackupKeychainName = (typeof BACKUP_KEYCHAINS)[number];
+
 const accessKey = z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string() });
 const hexDigest = z.string().regex(/^[0-9a-f]{96}$/);
 
@@ -27,6 +33,8 @@ const AwsFileSchema = z.strictObject({
   version: z.literal(1),
   /** Taken again if they are free. */
   ports: z.strictObject({ s3: z.int(), kms: z.int() }).optional(),
+  /** What seals backups. */
+  backup: z.enum(BACKUP_KEYCHAINS).default('aws-kms'),
   admin: accessKey,
   parties: z.array(
     z.strictObject({
@@ -103,6 +111,7 @@ export function newAwsFile(parties: readonly number[], random: RandomSource = sy
   return {
     format: 'arca-aws',
     version: 1,
+    backup: 'aws-kms',
     admin: access('ADMIN'),
     parties: parties.map((party) => ({ party, access: access(`ENGINE${party}`) })),
   };

@@ -17,6 +17,7 @@ import {
   type AccessKey,
   type AwsFile,
   awsFolder,
+  type BackupKeychainName,
   newAwsFile,
   type PartyKeys,
   readAwsFile,
@@ -34,6 +35,8 @@ export interface EmulatedAwsOptions {
   readonly parties: readonly number[];
   /** Folder of the developer root, under which the engines attest; made if it is not there. */
   readonly trustFolder: string;
+  /** What seals backups from now on; as before if absent. */
+  readonly backup?: BackupKeychainName | undefined;
   readonly clock?: Clock;
 }
 
@@ -44,6 +47,7 @@ export interface PartyAws {
   readonly role: string;
   readonly s3Url: string;
   readonly kmsUrl: string;
+  readonly backup: BackupKeychainName;
 }
 
 /** Emulators that run. */
@@ -73,13 +77,13 @@ const HOST = '127.0.0.1';
  * @throws {@link KmsError} `STATE_INVALID` for state that is damaged or of other parties; `UNAVAILABLE` if one does not start.
  */
 export async function startEmulatedAws(options: EmulatedAwsOptions, output: Output): Promise<EmulatedAws> {
-  const { dir, parties, trustFolder, clock = systemClock } = options;
+  const { dir, parties, trustFolder, backup, clock = systemClock } = options;
   await openDeveloperRoot(trustFolder, { clock });
   let file = (await readAwsFile(dir)) ?? newAwsFile(parties);
   requireParties(file, parties, dir);
   const isFirstStart = file.parties.every(({ keys }) => keys === undefined);
   const ports = await chooseEmulatorPorts(file);
-  file = { ...file, ports };
+  file = { ...file, ports, backup: backup ?? file.backup };
   await writeAwsFile(dir, file);
   const rootPath = join(trustFolder, DEVELOPER_ROOT_FILES.certificate);
   const configs = await writeEmulatorConfigs({ dir, file, ports, rootPath });
@@ -122,7 +126,10 @@ export async function startEmulatedAws(options: EmulatedAwsOptions, output: Outp
     s3Url,
     kmsUrl,
     isFirstStart,
-    party: (number) => ({ access: memberOf(file, number).access, role: roleArn(number), s3Url, kmsUrl }),
+    party: (number) => {
+      const { access } = memberOf(file, number);
+      return { access, role: roleArn(number), s3Url, kmsUrl, backup: file.backup };
+    },
     ensureKeys: async (charter, enginePcrs) => {
       file = await ensureRootKeys({ kmsUrl, file, charter, enginePcrs });
       await writeAwsFile(dir, file);

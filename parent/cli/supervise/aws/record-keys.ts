@@ -22,7 +22,10 @@ export function withRootKeys(
     const own = keys.get(entry.party);
     if (!own) return entry;
     const aws = { primaryKeyId: own.primary, backupKeyId: own.backup, keyPolicy: fromHex(own.policy) };
-    return { ...entry, aws: { ...EMULATED, ...aws } };
+    const before = entry.aws?.primaryKeyId;
+    // What lies under the key before still opens, until it is sealed anew (arca kms rewrap).
+    const previous = before === undefined || before === own.primary ? {} : { previousKeyId: before };
+    return { ...entry, aws: { ...EMULATED, ...aws, ...previous } };
   });
   return signRecord(makeRecord({ ...body, version: body.version + 1, parties }), governanceKey);
 }

@@ -49,6 +49,7 @@ async function soundNode(t: Test) {
     ...trust.config,
     aws: {
       region: REGION,
+      role_arn: ENGINE_ARN,
       instance_role: false,
       developer_access_key_id: accessKeyId,
       developer_secret_access_key: secretAccessKey,

@@ -9,9 +9,12 @@ import { GetKeyPolicyCommand, KMSClient, PutKeyPolicyCommand } from '@aws-sdk/cl
 import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import t, { type Test } from 'tap';
 import { charterFor, makeCharter, pcr16Of, rawPublicKey } from '../../../../attestation/governance/index.ts';
+import { parseConfig } from '../../../../common/config.ts';
+import { NodeConfig } from '../../../../common/node-config.ts';
 import { createOutput } from '../../../../parent/cli/framework/output.ts';
 import { roleArn } from '../../../../parent/cli/supervise/aws/aws-file.ts';
 import { type EmulatedAws, startEmulatedAws } from '../../../../parent/cli/supervise/aws/emulated-aws.ts';
+import { developerConfig } from '../../../../parent/cli/supervise/node-toml.ts';
 import { lintKeyPolicy } from '../../../../wire/key-policy/lint.ts';
 import { present } from '../../../helpers/present.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
@@ -71,6 +74,34 @@ t.test('a second start finds keys, callers and objects again', async (t) => {
   for (const name of ['aws.json', 's3.json', 'kms.json', 'kms-keys.json']) {
     t.equal(statSync(join(dir, 'aws', name)).mode & 0o077, 0, name);
   }
+});
+
+t.test('what seals backups is remembered until another is named, and the configuration says so', async (t) => {
+  const dir = tempDir(t);
+  const keychains: unknown[] = [];
+  for (const backup of [undefined, 'custodians', undefined, 'aws-kms'] as const) {
+    const aws = await startEmulatedAws({ dir, parties: [1], trustFolder: join(dir, 'governance'), backup }, SILENT);
+    const text = developerConfig({
+      dir,
+      socketPath: join(dir, 'engine.sock'),
+      clientPort: 1,
+      publicPort: 2,
+      opsPort: 3,
+      logLevel: 'info',
+      treatV0ExtraDataAsEmpty: false,
+      aws: aws.party(1),
+    });
+    const config = parseConfig(NodeConfig, { text, env: {}, name: 'node.toml' });
+    t.match(config, {
+      aws: { role_arn: roleArn(1), developer_s3_endpoint: aws.s3Url, developer_kms_endpoint: aws.kmsUrl },
+      public_vault: { storage: { s3: { bucket: 'kms', prefix: 'PUB' } } },
+      private_vault: { storage: { s3: { bucket: 'kms-private' } }, keychain: { aws_kms: {} } },
+      backup_vault: { storage: { s3: { bucket: 'kms-backup' } } },
+    });
+    keychains.push(...Object.keys(config.backup_vault?.keychain ?? {}));
+    await aws.stop();
+  }
+  t.same(keychains, ['aws_kms', 'custodians', 'custodians', 'aws_kms']);
 });
 
 t.test('an emulator that dies is started again, where it was and with what it had', async (t) => {
