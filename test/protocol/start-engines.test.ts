@@ -91,6 +91,9 @@ t.test('one party by itself waits, says for whom, and writes nothing but what it
   const status = await phaseIs(alone, 'waiting');
   t.match(status.start, { needed: 2, acknowledged: [], reason: /0 of 2 other parties/ });
   t.match((await alone.describe()).threshold, { settled: false, startReason: /not confirmed yet/ });
+  for (const method of [ENGINE_METHOD.newEpoch, ENGINE_METHOD.destroyEpoch, ENGINE_METHOD.newContext]) {
+    await t.rejects(alone.link.call(method), { code: 'UNAVAILABLE', message: /not confirmed yet/ }, `${method}`);
+  }
   t.same(await present(storages.get(3)).list([]), before);
   await alone.stop();
 });

@@ -52,6 +52,23 @@ t.test('before its start is confirmed an engine changes no object, and remembers
   t.same((await quorum.openHead(1, 9)).entry('a'), entry);
 });
 
+t.test(
+  'connections of earlier starts are dropped, as soon as the later one is heard of and after own starts',
+  async (t) => {
+    const quorum = startScene(t, 4);
+    await quorum.startAll();
+    await quorum.run();
+    await quorum.kill([2]);
+    await quorum.start(2);
+    await quorum.run();
+    t.ok(quorum.noted.includes('1 of 2: 2'));
+    await quorum.kill();
+    quorum.noted.length = 0;
+    await quorum.start(1);
+    t.ok(quorum.noted.includes('1 of 2: 2'), 'its own vault remembers');
+  },
+);
+
 t.test('a vault that was put back is refused by name, and the others go on', async (t) => {
   const quorum = startScene(t, 4);
   await quorum.startAll();

@@ -94,6 +94,8 @@ export function startScene(t: Teardown, n: number) {
   /** Sees each frame on its way, and may change or swallow it. */
   let onWay = (_from: number, _to: number, frame: Uint8Array): Uint8Array | undefined => frame;
   const dropped: string[] = [];
+  /** Below which starts whose connections are dropped, as each party has said. */
+  const noted: string[] = [];
 
   async function signerOf(party: number): Promise<StartSigner> {
     const key = present(keys.get(party));
@@ -171,7 +173,7 @@ export function startScene(t: Teardown, n: number) {
         const peer = running.get(other);
         return peer ? [{ leaf: peer.leaf, incarnation: peer.incarnation }] : [];
       },
-      noteIncarnation: () => undefined,
+      noteIncarnation: (other, least) => void noted.push(`${party} of ${other}: ${least}`),
       onReleased: () => undefined,
       timers: time.timers,
       log: { info: say, warn: say, error: say },
@@ -194,6 +196,7 @@ export function startScene(t: Teardown, n: number) {
     known,
     keys,
     dropped,
+    noted,
     signerOf,
     openHead,
     start,
