@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { wordlist } from '@scure/bip39/wordlists/english.js';
+import { equalBytes } from '../common/bytes.ts';
 import { KmsError } from '../common/errors.ts';
 import { nearest } from '../common/nearest.ts';
 import type { RandomSource } from '../common/random.ts';
@@ -18,7 +19,14 @@ const MAX_PHRASE_BYTES = 512;
 const SUGGESTIONS = 3;
 const SPACE = 0x20;
 
-const INDEX_OF: ReadonlyMap<string, number> = new Map(wordlist.map((word, index) => [word, index]));
+const LAST_ASCII = 0x7e;
+const UPPER_A = 0x41;
+const UPPER_Z = 0x5a;
+const CASE_BIT = 0x20;
+/** Beyond the last index of the list. */
+const NO_WORD = 0xffff;
+/** Words as they are looked up: no string is made of what somebody typed. */
+const WORDS: readonly Uint8Array[] = wordlist.map((word) => new TextEncoder().encode(word));
 
 /** Draws the entropy of a new phrase. The caller wipes it. */
 export function generateEntropy(random: RandomSource): Uint8Array<ArrayBuffer> {
@@ -64,44 +72,48 @@ export function decodePhrase(phrase: Uint8Array): Uint8Array<ArrayBuffer> {
 
 /** Splits a phrase and looks its words up; says everything that is wrong with them at once. */
 function readIndices(phrase: Uint8Array): Uint16Array {
-  const words = splitWords(phrase);
-  const indices = new Uint16Array(words.length);
-  const faults: string[] = [];
-  for (const [position, word] of words.entries()) {
-    const index = INDEX_OF.get(word);
-    if (index === undefined) faults.push(describeTypo(position + 1, word));
-    else indices[position] = index;
-  }
-  if (!WORD_COUNTS.includes(words.length)) {
-    faults.push(`a phrase has 12 words (or 15, 18, 21, 24); these are ${words.length}`);
-  }
-  if (faults.length === 0) return indices;
-  indices.fill(0);
-  throw new KmsError('KEY_INVALID', faults.join('\n'), { faults: faults.length });
-}
-
-/**
- * The words themselves are constants of the list: looking one up leaves no more in memory than the list does. A word
- * that is none is a typing error and is told back to whoever typed it.
- */
-function splitWords(phrase: Uint8Array): string[] {
-  if (phrase.byteLength > MAX_PHRASE_BYTES || phrase.some((byte) => byte > 0x7e)) {
+  if (phrase.byteLength > MAX_PHRASE_BYTES || phrase.some((byte) => byte > LAST_ASCII)) {
     throw new KmsError('KEY_INVALID', 'a phrase is at most 24 English words, in letters a to z');
   }
-  const words: string[] = [];
-  let word = '';
-  for (const byte of [...phrase, SPACE]) {
-    const isSpace = byte <= SPACE;
-    if (!isSpace) word += String.fromCharCode(byte).toLowerCase();
-    else if (word !== '') {
-      words.push(word);
-      word = '';
+  const lower = phrase.map((byte) => (byte >= UPPER_A && byte <= UPPER_Z ? byte | CASE_BIT : byte));
+  try {
+    const words = splitWords(lower);
+    const indices = Uint16Array.from(words, indexOf);
+    const faults: string[] = [];
+    for (const [position, index] of indices.entries()) {
+      if (index === NO_WORD) faults.push(describeTypo(position + 1, words[position] ?? new Uint8Array()));
     }
+    if (!WORD_COUNTS.includes(words.length)) {
+      faults.push(`a phrase has 12 words (or 15, 18, 21, 24); these are ${words.length}`);
+    }
+    if (faults.length === 0) return indices;
+    indices.fill(0);
+    throw new KmsError('KEY_INVALID', faults.join('\n'), { faults: faults.length });
+  } finally {
+    lower.fill(0);
+  }
+}
+
+/** Views of the words between white space. */
+function splitWords(phrase: Uint8Array): Uint8Array[] {
+  const words: Uint8Array[] = [];
+  let start = 0;
+  for (let at = 0; at <= phrase.byteLength; at++) {
+    if ((phrase[at] ?? SPACE) > SPACE) continue;
+    if (at > start) words.push(phrase.subarray(start, at));
+    start = at + 1;
   }
   return words;
 }
 
-function describeTypo(position: number, word: string): string {
+function indexOf(word: Uint8Array): number {
+  const index = WORDS.findIndex((known) => equalBytes(known, word));
+  return index < 0 ? NO_WORD : index;
+}
+
+/** Only a word that is none becomes a string: it is a typing error and is told back to whoever made it. */
+function describeTypo(position: number, typed: Uint8Array): string {
+  const word = Buffer.from(typed).toString('latin1');
   const near = nearWords(word);
   const hint = near.length === 0 ? 'nothing in the list is near it' : `near it: ${near.join(', ')}`;
   return `word ${position}, '${word}', is not in the list of words; ${hint}`;
@@ -126,7 +138,7 @@ function guesses(indices: Uint16Array): string {
     const word = wordlist[index] ?? '';
     for (const candidate of nearWords(word)) {
       const changed = Uint16Array.from(indices);
-      changed[position] = INDEX_OF.get(candidate) ?? 0;
+      changed[position] = wordlist.indexOf(candidate);
       const entropy = entropyOf(changed);
       changed.fill(0);
       if (entropy === undefined) continue;
