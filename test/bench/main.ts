@@ -24,6 +24,7 @@ import { memory } from './process-usage.ts';
 import { summarizeProfiles } from './profile.ts';
 import { measureQuorums } from './quorum.ts';
 import { buildRequests } from './requests.ts';
+import { measureSealing } from './seal.ts';
 import { measureSmallFrames } from './small-frames.ts';
 import { measureSteps } from './steps.ts';
 import { measureTransports } from './transport.ts';
@@ -103,6 +104,7 @@ async function measureParty(bench: Bench, params: Params): Promise<void> {
   await measureMeshHandshake(bench);
   await measureFrameChannel(bench);
   await measureSmallFrames(bench);
+  await measureSealing(bench);
   await measureTransports(bench, requests[0] ?? fail());
   await measureSteps(bench, party.running.dir, party.making.keyId, requests);
   await measureStart(bench, params, party.making);

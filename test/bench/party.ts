@@ -54,12 +54,13 @@ export function partyFolder(params: Params): string {
 }
 
 /** Starts a node without a word, on any free ports. */
-export function startNode(dir: string, params: Params): Promise<RunningNode> {
+export function startNode(dir: string, params: Params, { aws = false } = {}): Promise<RunningNode> {
   const quiet = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
   return startDeveloperNode(
     {
       dir,
       params,
+      aws,
       reset: false,
       clientPort: 0,
       publicPort: 0,
