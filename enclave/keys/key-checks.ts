@@ -2,7 +2,8 @@
  * Checks every key set once under its epoch: the quorum opens an encryption of zero that came with the shares.
  *
  * It shows what no packed opening can, that all parties hold shares of one key of bits and mask with the keys of one
- * set-up. A check waits for as long as parties need to come; nothing waits for a check, its outcome is a line of the log.
+ * set-up. A check waits for as long as parties need to come; nothing waits for a check: its outcome is a line of the log,
+ * and one that failed is told to operators.
  */
 import type { Logger } from '../../common/log.ts';
 import type * as Native from '../../native/engine/index.ts';
@@ -24,13 +25,22 @@ export interface KeyCheckDeps {
 
 /** Checks that go on. */
 export interface KeyChecks {
+  /** Key sets that are held and whose check has failed. */
+  failed(): readonly FailedCheck[];
   /** Ends those that still wait. */
   close(): void;
+}
+
+/** A key set under an epoch, by their ids. */
+export interface FailedCheck {
+  readonly keyId: string;
+  readonly epochId: string;
 }
 
 /** Begins to check all key sets that are held, and from now on each that is added. To be called once epochs are there. */
 export function checkKeys({ catalogue, contexts, gate, native, log }: KeyCheckDeps): KeyChecks {
   const underWay = new Map<HeldShares, AbortController>();
+  const failed = new Map<HeldShares, FailedCheck>();
   const isOpened = (signal: AbortSignal): Promise<boolean> =>
     gate.opened(signal).then(
       () => true,
@@ -56,18 +66,23 @@ export function checkKeys({ catalogue, contexts, gate, native, log }: KeyCheckDe
       zeroShares: () => native.zeroShares({ shares, masks, ...names }),
       openZeros: native.openZeros,
     };
-    if (await isOpened(ended.signal)) await checkEpoch(quorum, options, { log, signal: ended.signal });
+    if (await isOpened(ended.signal)) {
+      const isZero = await checkEpoch(quorum, options, { log, signal: ended.signal });
+      if (!isZero && !ended.signal.aborted) failed.set(held, { keyId, epochId });
+    }
     underWay.delete(held);
   };
   const end = (held: HeldShares): void => {
     underWay.get(held)?.abort();
     underWay.delete(held);
+    failed.delete(held);
   };
 
   catalogue.onForgotten(end);
   catalogue.onAdded((held) => void check(held)); // says in the log what came of it
   for (const held of catalogue.keys()) void check(held);
   return {
+    failed: () => [...failed.values()],
     close: () => {
       for (const held of [...underWay.keys()]) end(held);
     },

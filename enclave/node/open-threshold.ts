@@ -95,6 +95,7 @@ export async function openThreshold(
     start,
     vault: vaultStatus({ party, incarnation, keychain, sealed, start }),
     contexts,
+    checks,
     network,
     decryption: { key, signer, policy, treatV0ExtraDataAsEmpty, hashCiphertext: native.blake3 },
     generation: { native, catalogue, contexts, signer, policy, queue, durations, clock, ...mode },

@@ -8,6 +8,7 @@ import { contextCalls } from '../contexts/context-calls.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import { thresholdCrsGeneration } from '../keys/crs-generation.ts';
 import type { ThresholdGenerationDeps } from '../keys/generation-deps.ts';
+import type { KeyChecks } from '../keys/key-checks.ts';
 import { thresholdKeyGeneration } from '../keys/key-generation.ts';
 import { thresholdPreprocessing } from '../keys/preprocessing.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
@@ -32,12 +33,13 @@ export interface ThresholdNodeParts {
   readonly decryption: QuorumDecryptionDeps;
   readonly generation: ThresholdGenerationDeps;
   readonly contexts: Contexts;
+  readonly checks: Pick<KeyChecks, 'failed'>;
   readonly network: PeerNetwork;
 }
 
 /** Returns what a threshold node does. */
 export function thresholdNode(parts: ThresholdNodeParts): NodeWork {
-  const { party, start, vault, decryption, generation, contexts, network } = parts;
+  const { party, start, vault, decryption, generation, contexts, checks, network } = parts;
   const { catalogue, queue } = generation;
   return {
     operations: {
@@ -77,7 +79,7 @@ export function thresholdNode(parts: ThresholdNodeParts): NodeWork {
       },
     }),
     generating: () => queue.current,
-    quorum: () => quorumStatus(contexts),
+    quorum: () => quorumStatus(contexts, checks),
     ledger: network.ledger,
     facts: () => ({
       keys: catalogue.keys().length,
@@ -89,7 +91,7 @@ export function thresholdNode(parts: ThresholdNodeParts): NodeWork {
   };
 }
 
-function quorumStatus(contexts: Contexts) {
+function quorumStatus(contexts: Contexts, checks: Pick<KeyChecks, 'failed'>) {
   const counts = contexts.stats();
   return {
     pending: BigInt(counts.pending),
@@ -102,5 +104,6 @@ function quorumStatus(contexts: Contexts) {
     publicDecryptions: BigInt(counts.publicDecryptions),
     userDecryptions: BigInt(counts.userDecryptions),
     masks: counts.masks.map((mask) => ({ ...mask, blocks: BigInt(mask.blocks) })),
+    failedChecks: [...checks.failed()],
   };
 }

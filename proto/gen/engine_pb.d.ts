@@ -742,6 +742,13 @@ export declare type QuorumStatus = Message<"engine.v1.QuorumStatus"> & {
    * @generated from field: repeated engine.v1.EpochMasks masks = 10;
    */
   masks: EpochMasks[];
+
+  /**
+   * Key sets whose opening of zero has failed.
+   *
+   * @generated from field: repeated engine.v1.FailedCheck failed_checks = 11;
+   */
+  failedChecks: FailedCheck[];
 };
 
 /**
@@ -749,6 +756,29 @@ export declare type QuorumStatus = Message<"engine.v1.QuorumStatus"> & {
  * Use `create(QuorumStatusSchema)` to create a new message.
  */
 export declare const QuorumStatusSchema: GenMessage<QuorumStatus>;
+
+/**
+ * The parties hold no shares of one key under this epoch, or do not mask with the keys of one set-up.
+ *
+ * @generated from message engine.v1.FailedCheck
+ */
+export declare type FailedCheck = Message<"engine.v1.FailedCheck"> & {
+  /**
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * @generated from field: string epoch_id = 2;
+   */
+  epochId: string;
+};
+
+/**
+ * Describes the message engine.v1.FailedCheck.
+ * Use `create(FailedCheckSchema)` to create a new message.
+ */
+export declare const FailedCheckSchema: GenMessage<FailedCheck>;
 
 /**
  * Distinct blocks that were masked under an epoch, since the engine's start: at least so many.

@@ -120,7 +120,10 @@ function checkEpochs(findings: QuorumFindings): string {
 function checkKeys(findings: QuorumFindings): string {
   const held = answering(findings);
   const failed = held.flatMap(({ party, failedChecks }) =>
-    failedChecks.map(({ keyId, epochId }) => ({ party, what: `key ${printable(keyId)} of epoch ${printable(epochId)}` })),
+    failedChecks.map(({ keyId, epochId }) => ({
+      party,
+      what: `key ${printable(keyId)} of epoch ${printable(epochId)}`,
+    })),
   );
   if (failed.length > 0) {
     const names = [...Map.groupBy(failed, ({ what }) => what)].map(

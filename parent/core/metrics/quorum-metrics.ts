@@ -116,6 +116,11 @@ const METRICS: readonly Metric[] = [
       ),
   },
   {
+    name: 'kms_quorum_failed_checks',
+    help: 'Key sets that the parties hold no common key of: an encryption of zero did not open to zero',
+    read: ({ quorum }) => one(quorum.failedChecks.length),
+  },
+  {
     name: 'kms_quorum_pending_requests',
     help: 'Requests that wait for the approval or the shares of other parties',
     read: ({ quorum }) => one(quorum.pending),

@@ -26,6 +26,7 @@ const QUORUM: NonNullable<Script['quorum']> = {
   publicDecryptions: 7n,
   userDecryptions: 3n,
   masks: [{ contextId: DEFAULT_CONTEXT_ID, epochId: DEFAULT_EPOCH_ID, blocks: 112n }],
+  failedChecks: [{ keyId: 'aa', epochId: DEFAULT_EPOCH_ID }],
 };
 const PEERS = toBinary(
   PeerTableSchema,
@@ -154,6 +155,7 @@ t.test('the metrics show the quorum, its parties and their faults', async (t) =>
     'kms_quorum_settled 1',
     'kms_quorum_contexts 1',
     'kms_quorum_epochs 1',
+    'kms_quorum_failed_checks 1',
     'kms_quorum_pending_requests 2',
     'kms_quorum_decryptions_total{kind="public"} 7',
     'kms_quorum_decryptions_total{kind="user"} 3',

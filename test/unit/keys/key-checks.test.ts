@@ -1,7 +1,7 @@
 /** Every key set is checked once under its epoch: when it is loaded, when it is added, and not once it is gone. */
 import t from 'tap';
 import type { Epoch } from '../../../enclave/contexts/contexts.ts';
-import { checkKeys } from '../../../enclave/keys/key-checks.ts';
+import { checkKeys, type KeyChecks } from '../../../enclave/keys/key-checks.ts';
 import { ShareCatalogue } from '../../../enclave/keys/share-catalogue.ts';
 import { OPEN_GATE } from '../../../enclave/start/start-gate.ts';
 import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
@@ -26,13 +26,13 @@ interface Party {
   readonly catalogue: ShareCatalogue;
   readonly lines: Line[];
   add(shares: KeyShares): Promise<void>;
-  start(): { close(): void };
+  start(): KeyChecks;
 }
 
-/** Four parties without keys; masks of `odd` are those of another set-up. */
-async function setUp(t: Teardown, odd?: number) {
+/** Four parties without keys; masks of the `odd` ones are those of another set-up. */
+async function setUp(t: Teardown, ...odd: readonly number[]) {
   const sim = new SimQuorum({ n: 4, t: 1, seed: 5 });
-  const parties = await Promise.all(sim.parties.map(({ party }) => makeParty(t, sim, party, party === odd)));
+  const parties = await Promise.all(sim.parties.map(({ party }) => makeParty(t, sim, party, odd.includes(party))));
   return { sim, parties };
 }
 
@@ -112,6 +112,23 @@ t.test('a party that lies changes nothing', async (t) => {
   for (const { lines, party } of parties) {
     if (party !== 2) t.equal('reason' in present(lines[0]), false, `party ${party}`);
   }
+});
+
+t.test('a check that fails is told as long as the key is there', async (t) => {
+  const { sim, parties } = await setUp(t, 2, 3);
+  const all = split();
+  const started: KeyChecks[] = [];
+  for (const { party, add, start } of parties) {
+    started.push(start());
+    await add(present(all[party - 1]));
+  }
+  t.same(present(started[0]).failed(), [], 'not before it has ended');
+  await sim.pass(700_000);
+  const [one] = parties;
+  t.match(present(one).lines, [{ event: 'quorum.check', reason: /./ }]);
+  t.same(present(started[0]).failed(), [{ keyId: KEY, epochId: DEFAULT_EPOCH_ID }]);
+  await present(one).catalogue.forgetEpoch(DEFAULT_EPOCH_ID);
+  t.same(present(started[0]).failed(), []);
 });
 
 t.test('fewer than 2t + 1 parties wait, and a check that is ended says nothing', async (t) => {

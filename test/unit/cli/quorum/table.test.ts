@@ -22,6 +22,7 @@ function status(fields: Partial<Omit<PartyStatus, 'epochs'>> = {}, epochs: reado
     crsIds: [],
     publicDecryptions: 10,
     userDecryptions: 5,
+    failedChecks: [],
     faults: [],
     ...fields,
   };
@@ -211,6 +212,11 @@ t.test('doctor names which parties differ, and in what', async (t) => {
       /^mesh: party 4 does not answer: gone\?/,
     ],
     ['epochs', [{}, {}, { status: status({}, []) }, {}], /^epochs: .*parties 3: none/],
+    [
+      'opening of zero',
+      [{ status: status({ failedChecks: [{ keyId: 'aa', epochId: EPOCH }] }) }, {}, {}, {}],
+      /^keys: an encryption of zero did not open to zero: key aa of epoch .* \(seen by 1\)/,
+    ],
     ['keys', [{ status: status({ keyIds: ['bb', 'aa'] }) }, {}, {}, {}], /^keys: .*parties 1: keys aa, bb/],
   ];
   for (const [why, parties, expected] of cases)
