@@ -6,7 +6,7 @@
  * in common. Nothing here is secret. Spec: docs/formats/start-record.md.
  */
 import { compareStarts, readStart, type SignedStart } from '../../attestation/start/start-record.ts';
-import { equalBytes, toHex } from '../../common/bytes.ts';
+import { toHex } from '../../common/bytes.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { PeerChannel } from '../peers/peer-network.ts';
@@ -16,14 +16,9 @@ import type { QuorumTimers } from '../threshold/quorum-links.ts';
 import { DurableMemory } from './durable-memory.ts';
 import type { OwnStart } from './own-start.ts';
 import type { PeerMemory } from './peer-memory.ts';
+import { PeerStarts, type ShownProcess } from './peer-starts.ts';
 import { encodeStartMessage, parseStartMessage, type Refusal, type StartMessage } from './start-messages.ts';
 import { StartState } from './start-state.ts';
-
-/** A connection that another engine's process has proven itself on. */
-export interface ShownProcess {
-  readonly leaf: Uint8Array;
-  readonly incarnation: number;
-}
 
 /** What it needs. */
 export interface ConfirmStartOptions {
@@ -66,28 +61,30 @@ export class ConfirmStart {
   readonly state: StartState;
   readonly #options: ConfirmStartOptions;
   readonly #durable: DurableMemory;
+  readonly #peers: PeerStarts;
   readonly #rate = new PeerRate(MESSAGES_PER_SECOND);
   /** Who has acknowledged this start as somebody who remembers. */
   readonly #acknowledged = new Set<number>();
   /** Form of the record that each party has answered last. */
   readonly #answered = new Map<number, string>();
   readonly #refused = new Map<number, Refusal>();
-  /** Starts of others that are durable in the own manifest, by nonce. */
-  readonly #kept = new Set<string>();
   readonly #forget: (() => void)[] = [];
   #cancel: () => void = () => undefined;
   #closed = false;
 
   constructor(options: ConfirmStartOptions) {
-    const { head, memory, log, timers, noteIncarnation } = options;
+    const { head, memory, log, timers } = options;
     this.#options = options;
     this.state = new StartState(() => this.#needed());
     this.#durable = new DurableMemory({ memory, head, timers, log });
     head.confine(new KmsError('UNAVAILABLE', 'nothing is written before this start is confirmed: try again later'));
-    for (const { start } of memory.all()) {
-      this.#kept.add(toHex(start.nonce));
-      noteIncarnation(start.party, start.incarnation);
-    }
+    this.#peers = new PeerStarts({
+      ...options,
+      durable: this.#durable,
+      isBlocked: () => this.#isBlocked,
+      isMemory: () => head.source === undefined && !this.state.isOver,
+      onNews: () => this.#count(),
+    });
   }
 
   /** Begins to speak and to listen. */
@@ -200,61 +197,25 @@ export class ConfirmStart {
     }
   }
 
-  /** A peer's start: acknowledged once it is durable that it was, or refused with what is remembered. */
   async #judge(from: number, record: SignedStart): Promise<void> {
-    const { memory, shown, noteIncarnation, channel, head, log } = this.#options;
-    const { start, digest } = record;
-    if (start.party !== from || !memory.isGenuine(record)) {
-      channel.drop(from, `the engine of party ${from} sent a start record that is not its own`);
+    const { memory, channel } = this.#options;
+    if (record.start.party === from && memory.isGenuine(record)) {
+      this.#send(from, await this.#peers.answer(record));
       return;
     }
-    const isShown = shown(from).some(({ leaf, incarnation }) => {
-      return incarnation === start.incarnation && equalBytes(leaf, start.leaf);
-    });
-    const refuse = (why: Refusal, seen?: SignedStart): void => {
-      this.#send(from, { type: 'refused', digest, why, seen: seen?.bytes });
-    };
-    if (!isShown) {
-      refuse('other-leaf');
-      return;
-    }
-    const verdict = memory.judge(record);
-    if (verdict !== 'newer' && verdict !== 'moved' && verdict !== 'same') {
-      log.warn({ event: 'start.refused', party: from, why: verdict, incarnation: start.incarnation });
-      refuse(verdict, memory.of(from));
-      return;
-    }
-    if (memory.keep(record)) {
-      noteIncarnation(from, start.incarnation);
-      this.#durable.flushLater();
-      this.#count();
-    }
-    if (this.#isBlocked) {
-      refuse('too-many-restored');
-      return;
-    }
-    const nonce = toHex(start.nonce);
-    if (!this.#kept.has(nonce)) {
-      await this.#durable.flush();
-      this.#kept.add(nonce);
-      log.info({ event: 'start.acknowledged', party: from, incarnation: start.incarnation });
-    }
-    const records = start.restored ? memory.all().map(({ bytes }) => bytes) : [];
-    const isMemory = head.source === undefined && !this.state.isOver;
-    this.#send(from, { type: 'acknowledged', digest, isMemory, records });
+    channel.drop(from, `the engine of party ${from} sent a start record that is not its own`);
   }
 
   #takeAcknowledgement(
     from: number,
     { digest, isMemory, records }: Extract<StartMessage, { type: 'acknowledged' }>,
   ): void {
-    const { own, memory, me, noteIncarnation } = this.#options;
+    const { own, memory, me } = this.#options;
     if (!own.isOwn(digest) || this.state.isOver) return;
     for (const record of records.map((bytes) => readStart(bytes))) {
-      const { party, incarnation } = record.start;
       if (!memory.isGenuine(record)) continue;
-      if (party === me) this.#compareOwn(from, record);
-      else if (memory.keep(record)) noteIncarnation(party, incarnation);
+      if (record.start.party === me) this.#compareOwn(from, record);
+      else this.#peers.keep(record);
     }
     if (this.state.isOver) return;
     if (isMemory) {

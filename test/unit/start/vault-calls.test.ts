@@ -48,12 +48,8 @@ t.test('a sealed one tells its newest state, what it holds, and how its start st
   const deps = { party: 2, incarnation: 2, keychain: 'aws-kms', sealed, start };
   t.match(await ask(deps), { sealed: true, restored: true, start: { phase: 'waiting', needed: 2, restored: [2] } });
   await quorum.run();
-  await party.head.advance(
-    new Map([
-      ['a', entry],
-      ['b', { version: 1, writing: undefined }],
-    ]),
-  );
+  await party.head.advance(new Map([['a', entry]]));
+  await party.head.advance(new Map([['b', { version: 1, writing: undefined }]]));
   const status = await ask(deps);
   t.match(status, { restored: false, objects: 1n, bytes: 100n, start: { phase: 'confirmed', reason: '' } });
   t.equal(status.sequence, BigInt(present(party.head.point).sequence));
