@@ -79,5 +79,5 @@ function attestedOf(local: NodeFile | undefined, isServing: boolean): string {
 
 function modeOf(developerMode: boolean | undefined): string {
   if (developerMode === undefined) return 'unknown (ask on the node itself)';
-  return developerMode ? 'developer: clear files, a root of this machine' : 'production';
+  return developerMode ? 'developer: a root of this machine, no real data' : 'production';
 }
