@@ -27,10 +27,7 @@ const POINT_BYTES = 48;
 export function backupCalls(backup: RunningBackup | undefined): Handlers {
   if (backup === undefined) {
     const none = (): never => {
-      throw new KmsError(
-        'UNIMPLEMENTED',
-        'this node has no backup vault: set [backup_vault] in its configuration',
-      );
+      throw new KmsError('UNIMPLEMENTED', 'this node has no backup vault: set [backup_vault] in its configuration');
     };
     const { backupState, backupVerify, restore, backupDrill } = ENGINE_METHOD;
     return { [backupState]: none, [backupVerify]: none, [restore]: none, [backupDrill]: none };

@@ -11,6 +11,7 @@ import { openAwsRootKey } from '../keychain/aws-root-key.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
 import type { VaultParts } from '../vault/open-vault.ts';
 import { partyInRecord } from '../vault/party-in-record.ts';
+import { openLate } from './late-storage.ts';
 import type { OpenBackup, SealingKey } from './open-backup.ts';
 import { folderOfRootKey } from './storage-below.ts';
 
@@ -32,11 +33,13 @@ export function configuredBackup(
   if (section === undefined) return undefined;
   return async (parts) => {
     const credentials = aws && awsCredentials(aws);
-    const opened = await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect });
-    const { storage } = opened;
+    const open = async () =>
+      await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect });
+    const opened = await openLate(open, (err) => log.error({ event: 'backup.storage-away', err }));
+    const { storage, ready } = opened;
     try {
       const key = keyOf(section.keychain, { config, parts, log, connect, clear });
-      return { storage, key, needsFence: !developerMode, close: () => opened.close() };
+      return { storage, ready, key, needsFence: !developerMode, close: () => opened.close() };
     } catch (error) {
       opened.close();
       throw error;

@@ -21,6 +21,8 @@ export interface SealingKey {
 export interface OpenedBackup {
   /** With all folders. */
   readonly storage: Storage;
+  /** Resolves once the storage answers, where it may be away when the engine starts. @throws KmsError `UNAVAILABLE` until then. */
+  readonly ready?: (() => Promise<void>) | undefined;
   /** Undefined: custodians have it, and say which. */
   readonly key: SealingKey | undefined;
   /** Production: only storage that keeps servers on different machines apart will do. */

@@ -71,6 +71,7 @@ export function lostDesk({ backup: opened, lost, owner: party, native, log }: Lo
   const onLeftover = (path: readonly string[], err: unknown): void =>
     log.warn({ event: 'restore.leftover', object: path.join('/'), err });
   return oneAtATime(true, address, async (order) => {
+    await opened.ready?.();
     const storage = storageBelow(opened.storage, order.folder);
     const { keyring, signal } = order;
     const backup = await findBackupAndKey({ storage, keyring, owner, address, native, signal });

@@ -123,7 +123,14 @@ function placeOf({ opened, sealed, key, incarnation, log }: RunningBackupParts, 
       needsFence: opened.needsFence,
       onLeftover,
     });
-  return { folder, keychain, open: async () => await open(await sealing.keyring()) };
+  return {
+    folder,
+    keychain,
+    open: async () => {
+      await opened.ready?.();
+      return await open(await sealing.keyring());
+    },
+  };
 }
 
 function mustBe(key: SealingKey | undefined): SealingKey {

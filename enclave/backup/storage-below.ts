@@ -14,7 +14,9 @@ export function folderOfRootKey(keyArn: string): string {
 export function storageBelow(storage: Storage, folder: string): Storage {
   const at = (path: ObjectPath): ObjectPath => [folder, ...path];
   return {
-    fenced: storage.fenced,
+    get fenced() {
+      return storage.fenced;
+    },
     put: (path, source, options) => storage.put(at(path), source, options),
     get: (path) => storage.get(at(path)),
     getTagged: (path) => storage.getTagged(at(path)),

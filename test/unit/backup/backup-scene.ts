@@ -37,12 +37,12 @@ function renamed(name: string): DataKeyring {
 }
 
 /** A vault of the party's in a storage. */
-export async function vaultIn(storage: Storage, { key = NODE, incarnation = 1 } = {}) {
+export async function vaultIn(storage: Storage, { key = NODE, incarnation = 1, keyring = PRIMARY_KEYRING } = {}) {
   const { charterDigest, party, describe } = OWNER;
   const signer = manifestSigner(key);
   const asked = { purpose: 'private-object', charterDigest, party, signer: signer.publicKey } as const;
   const head = await ManifestHead.open({ storage, signer, asked, incarnation, needsFence: false });
-  const sealer = { signer: objectSigner(key), keyring: PRIMARY_KEYRING };
+  const sealer = { signer: objectSigner(key), keyring };
   const store = new SealedStore({ storage, head, sealer, onLeftover: () => undefined });
   const write = async (name: string, content: Uint8Array): Promise<void> => {
     await store.put(describe(name), pieces(content, 1000), { sizeBytes: content.length });

@@ -59,6 +59,19 @@ t.test('an empty vault gets everything back, and goes on where the lost one ende
   t.ok((restored.head.point?.sequence ?? 0) > (vault.head.point?.sequence ?? 0));
 });
 
+t.test('with the first key gone, the second one brings all of it back under a third', async (t) => {
+  const { primary, backup } = await backedUp();
+  const gone = async (): Promise<never> => Promise.reject(new KmsError('PRECONDITION_FAILED', 'the key is disabled'));
+  const first = { ...PRIMARY_KEYRING, generate: gone, unwrap: gone };
+  await t.rejects(contentOf(await vaultIn(primary, { keyring: first }), keyName(1)), { code: 'PRECONDITION_FAILED' });
+  const third = { ...PRIMARY_KEYRING, name: 'third' };
+  const found = await findBackupAndKey(search(backup));
+  const idle = { storage: openMemoryStorage(), keyring: third, needsFence: false, onLeftover: () => undefined };
+  await restoreBackup({ backup: found, keyring: BACKUP_KEYRING, target: await openIdleVault(idle, found) });
+  t.same(await contentOf(await vaultIn(idle.storage, { keyring: third }), keyName(1)), bytesOf(2, 70_000));
+  t.equal(await faultOf(contentOf(await vaultIn(idle.storage), keyName(1))), 'other-keychain');
+});
+
 t.test('an old writing of the lost vault does not come back into the restored one', async (t) => {
   const { vault, backup } = await backedUp();
   const target = openMemoryStorage();
