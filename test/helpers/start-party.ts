@@ -44,12 +44,14 @@ export interface PartyOptions {
   readonly leafLifeMs?: number;
   /** Vaults in emulated AWS. */
   readonly aws?: boolean;
+  /** What seals backups there; AWS KMS if absent. */
+  readonly backup?: 'aws-kms' | 'custodians' | undefined;
 }
 
 /** Starts a node and stops it when the test ends. */
 export async function startParty(
   t: Teardown,
-  { dir = tempDir(t), logLevel = 'debug', leafLifeMs, aws = false }: PartyOptions = {},
+  { dir = tempDir(t), logLevel = 'debug', leafLifeMs, aws = false, backup }: PartyOptions = {},
 ): Promise<Party> {
   const output = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
   const running = await startDeveloperNode(
@@ -65,6 +67,7 @@ export async function startParty(
       treatV0ExtraDataAsEmpty: false,
       leafLifeMs,
       aws,
+      backup,
     },
     output,
   );

@@ -1,12 +1,8 @@
 /**
  * `arca custodian` as custodians use it, without a terminal: words come and go through descriptors alone.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { encodeCharter } from '../../../attestation/governance/index.ts';
 import { encodeAttestedRequest } from '../../../attestation/recovery/attested-request.ts';
@@ -16,44 +12,14 @@ import { recoverBackupKey } from '../../../wire/custodian/operator.ts';
 import { decodeRecoveryOutput } from '../../../wire/custodian/recovery-request.ts';
 import { decodeSetupMessage, encodeSetupMessage } from '../../../wire/custodian/setup-message.ts';
 import { present } from '../../helpers/present.ts';
+import { runCustodian as custodian } from '../../helpers/run-custodian.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 import { CHARTER, recordBytes, recordFields } from '../attestation/governance/fixtures.ts';
 import { CHALLENGE, makeScene } from './scene.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../../../bin/arca', import.meta.url));
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
 const scene = makeScene(Date.now());
 const phraseOf = (index: number): string => Buffer.from(encodePhrase(present(scene.entropies[index]))).toString();
-
-interface Result {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs `arca custodian` with descriptors 3 (written to it) and 4 (read from it). `echo` types back what 4 gives. */
-async function custodian(
-  args: readonly string[],
-  words?: string | 'echo',
-): Promise<Result & { readonly shown: string }> {
-  const child = spawn(LAUNCHER, ['custodian', ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] });
-  const closed = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
-  const [, stdout, stderr, into, outOf] = child.stdio;
-  const typed = into as Writable;
-  typed.on('error', () => {}); // a command that refuses earlier never reads the words
-  if (words !== 'echo') typed.end(`${words ?? ''}\n`);
-  const showing = text(outOf as Readable).then((shown) => {
-    if (words === 'echo') typed.end(`${shown}\n`);
-    return shown;
-  });
-  const [code, out, err, shown] = await Promise.all([
-    closed,
-    text(stdout as Readable),
-    text(stderr as Readable),
-    showing,
-  ]);
-  return { code, stdout: out, stderr: err, shown };
-}
 
 /** A folder with everything that a custodian needs to answer. */
 function desk(t: Test): { readonly folder: string; file(name: string): string; readonly decrypt: string[] } {
