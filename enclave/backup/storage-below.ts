@@ -29,12 +29,9 @@ export function storageBelow(storage: Storage, folder: string): Storage {
   };
 }
 
-/** Returns the paths of all objects below a folder; a name with nothing below it is one. */
-export async function filesBelow(storage: Storage, folder: ObjectPath): Promise<ObjectPath[]> {
-  if (folder.length >= MAX_DEPTH) return [folder];
-  const names = await storage.list(folder);
-  if (names.length === 0) return folder.length > 0 && (await storage.has(folder)) ? [folder] : [];
-  const found: ObjectPath[] = [];
-  for (const name of names) found.push(...(await filesBelow(storage, [...folder, name])));
-  return found;
+/** Yields the paths of all objects below a folder, one after the other; a name with nothing below it is one. */
+export async function* filesBelow(storage: Storage, folder: ObjectPath): AsyncGenerator<ObjectPath, void> {
+  const names = folder.length < MAX_DEPTH ? await storage.list(folder) : [];
+  for (const name of names) yield* filesBelow(storage, [...folder, name]);
+  if (names.length === 0 && folder.length > 0) yield folder;
 }

@@ -57,11 +57,12 @@ export async function verifyBackup(backup: FoundBackup, signal?: AbortSignal): P
     objects += 1;
     bytes += entry.writing.sizeBytes;
   }
-  const paths = (await filesBelow(storage, [])).filter((path) => !named.has(path.join('/')));
   const strays: StrayObject[] = [];
-  for (const path of paths.slice(0, MAX_STRAYS)) {
+  for await (const path of filesBelow(storage, [])) {
+    if (named.has(path.join('/'))) continue;
     refuseAborted(signal);
     strays.push({ path: path.join('/'), kind: (await isOwn(backup, path)) ? 'leftover' : 'planted' });
+    if (strays.length === MAX_STRAYS) break;
   }
   return { objects, bytes, faulty, strays };
 }

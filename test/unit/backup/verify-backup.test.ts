@@ -72,6 +72,14 @@ t.test('what a crash left behind is told apart from what somebody planted', asyn
   t.ok(vault.store.has(keyName(1)));
 });
 
+t.test('of very many planted objects a thousand are told, and the check comes to its end', async (t) => {
+  const { backup } = await backedUp();
+  for (let i = 0; i < 1_200; i++) await backup.put(['Planted', `x${i}`], Uint8Array.of(1));
+  const { strays, faulty } = await check(backup);
+  t.equal(strays.length, 1_000);
+  t.same(faulty, []);
+});
+
 t.test('a name of a later release is told, and is no reason to stop looking', async (t) => {
   const { backup } = await backedUp();
   const found = await findBackup(backup, NODE, OWNER);
