@@ -6,7 +6,6 @@
  * in common. Nothing here is secret. Spec: docs/formats/start-record.md.
  */
 import { compareStarts, readStart, type SignedStart } from '../../attestation/start/start-record.ts';
-import { toHex } from '../../common/bytes.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { PeerChannel } from '../peers/peer-network.ts';
@@ -65,8 +64,8 @@ export class ConfirmStart {
   readonly #rate = new PeerRate(MESSAGES_PER_SECOND);
   /** Who has acknowledged this start as somebody who remembers. */
   readonly #acknowledged = new Set<number>();
-  /** Form of the record that each party has answered last. */
-  readonly #answered = new Map<number, string>();
+  /** What each party has acknowledged of the vault; not which certificate said so, for connections outlive those. */
+  readonly #answered = new Map<number, string | undefined>();
   readonly #refused = new Map<number, Refusal>();
   readonly #forget: (() => void)[] = [];
   #cancel: () => void = () => undefined;
@@ -159,9 +158,9 @@ export class ConfirmStart {
     const { own, log } = this.#options;
     own.form().then(
       ({ digest, bytes }) => {
-        const form = toHex(digest);
+        const state = own.stateOf(digest);
         for (const party of parties) {
-          if (this.#answered.get(party) !== form) this.#send(party, { type: 'start', record: bytes });
+          if (this.#answered.get(party) !== state) this.#send(party, { type: 'start', record: bytes });
         }
       },
       (err: unknown) => {
@@ -211,7 +210,8 @@ export class ConfirmStart {
     { digest, isMemory, records }: Extract<StartMessage, { type: 'acknowledged' }>,
   ): void {
     const { own, memory, me } = this.#options;
-    if (!own.isOwn(digest) || this.state.isOver) return;
+    const state = own.stateOf(digest);
+    if (state === undefined || this.state.isOver) return;
     for (const record of records.map((bytes) => readStart(bytes))) {
       if (!memory.isGenuine(record)) continue;
       if (record.start.party === me) this.#compareOwn(from, record);
@@ -219,7 +219,7 @@ export class ConfirmStart {
     }
     if (this.state.isOver) return;
     if (isMemory) {
-      this.#answered.set(from, toHex(digest));
+      this.#answered.set(from, state);
       this.#refused.delete(from);
       this.#acknowledged.add(from);
     }
@@ -228,7 +228,7 @@ export class ConfirmStart {
 
   #takeRefusal(from: number, { digest, why, seen }: Extract<StartMessage, { type: 'refused' }>): void {
     const { own, memory, me, log } = this.#options;
-    if (!own.isOwn(digest) || this.state.isOver) return;
+    if (own.stateOf(digest) === undefined || this.state.isOver) return;
     if (this.#refused.get(from) !== why) log.warn({ event: 'start.refused-by', party: from, why });
     this.#refused.set(from, why);
     if (seen === undefined) return;

@@ -32,7 +32,8 @@ const MOST_FORMS = 64;
 /** See the file comment. */
 export class OwnStart {
   readonly #options: OwnStartOptions;
-  readonly #forms = new Set<string>();
+  /** What each form says of the vault, by the form's digest. */
+  readonly #forms = new Map<string, string>();
   #manifest: VaultPoint;
   #current: SignedStart | undefined;
 
@@ -67,16 +68,20 @@ export class OwnStart {
     const start = { charterDigest, party, incarnation, nonce, manifest, leaf, restored, ...rest };
     const signed = signStart(start, signer);
     this.#current = signed;
-    this.#forms.add(toHex(signed.digest));
-    for (const oldest of this.#forms) {
+    this.#forms.set(toHex(signed.digest), `${manifest.sequence} ${restored}`);
+    for (const oldest of this.#forms.keys()) {
       if (this.#forms.size <= MOST_FORMS) break;
       this.#forms.delete(oldest);
     }
     return signed;
   }
 
-  /** Whether a digest is that of a form of this start. */
-  isOwn(digest: Uint8Array): boolean {
-    return this.#forms.has(toHex(digest));
+  /**
+   * What a form of this start says of the vault: two that say the same need not both be heard.
+   *
+   * @returns undefined if the digest is of no form of this start.
+   */
+  stateOf(digest: Uint8Array): string | undefined {
+    return this.#forms.get(toHex(digest));
   }
 }

@@ -57,8 +57,9 @@ export class PeerStarts {
     const { start, digest } = record;
     const { party, incarnation } = start;
     const refuse = (why: Refusal, seen?: SignedStart) => ({ type: 'refused', digest, why, seen: seen?.bytes }) as const;
-    if (!this.#isShown(record)) return refuse('other-leaf');
     const verdict = memory.judge(record);
+    // Of a start that is known the certificate may be newer than the connection.
+    if (verdict === 'newer' && !this.#isShown(record)) return refuse('other-leaf');
     if (verdict !== 'newer' && verdict !== 'moved' && verdict !== 'same') {
       log.warn({ event: 'start.refused', party, why: verdict, incarnation });
       return refuse(verdict, memory.of(party));

@@ -123,6 +123,21 @@ t.test('a state written after the start is remembered: the vault cannot be put b
   t.same(phases(parties), ['rolled-back', 'confirmed', 'confirmed', 'confirmed'], 'all were killed in between');
 });
 
+t.test('a new certificate changes nothing for those who know the start', async (t) => {
+  const quorum = startScene(t, 4);
+  const [first, second] = await quorum.startAll();
+  await quorum.run();
+  const before = present(first).own.current?.start.leaf;
+  present(first).newCertificate();
+  const entry = { version: 1, writing: { place: '1-a', digest: new Uint8Array(48), sizeBytes: 1 } };
+  const { sequence } = await present(first).head.advance(new Map([['a', entry]]));
+  await quorum.run();
+  const known = present(second).memory.of(1)?.start;
+  t.equal(known?.manifest.sequence, sequence, 'what it writes is remembered');
+  t.notSame(known?.leaf, before);
+  t.same(present(first).start.report().refused, []);
+});
+
 t.test('more vaults than t put back: each is refused by name, and fewer than a quorum are left', async (t) => {
   const quorum = startScene(t, 4);
   await quorum.startAll();

@@ -34,6 +34,8 @@ export interface RunningParty {
   readonly own: OwnStart;
   readonly incarnation: number;
   readonly nonce: Uint8Array;
+  /** Gets a new certificate; its connections were made with the one before. */
+  newCertificate(): void;
   /** Events of its log. */
   readonly log: readonly string[];
   stop(): Promise<void>;
@@ -126,7 +128,7 @@ export function startScene(t: Teardown, n: number) {
     const memory = PeerMemory.read(head.memory, (other) => known.get(other));
     memory.begin(nonce);
     const manifest = await head.advance();
-    const leaf = createHash('sha256').update(nonce).digest();
+    let leaf = createHash('sha256').update(nonce).digest();
     const log: string[] = [];
     const say = (fields: unknown): void => {
       const event = typeof fields === 'object' && fields !== null && 'event' in fields ? fields.event : '';
@@ -182,7 +184,10 @@ export function startScene(t: Teardown, n: number) {
       if (running.get(party) === entry) running.delete(party);
       await confirm.close();
     };
-    const face = { party, head, memory, start: confirm, own, incarnation, nonce, log, stop };
+    const newCertificate = (): void => {
+      leaf = createHash('sha256').update(leaf).digest();
+    };
+    const face = { party, head, memory, start: confirm, own, incarnation, nonce, log, newCertificate, stop };
     const entry = { ...face, leaf, listener: undefined as QuorumListener | undefined };
     running.set(party, entry);
     confirm.begin();
