@@ -1,29 +1,22 @@
 /** What request handlers do beside answering a status: what reaches the engine, who waits, who is told what. */
 import { hash } from 'node:crypto';
-import { setImmediate as turn } from 'node:timers/promises';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import { GrpcError } from '../../../parent/grpc/status.ts';
-import { ApprovalCallSchema, KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
 import {
-  DestroyMpcContextRequestSchema,
-  DestroyMpcContextResponseSchema,
   HealthStatusResponseSchema,
-  KeyGenResultSchema,
   KeyMaterialAvailabilityResponseSchema,
   NodeType,
 } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
-import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
+import { DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
 import {
   crsGeneration,
   idBody,
   idOf,
   KEY_ID,
   keyGeneration,
-  newContext,
-  newEpoch,
   preprocessing,
   publicDecryption,
   userDecryption,
@@ -190,120 +183,6 @@ t.test('gives up a request that stops the engine each time', async (t) => {
   await core.raw('PublicDecrypt', publicDecryption(A));
   t.equal(await core.status('GetPublicDecryptionResult', idBody(A)), 'INTERNAL');
   t.equal(core.engine.calls.length, 3);
-});
-
-t.test('a key generation takes both requests along and uses the preprocessing up', async (t) => {
-  const core = await startTestCore(t);
-  const result = Uint8Array.of(0x0a, 0);
-  core.generations.onRun = async () => result;
-  await core.raw('InsecureKeyGenPreproc', preprocessing(A));
-  await settled(core, 'preproc', A);
-  await core.raw('InsecureKeyGen', keyGeneration(B, A));
-  await settled(core, 'keygen', B);
-  const run = core.generations.runs[0];
-  t.match(run, { method: ENGINE_METHOD.keyGen, id: B, epochId: DEFAULT_EPOCH_ID });
-  const call = fromBinary(KeyGenCallSchema, run?.body ?? new Uint8Array(0));
-  t.ok(Buffer.from(call.request).equals(keyGeneration(B, A)));
-  t.ok(Buffer.from(call.preprocRequest).equals(preprocessing(A)));
-  t.equal(call.insecure, true);
-  t.equal(core.store.find('preproc', A)?.consumedBy, B);
-  t.same(Buffer.from(await core.raw('GetKeyGenResult', idBody(B))), Buffer.from(result));
-});
-
-t.test('the result of a key is what the engine signed last for it', async (t) => {
-  const core = await startTestCore(t);
-  await core.raw('KeyGenPreproc', preprocessing(A));
-  await core.raw('KeyGen', keyGeneration(B, A));
-  await settled(core, 'keygen', B);
-  const types = async (): Promise<string[]> =>
-    fromBinary(KeyGenResultSchema, await core.raw('GetKeyGenResult', idBody(B))).keyDigests.map((d) => d.keyType);
-  t.same(await types(), [], 'as the generation answered');
-  core.engine.setKeys([B]);
-  t.same(await types(), ['PublicKey'], 'a later generation gave it other objects');
-});
-
-t.test('a preprocessing that was begun can be used without asking for it first', async (t) => {
-  const core = await startTestCore(t, { waits: { recordMs: 60_000 } });
-  const held = hold(core, ENGINE_METHOD.keyGenPreproc);
-  const started = core.status('KeyGenPreproc', preprocessing(A));
-  while (!core.store.find('preproc', A)) await turn();
-  held.answer(new Uint8Array(0));
-  t.equal(await started, 'OK');
-  t.equal(core.store.find('preproc', A)?.state, 'done', 'recorded before the start is answered');
-  t.equal(await core.status('KeyGen', keyGeneration(B, A)), 'OK');
-});
-
-t.test('two key generations at once cannot use one preprocessing', async (t) => {
-  const core = await startTestCore(t);
-  await core.raw('KeyGenPreproc', preprocessing(A));
-  await settled(core, 'preproc', A);
-  const statuses = await Promise.all([B, C].map((id) => core.status('KeyGen', keyGeneration(id, A))));
-  t.same(statuses.sort(), ['ALREADY_EXISTS', 'OK']);
-  t.equal(core.generations.runs.length, 1);
-});
-
-t.test('logs each phase of a generation once', async (t) => {
-  const core = await startTestCore(t);
-  core.generations.onRun = (run) => {
-    for (const fraction of [0.25, 0.5]) run.onProgress?.({ phase: 'server key', fraction, estimated: true });
-    return untilAborted(run);
-  };
-  await core.raw('CrsGen', crsGeneration(A));
-  const lines = core.logs.filter((line) => line.includes('crsgen.phase'));
-  t.equal(lines.length, 1);
-  t.match(JSON.parse(lines[0] ?? ''), { requestId: A, phase: 'server key', fraction: 0.25, estimated: true });
-});
-
-t.test('what governance must sign has no effect before, and every client learns what to sign', async (t) => {
-  const core = await startTestCore(t);
-  const asked: { kind: string; digest: Uint8Array }[] = [];
-  const proposalDigest = 'ab'.repeat(48);
-  let approved = false;
-  core.engine.answers.set(ENGINE_METHOD.requireApproval, (body) => {
-    asked.push(fromBinary(ApprovalCallSchema, body));
-    if (approved) return new Uint8Array();
-    throw new KmsError('APPROVAL_MISSING', 'needs 2 governance signatures', { proposalDigest });
-  });
-  const context = newContext(A);
-  const refused = await errorOf(core.raw('NewMpcContext', context));
-  t.match(refused, {
-    status: 9,
-    message: new RegExp(`metric new_mpc_context: governance must sign proposal ${proposalDigest}$`),
-    details: { reason: 'APPROVAL_MISSING', metadata: { proposalDigest } },
-  });
-  t.match(asked, [{ kind: 'context', digest: hash('sha384', context, 'buffer') }], 'the digest of this very request');
-  t.equal(
-    await core.status('NewMpcEpoch', newEpoch(B, { contextId: { requestId: A } })),
-    'NOT_FOUND',
-    'it was not recorded',
-  );
-  approved = true;
-  t.equal(await core.status('NewMpcContext', context), 'OK');
-  t.equal(await core.status('NewMpcEpoch', newEpoch(B, { contextId: { requestId: A } })), 'OK');
-  t.equal(asked.length, 2, 'an epoch that takes nothing over needs no signature');
-});
-
-t.test('destroying a context ends its epochs and names them', async (t) => {
-  const core = await startTestCore(t);
-  const destroy = (id: string): Promise<string[]> =>
-    core
-      .raw(
-        'DestroyMpcContext',
-        toBinary(
-          DestroyMpcContextRequestSchema,
-          create(DestroyMpcContextRequestSchema, { contextId: { requestId: id } }),
-        ),
-      )
-      .then((bytes) => fromBinary(DestroyMpcContextResponseSchema, bytes).epochIds.map(({ requestId }) => requestId));
-  await core.raw('NewMpcContext', newContext(A));
-  await core.raw('NewMpcEpoch', newEpoch(B, { contextId: { requestId: A } }));
-  t.equal(await core.status('PublicDecryptSync', publicDecryption(C, { epochId: { requestId: B } })), 'NOT_FOUND');
-  t.same(await destroy(A), [B]);
-  t.equal(await core.status('NewMpcEpoch', newEpoch(B)), 'ALREADY_EXISTS', 'an epoch id is used once');
-
-  await core.raw('NewMpcContext', newContext(C));
-  t.same(await destroy(DEFAULT_CONTEXT_ID), [DEFAULT_EPOCH_ID]);
-  t.equal(await core.status('PublicDecryptSync', publicDecryption(A, { contextId: { requestId: C } })), 'NOT_FOUND');
 });
 
 t.test('lists the keys and CRSs that the engine has', async (t) => {
