@@ -44,7 +44,9 @@ export async function runRecoveryInit(
     [
       `a recovery of ${node} has begun; custodians ${custodians.join(', ')} can help`,
       "have each of them run 'arca custodian challenge', then for each: arca recovery request --challenge HEX --out FILE",
-      `for custodians of the published tool: ${request}`,
+      options.out === undefined
+        ? 'for custodians of the published tool, who cannot verify it: the same with --overwrite --out FILE'
+        : `for custodians of the published tool: ${options.out}`,
     ].join('\n'),
   );
 }
