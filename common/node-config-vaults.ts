@@ -80,6 +80,15 @@ export const privateVaultSection = z
       .refine(({ aws_kms: aws }) => aws !== undefined, { message: 'needs aws_kms' })
       .optional()
       .describe('What seals private objects; in developer mode, without it they lie in clear.'),
+    pin: z
+      .string()
+      .regex(/^[1-9]\d{0,14}:[0-9a-f]{96}$/, 'needs SEQUENCE:DIGEST as `arca vault status` shows it after "pin"')
+      .optional()
+      .describe('State of a sealed vault that was written down: an older one, or another, does not open.'),
+  })
+  .refine(({ pin, keychain }) => pin === undefined || keychain !== undefined, {
+    path: ['pin'],
+    message: 'needs [private_vault.keychain]: a clear vault has no state to pin',
   })
   .refine(({ storage: { s3 }, keychain }) => s3 === undefined || keychain !== undefined, {
     path: ['keychain'],

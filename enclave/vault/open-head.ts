@@ -10,7 +10,7 @@ import type { Storage } from '../../storage/storage.ts';
 import { formatAddress } from '../../wire/addresses.ts';
 import { decodePrivateSigKey, encodePrivateSigKey } from '../../wire/signing-keys.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
-import { type ManifestOwner, manifestDigest, manifestSigner } from '../seal/manifest.ts';
+import { type ManifestOwner, type ManifestPoint, manifestDigest, manifestSigner } from '../seal/manifest.ts';
 import { ManifestHead } from '../seal/manifest-head.ts';
 import { objectSigner } from '../seal/object-signatures.ts';
 import { openWhole } from '../seal/open-object.ts';
@@ -32,6 +32,7 @@ export interface HeadParts {
   readonly storage: Storage;
   readonly keyring: DataKeyring;
   readonly random: RandomSource;
+  readonly remembered: ManifestPoint | undefined;
 }
 
 /** A vault whose head this engine holds. */
@@ -77,11 +78,11 @@ const NONE = new Uint8Array(0);
 async function openStore(
   key: NodeKey,
   incarnation: number,
-  { parts, owner, storage, keyring, random }: HeadParts,
+  { parts, owner, storage, keyring, random, remembered }: HeadParts,
   isFirst: boolean,
 ): Promise<Omit<SealedParts, 'key' | 'incarnation'>> {
   const signer = manifestSigner(key);
-  const asked = { ...owner, signer: signer.publicKey };
+  const asked = { ...owner, signer: signer.publicKey, remembered };
   const { onLost, log } = parts;
   const head = await ManifestHead.open({ storage, signer, asked, incarnation, needsFence: false, onLost }).catch(
     (error: unknown) => {

@@ -12,7 +12,7 @@ import { type RandomSource, systemRandom } from '../../common/random.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { formatAddress } from '../../wire/addresses.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
-import type { ManifestOwner } from '../seal/manifest.ts';
+import type { ManifestOwner, ManifestPoint } from '../seal/manifest.ts';
 import { heldByOther, type Lease, takeLease } from './lease.ts';
 import { openHead, type SealedParts } from './open-head.ts';
 import type { LostVault, OpenedVault, OpenVault, VaultParts } from './open-vault.ts';
@@ -40,6 +40,8 @@ export interface SealedVaultOptions {
   readonly needsFence: boolean;
   /** Whether there is a backup that a lost vault can be restored from. */
   readonly hasBackup: boolean;
+  /** State that an operator wrote down: an older one, or another, does not open. */
+  readonly remembered?: ManifestPoint | undefined;
   /** Closes the storage. */
   readonly close?: () => void;
   readonly random?: RandomSource;
@@ -86,15 +88,23 @@ async function open(
   if (state.signingKey === undefined && address !== undefined) {
     if (!options.hasBackup) throw lostVault(address);
     log.warn({ event: 'vault.lost' }, 'the private vault is gone: this engine waits for its restore');
+    // There is no head yet that another server could move: who takes the lease restores.
+    closers.push(watchLease({ lease, head: { check: async () => undefined }, log }));
     return { lost: { storage, keyring, address }, close };
   }
   if (state.signingKey !== undefined && address === undefined && wrapsForAnyone) throw nobodysKey(party);
   const owner: ManifestOwner = { purpose: 'private-object', charterDigest: charterDigest(charter), party };
-  const opened = await openHead(state, { parts, owner, inRecord, storage, keyring, random }).catch(
-    async (error: unknown) => {
-      throw isKmsError(error, 'ABORTED') ? await heldByOther({ storage, party }, error) : error;
-    },
-  );
+  const opened = await openHead(state, {
+    parts,
+    owner,
+    inRecord,
+    storage,
+    keyring,
+    random,
+    remembered: options.remembered,
+  }).catch(async (error: unknown) => {
+    throw isKmsError(error, 'ABORTED') ? await heldByOther({ storage, party }, error) : error;
+  });
   closers.push(watchLease({ lease, head: opened.head, log }));
   return asVault(opened, { storage, owner, policyHash, close });
 }

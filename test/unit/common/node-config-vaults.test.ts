@@ -94,6 +94,16 @@ t.test('emulators, fixed keys and data keys in clear are for developer mode alon
   });
 });
 
+t.test('a state of the vault is pinned as it is shown, and of a sealed vault alone', async (t) => {
+  const pinned = (pin: string, text = S3) => parse(`${text}${ROLE}private_vault.pin = "${pin}"`);
+  const good = `41:${'5f'.repeat(48)}`;
+  t.equal(pinned(good).private_vault.pin, good);
+  for (const bad of ['41', `0:${'5f'.repeat(48)}`, `41:${'5F'.repeat(48)}`, `41:${'5f'.repeat(47)}`]) {
+    t.throws(() => pinned(bad), { message: /private_vault\.pin: needs SEQUENCE:DIGEST/ }, bad);
+  }
+  t.throws(() => pinned(good, FILES), { message: /private_vault\.pin: needs \[private_vault\.keychain\]/ });
+});
+
 t.test('published settings that stand elsewhere here are refused with the place', async (t) => {
   const cases = [
     [

@@ -2,6 +2,7 @@
  * A sealed vault over any storage: first start, start from an empty disk, what is refused by name, and who serves.
  */
 import t from 'tap';
+import { encodeCanonical } from '../../../attestation/cbor.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
 import type { OpenedVault } from '../../../enclave/vault/open-vault.ts';
@@ -258,6 +259,56 @@ t.test('an older state of the vault opens under no newer head', async (t) => {
   await t.rejects(
     rolledBack.vault.read(SHARES, () => undefined),
     { code: 'STATE_INVALID' },
+  );
+});
+
+t.test('a state that the operator wrote down is the oldest that opens', async (t) => {
+  const storage = fencedMemory();
+  const first = await openVault(t, { storage });
+  const old = await copyOf(storage);
+  await first.vault.put(SHARES, bytes(1));
+  const remembered = present(present(first.sealed).head.point);
+  await first.close();
+  const newer = await openVault(t, { storage, remembered });
+  t.same(await read(newer, SHARES), [1], 'the state itself, and what follows it');
+  await t.rejects(openVault(t, { storage: old, remembered }), {
+    code: 'STATE_INVALID',
+    facts: { fault: 'rolled-back' },
+  });
+  const none = fencedMemory();
+  await t.rejects(openVault(t, { storage: none, remembered }), {
+    code: 'STATE_INVALID',
+    facts: { fault: 'rolled-back' },
+  });
+  t.same(await none.list([]), ['Manifest'], 'no key was made');
+  const fork = { ...remembered, sequence: present(present(newer.sealed).head.point).sequence };
+  await t.rejects(openVault(t, { storage, remembered: fork }), { code: 'STATE_INVALID', facts: { fault: 'forked' } });
+});
+
+t.test('a lease that nobody can have written keeps nobody out', async (t) => {
+  const clock = setClock();
+  const note = (fields: object) => encodeCanonical(['arca-lease', new Map(Object.entries(fields))]);
+  const good = { holder: 'i-9-enc1', since: clock.nowMs(), token: new Uint8Array(16), until: clock.nowMs() + 10_000 };
+  const junk = [
+    bytes(1, 2, 3),
+    new Uint8Array(600),
+    note({ ...good, until: clock.nowMs() + 86_400_000 }),
+    note({ ...good, until: 'soon' }),
+    note({ ...good, holder: 'i-9 <b>' }),
+    note({ ...good, since: -1 }),
+    encodeCanonical(['arca-lease', 1]),
+  ];
+  for (const content of junk) {
+    const storage = fencedMemory();
+    await storage.put(['Manifest', 'lease'], content);
+    await t.resolves(openVault(t, { storage, clock }), `junk ${junk.indexOf(content)}`);
+  }
+  const storage = fencedMemory();
+  await storage.put(['Manifest', 'lease'], note(good));
+  await t.rejects(
+    openVault(t, { storage, clock }),
+    { code: 'ABORTED', message: /served by i-9-enc1 since/ },
+    'a good one does',
   );
 });
 
