@@ -10,7 +10,8 @@ import { KmsError } from '../../../common/errors.ts';
 import { type CommitQueue, openCommitQueue } from './commit-queue.ts';
 import { explain, openDatabase } from './database.ts';
 import { KindIndex } from './kind-index.ts';
-import type { NewRequest, Outcome, RequestEntry, RequestKind, RequestState } from './request-entry.ts';
+import { type LiveEntry, newEntry, runAgain, runsAgain, wake } from './live-entry.ts';
+import type { NewRequest, Outcome, RequestEntry, RequestKind } from './request-entry.ts';
 import { openRequestTable, type RequestTable } from './request-table.ts';
 
 export type { NewRequest, Outcome, RequestEntry, RequestKind, RequestState } from './request-entry.ts';
@@ -25,20 +26,6 @@ export interface RequestStoreOptions {
   readonly clock?: Clock;
   /** Told when an outcome could not be written: it is kept in memory, and made again after a restart. */
   readonly onFault?: (error: unknown, entry: RequestEntry) => void;
-}
-
-/** The store's own view of an entry. */
-interface LiveEntry extends RequestEntry {
-  state: RequestState;
-  acknowledged: boolean;
-  aborting: boolean;
-  consumedBy: string | undefined;
-  /** Whether SQLite has a row of it. */
-  stored: boolean;
-  settling: boolean;
-  /** The outcome while SQLite does not have it. */
-  outcome: Outcome | undefined;
-  waiters: (() => void)[];
 }
 
 /** Requests, by kind and id. */
@@ -105,28 +92,12 @@ export class RequestStore {
       throw new KmsError('ALREADY_EXISTS', 'this id is known', { id: request.id });
     if (known) {
       kind.running(known);
-      known.state = 'running';
-      known.acknowledged = false;
-      known.outcome = undefined;
-      known.settling = false;
+      runAgain(known);
       return known;
     }
     const evicted = kind.makeRoom();
     if (evicted) this.#forget(evicted);
-    const entry: LiveEntry = {
-      ...request,
-      insecure: request.insecure ?? false,
-      seq: this.#nextSeq++,
-      state: 'running',
-      acknowledged: false,
-      aborting: false,
-      consumedBy: undefined,
-      createdMs: this.#clock.nowMs(),
-      stored: false,
-      settling: false,
-      outcome: undefined,
-      waiters: [],
-    };
+    const entry = newEntry(request, this.#nextSeq++, this.#clock.nowMs());
     kind.add(entry);
     return entry;
   }
@@ -307,13 +278,4 @@ export class RequestStore {
     if (!entry) throw new KmsError('INTERNAL', 'this request is no longer in the store');
     return entry;
   }
-}
-
-/** Whether a failed request of this kind may run again under its id: what made something may not. */
-function runsAgain(kind: RequestKind): boolean {
-  return kind === 'public_decrypt' || kind === 'user_decrypt';
-}
-
-function wake(entry: LiveEntry): void {
-  for (const resolve of entry.waiters.splice(0)) resolve();
 }
