@@ -79,11 +79,12 @@ export async function takeLease(parts: LeaseParts): Promise<Lease> {
 
 /** Returns the failure of a server that came too late, as far as the note beside the manifest says who was first. */
 export async function heldByOther(
-  { storage, party }: Pick<LeaseParts, 'storage' | 'party'>,
+  { storage, party, moduleId }: Pick<LeaseParts, 'storage' | 'party' | 'moduleId'>,
   cause?: unknown,
 ): Promise<KmsError> {
   const { note } = await readNote(storage).catch(() => ({ note: undefined }));
-  if (note) return heldBy(party, note, cause);
+  // Its own, if the other took no lease.
+  if (note && note.holder !== moduleId) return heldBy(party, note, cause);
   return new KmsError('ABORTED', `another server of party ${party} has taken over: this one stops`, {}, cause);
 }
 
@@ -113,7 +114,7 @@ function holdLease({ storage, clock }: LeaseParts, note: Note, first: ObjectTag)
 function holdsAgainst({ holder, untilMs }: Note, moduleId: string, clock: Clock): boolean {
   if (instanceOf(holder) === instanceOf(moduleId)) return false;
   const left = untilMs - clock.nowMs();
-  // Nobody writes a longer one; clocks of two enclaves differ by less than a lease.
+  // Nobody writes a longer one. Clocks that differ by more make it useless, not harmful: the head decides.
   return left > 0 && left <= 2 * LEASE_MS;
 }
 

@@ -103,7 +103,9 @@ async function open(
     random,
     remembered: options.remembered,
   }).catch(async (error: unknown) => {
-    throw isKmsError(error, 'ABORTED') ? await heldByOther({ storage, party }, error) : error;
+    throw isKmsError(error, 'ABORTED')
+      ? await heldByOther({ storage, party, moduleId: document.moduleId }, error)
+      : error;
   });
   closers.push(watchLease({ lease, head: opened.head, log }));
   return asVault(opened, { storage, owner, policyHash, close });

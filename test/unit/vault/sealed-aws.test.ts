@@ -106,6 +106,29 @@ t.test('an engine with an empty disk comes back from S3 and KMS, and asks KMS fo
   t.equal(second.vault.keychainName, 'aws-kms');
 });
 
+t.test('of ten replacements over one bucket exactly one serves, and only it asks KMS for anything', async (t) => {
+  const aws = await startAws(t);
+  const first = await startOn(t, aws);
+  await first.close();
+  const address = present(first.key).address;
+  const asked = aws.kms.calls.length;
+  const starts = await Promise.allSettled(
+    Array.from({ length: 10 }, (_, i) =>
+      startOn(t, aws, { address, change: { document: { moduleId: `i-${i + 10}-enc1`, pcrs: testPcrs('engine') } } }),
+    ),
+  );
+  t.equal(starts.filter(({ status }) => status === 'fulfilled').length, 1);
+  for (const start of starts) {
+    if (start.status === 'rejected')
+      t.match(start.reason, { code: 'ABORTED', message: /is served by i-1\d-enc1 since/ });
+  }
+  t.equal(
+    aws.kms.calls.slice(asked).filter(({ operation }) => operation === 'Decrypt').length,
+    1,
+    'the lease saves work',
+  );
+});
+
 t.test('an engine of other measurements gets nothing, and is told which register differs', async (t) => {
   const aws = await startAws(t);
   const first = await startOn(t, aws);
