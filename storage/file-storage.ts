@@ -6,12 +6,10 @@
  * crash left there is removed when the storage is opened. Symbolic links below the root are never followed.
  */
 import { join } from 'node:path';
-import { toHex } from '../common/bytes.ts';
 import { KmsError, systemErrorCode } from '../common/errors.ts';
 import { type RandomSource, systemRandom } from '../common/random.ts';
 import { abortable, contentTag, sameContent, toStream } from './content.ts';
 import {
-  CREATE_FLAGS,
   type FileOps,
   listNames,
   makeFolder,
@@ -35,9 +33,8 @@ import {
   resolveRange,
   type Storage,
 } from './storage.ts';
+import { openTempFiles, type TempFiles } from './temp-files.ts';
 import { Turns } from './turns.ts';
-
-const TEMP_FOLDER = '.tmp';
 
 /** Settings of {@link openFileStorage}. */
 export interface FileStorageOptions {
@@ -72,10 +69,8 @@ export async function openFileStorage(options: FileStorageOptions, deps: FileSto
     await makeFolder(fs, vault, folderMode);
     const { mode } = await fs.lstat(vault);
     if ((mode & 0o777 & ~folderMode) !== 0) await fs.chmod(vault, folderMode);
-    const temp = join(vault, TEMP_FOLDER);
-    await makeFolder(fs, temp, folderMode);
-    for (const name of await fs.readdir(temp)) await fs.unlink(join(temp, name));
-    return new FileStorage(vault, folderMode, fs, random);
+    const temps = await openTempFiles({ vault, folderMode, fs, random });
+    return new FileStorage(vault, folderMode, fs, temps);
   } catch (error) {
     throw storageError(error, { vault: options.prefix });
   }
@@ -87,14 +82,14 @@ class FileStorage implements Storage {
   readonly #vault: string;
   readonly #folderMode: number;
   readonly #fs: FileOps;
-  readonly #random: RandomSource;
+  readonly #temps: TempFiles;
   readonly #turns = new Turns();
 
-  constructor(vault: string, folderMode: number, fs: FileOps, random: RandomSource) {
+  constructor(vault: string, folderMode: number, fs: FileOps, temps: TempFiles) {
     this.#vault = vault;
     this.#folderMode = folderMode;
     this.#fs = fs;
-    this.#random = random;
+    this.#temps = temps;
   }
 
   put(...[path, source, options = {}]: Parameters<Storage['put']>): Promise<'stored' | 'already'> {
@@ -102,7 +97,7 @@ class FileStorage implements Storage {
       const stream = abortable(toStream(source), options.signal);
       const there = options.replace ? undefined : await this.#find(path);
       if (there !== undefined) return await this.#compare(path, stream);
-      return await this.#withTemp(stream, (temp) =>
+      return await this.#temps.use(stream, (temp) =>
         options.replace ? this.#inTurn(path, () => this.#replace(temp, path)) : this.#create(temp, path),
       );
     });
@@ -117,7 +112,7 @@ class FileStorage implements Storage {
     const swapped = async (): Promise<ObjectTag> => {
       const there = (await this.#find(path)) === undefined ? undefined : (await this.getTagged(path)).tag;
       if (there !== expected) throw movedOn(path);
-      await this.#withTemp(abortable(toStream(content), signal), async (temp) => {
+      await this.#temps.use(abortable(toStream(content), signal), async (temp) => {
         if (expected !== undefined) await this.#replace(temp, path);
         else if (!(await this.#link(temp, path))) throw movedOn(path);
       });
@@ -229,36 +224,9 @@ class FileStorage implements Storage {
     return 'already';
   }
 
-  async #write(temp: string, stream: AsyncIterable<Uint8Array>): Promise<void> {
-    const handle = await this.#fs.open(temp, CREATE_FLAGS, this.#folderMode & 0o666);
-    try {
-      for await (const chunk of stream) {
-        for (let at = 0; at < chunk.byteLength; ) {
-          at += (await handle.write(chunk, at, chunk.byteLength - at)).bytesWritten;
-        }
-      }
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
-
   /** What takes the place of an object takes turns, so that a swap sees every state that it replaces. */
   #inTurn<T>(path: ObjectPath, work: () => Promise<T>): Promise<T> {
     return this.#turns.run(checkPath(path).join('/'), work);
-  }
-
-  /** Writes a temporary file, which `publish` gives its name; whatever happens, none is left. */
-  async #withTemp<T>(stream: AsyncIterable<Uint8Array>, publish: (temp: string) => Promise<T>): Promise<T> {
-    const temp = join(this.#vault, TEMP_FOLDER, toHex(this.#random(16)));
-    try {
-      await this.#write(temp, stream);
-      return await publish(temp);
-    } catch (error) {
-      // The first failure is the one to report; what cannot be removed now goes at the next start.
-      await this.#fs.unlink(temp).catch(() => undefined);
-      throw error;
-    }
   }
 
   async #makeFolders(path: ObjectPath): Promise<void> {
@@ -281,7 +249,7 @@ class FileStorage implements Storage {
 
   async #create(temp: string, path: ObjectPath): Promise<'stored' | 'already'> {
     if (await this.#link(temp, path)) return 'stored';
-    const result = await this.#compare(path, this.#readTemp(temp));
+    const result = await this.#compare(path, this.#temps.read(temp));
     await this.#fs.unlink(temp);
     return result;
   }
@@ -298,15 +266,6 @@ class FileStorage implements Storage {
     await this.#fs.unlink(temp);
     await this.#syncFolderOf(path);
     return true;
-  }
-
-  async *#readTemp(temp: string): AsyncGenerator<Uint8Array> {
-    const handle = await this.#fs.open(temp, READ_FLAGS);
-    try {
-      yield* readRange(handle, 0, (await handle.stat()).size);
-    } finally {
-      await handle.close();
-    }
   }
 }
 
