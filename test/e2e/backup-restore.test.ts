@@ -1,15 +1,19 @@
 /**
- * A party of a quorum loses its private vault with all that is in its bucket. It makes nothing anew: it waits, is restored from
- * its backup by `arca restore`, is confirmed by the other parties, and decrypts as before.
+ * A party of a quorum loses its private vault with all that is in its bucket; then its root key as well. It makes nothing anew:
+ * it waits, is restored from its backup by `arca restore`, is confirmed by the other parties, and decrypts as before.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import { CreateKeyCommand, DisableKeyCommand, GetKeyPolicyCommand, KMSClient } from '@aws-sdk/client-kms';
+import t, { type Test } from 'tap';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
+import { EMULATED, readAwsFile, writeAwsFile } from '../../parent/cli/supervise/aws/aws-file.ts';
+import { parseUserDecryption } from '../../wire/validate/decryption.ts';
 import { verifyPublicDecryption } from '../../wire/verify-response.ts';
 import { runArca } from '../helpers/cli-script.ts';
-import { publicDecryption } from '../helpers/party-requests.ts';
+import { newUser, publicDecryption, userDecryption } from '../helpers/party-requests.ts';
 import { present } from '../helpers/present.ts';
+import { reconstructWithPublishedClient } from '../helpers/published-quorum-client.ts';
 import { handleOf } from '../helpers/requests.ts';
 import { TEST_DOMAIN } from '../helpers/start-party.ts';
 import { pollFor, type QuorumMember, startQuorum } from '../helpers/start-quorum.ts';
@@ -45,6 +49,47 @@ async function decrypt(members: readonly QuorumMember[]): Promise<readonly bigin
       return Buffer.from(present(verifyPublicDecryption(answer, asked)[0]).bytes).readBigUInt64LE();
     }),
   );
+}
+
+/** Opens it for a user, who puts the answers together with the published client. */
+async function decryptForUser(): Promise<readonly bigint[]> {
+  const user = newUser();
+  const request = userDecryption(keyId, [{ ciphertext, fheType: EUINT64 }], user);
+  const answers = await Promise.all(
+    quorum.members.map(({ client }) => pollFor(() => client.call('UserDecryptSync', request))),
+  );
+  const addresses = quorum.members.map(({ address }) => address);
+  const read = reconstructWithPublishedClient(parseUserDecryption(request), answers, user, addresses);
+  return read.map(({ value }) => BigInt(value));
+}
+
+/** Disables the root key of party 1's vault for good, and has the governed record name another from the next start on. */
+async function replaceRootKey(): Promise<void> {
+  const file = present(await readAwsFile(dir));
+  const [first, ...others] = file.parties;
+  const keys = present(first?.keys);
+  const endpoint = present(quorum.running.aws).kmsUrl;
+  const client = new KMSClient({ region: EMULATED.region, endpoint, credentials: { ...file.admin } });
+  try {
+    const { Policy } = await client.send(new GetKeyPolicyCommand({ KeyId: keys.primary }));
+    await client.send(new DisableKeyCommand({ KeyId: keys.primary }));
+    const made = await client.send(new CreateKeyCommand({ Policy, BypassPolicyLockoutSafetyCheck: true }));
+    const primary = present(made.KeyMetadata?.Arn);
+    await writeAwsFile(dir, { ...file, parties: [{ ...present(first), keys: { ...keys, primary } }, ...others] });
+  } finally {
+    client.destroy();
+  }
+}
+
+/** Restores party 1 and starts it again. */
+async function restore(t: Test): Promise<void> {
+  const { plan } = await ask('restore', '--plan');
+  t.match(plan, { lost: true, strays: [] });
+  const { restored } = await ask('restore', '--yes');
+  t.ok(typeof restored === 'number' && restored >= 5, `${String(restored)} objects`);
+  t.match(await ask('restore'), { restored: 0 }, 'a second time adds nothing');
+  await quorum.running.stopParty(1, false);
+  await quorum.running.startParty(1);
 }
 
 /** What `--json` printed, at a path. */
@@ -93,13 +138,25 @@ t.test('a party without its vault waits, while the others serve', async (t) => {
 });
 
 t.test('it is restored, confirmed by the others, and decrypts as before', async (t) => {
-  const { plan } = await ask('restore', '--plan');
-  t.match(plan, { lost: true, strays: [] });
-  const { restored } = await ask('restore', '--yes');
-  t.ok(typeof restored === 'number' && restored >= 5, `${String(restored)} objects`);
-  t.match(await ask('restore'), { restored: 0 }, 'a second time adds nothing');
-  await quorum.running.stopParty(1, false);
-  await quorum.running.startParty(1);
+  await restore(t);
   t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.match(await vaultOf(), { sealed: true, restored: false, start: { refused: [] } });
+});
+
+t.test('with its root key disabled and all local state gone it comes back from the key of the backup', async (t) => {
+  const before = quorum.members.map(({ address }) => address);
+  await replaceRootKey();
+  await quorum.stop();
+  t.ok(emptyBucketOf('PRIV-p1') > 4);
+  rmSync(folder, { recursive: true });
+  quorum = await start();
+  await restore(t);
+  t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.same(await decryptForUser(), [VALUE], 'the published client accepts the answers');
+  t.same(
+    quorum.members.map(({ address }) => address),
+    before,
+    'the same parties',
+  );
   t.match(await vaultOf(), { sealed: true, restored: false, start: { refused: [] } });
 });
