@@ -43,8 +43,8 @@ export interface StartRecord {
   readonly epoch: Uint8Array | undefined;
   /** SHA-256 of the mesh certificate that its process shows. */
   readonly leaf: Uint8Array;
-  /** The vault came out of a backup, and that has not been confirmed yet: it is no memory of anybody. */
-  readonly restored: boolean;
+  /** State that the vault was restored from, until that is confirmed: so long it is no memory of anybody. */
+  readonly source: VaultPoint | undefined;
 }
 
 /** A record that was read: its signatures hold. Whose address this is, the governed record says. */
@@ -85,7 +85,7 @@ export function startFields(start: StartRecord): ReadonlyMap<string, CborValue> 
     ['party', start.party],
     ['record', start.record],
     ['releases', start.releases],
-    ['restored', start.restored],
+    ['source', start.source === undefined ? null : [start.source.sequence, start.source.digest]],
   ]);
 }
 
@@ -137,26 +137,29 @@ function parseStart(value: CborValue): StartRecord {
     if (typeof field !== 'number' || !Number.isSafeInteger(field) || field < least) throw malformed();
     return field;
   };
-  const manifest: unknown = fields.get('manifest');
-  const [sequence, digest]: readonly unknown[] = Array.isArray(manifest) && manifest.length === 2 ? manifest : [];
-  const isPoint = typeof sequence === 'number' && Number.isSafeInteger(sequence) && sequence >= 1;
+  const source: unknown = fields.get('source');
   const epoch: unknown = fields.get('epoch');
   const party: unknown = fields.get('party');
-  const restored: unknown = fields.get('restored');
-  if (!isPoint || !isParty(party) || typeof restored !== 'boolean') throw malformed();
+  if (!isParty(party)) throw malformed();
   return {
     charterDigest: bytesOf(fields.get('charter'), DIGEST_BYTES),
     party,
     incarnation: number('incarnation', 1),
     nonce: bytesOf(fields.get('nonce'), HASH_BYTES),
-    manifest: { sequence, digest: bytesOf(digest, DIGEST_BYTES) },
+    manifest: pointOf(fields.get('manifest')),
     releases: number('releases', 0),
     record: number('record', 0),
     context: bytesOf(fields.get('context'), HASH_BYTES),
     epoch: epoch === null ? undefined : bytesOf(epoch, HASH_BYTES),
     leaf: bytesOf(fields.get('leaf'), HASH_BYTES),
-    restored,
+    source: source === null ? undefined : pointOf(source),
   };
+}
+
+function pointOf(value: unknown): VaultPoint {
+  const [sequence, digest]: readonly unknown[] = Array.isArray(value) && value.length === 2 ? value : [];
+  if (typeof sequence !== 'number' || !Number.isSafeInteger(sequence) || sequence < 1) throw malformed();
+  return { sequence, digest: bytesOf(digest, DIGEST_BYTES) };
 }
 
 function bytesOf(value: unknown, size: number): Uint8Array {
@@ -190,7 +193,12 @@ export type StartVerdict =
   /** Another state of the same number. */
   | 'manifest-forked';
 
-/** Compares what a party says now with what was seen of it. Every start moves the head, so a later one has a later state. */
+/**
+ * Compares what a party says now with what was seen of it. Every start moves the head, so a later one has a later state.
+ *
+ * A restore moves it as well, however old the backup is: what counts of a restored vault is the state that it was restored
+ * from. Until it is confirmed nothing is written to it that would be missed.
+ */
 export function compareStarts(now: StartRecord, seen: StartRecord): StartVerdict {
   if (now.incarnation < seen.incarnation) return 'incarnation-lower';
   const moved = now.manifest.sequence - seen.manifest.sequence;
@@ -199,6 +207,11 @@ export function compareStarts(now: StartRecord, seen: StartRecord): StartVerdict
     if (!equalBytes(now.nonce, seen.nonce)) return 'incarnation-taken';
     if (isForked) return 'manifest-forked';
     return moved > 0 ? 'moved' : 'same';
+  }
+  if (now.source !== undefined) {
+    const { sequence, digest } = seen.source ?? seen.manifest;
+    if (now.source.sequence !== sequence) return now.source.sequence > sequence ? 'newer' : 'manifest-older';
+    return equalBytes(now.source.digest, digest) ? 'newer' : 'manifest-forked';
   }
   if (moved > 0) return 'newer';
   return isForked ? 'manifest-forked' : 'manifest-older';

@@ -98,7 +98,7 @@ export async function openStart(options: OpenStartOptions): Promise<OpenedStart>
         record: book.versions.record,
         context: mesh.endpoint.self.context,
         epoch: newest && idBytes(newest),
-        restored: head.source !== undefined,
+        source: head.source,
       };
     },
     leaf: async () => (await mesh.endpoint.leaf()).sha256,

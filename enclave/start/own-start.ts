@@ -7,8 +7,8 @@ import { equalBytes, toHex } from '../../common/bytes.ts';
 
 /** What of a record is asked for each time that it is made. */
 export interface OwnFacts extends Pick<StartRecord, 'releases' | 'record' | 'context' | 'epoch'> {
-  /** The vault came out of a backup, and nobody has confirmed it. */
-  readonly restored: boolean;
+  /** State that the vault was restored from, while nobody has confirmed it. */
+  readonly source: VaultPoint | undefined;
 }
 
 /** Settings of {@link OwnStart}. */
@@ -57,18 +57,19 @@ export class OwnStart {
     const { charterDigest, party, incarnation, nonce, signer, facts } = this.#options;
     const leaf = await this.#options.leaf();
     const last = this.#current?.start;
-    const { restored, ...rest } = facts();
+    const { source, ...rest } = facts();
+    const isRestored = source !== undefined;
     const isSame =
       last !== undefined &&
-      last.restored === restored &&
+      (last.source !== undefined) === isRestored &&
       equalBytes(last.leaf, leaf) &&
       equalBytes(last.manifest.digest, this.#manifest.digest);
     if (isSame && this.#current) return this.#current;
     const manifest = this.#manifest;
-    const start = { charterDigest, party, incarnation, nonce, manifest, leaf, restored, ...rest };
+    const start = { charterDigest, party, incarnation, nonce, manifest, leaf, source, ...rest };
     const signed = signStart(start, signer);
     this.#current = signed;
-    this.#forms.set(toHex(signed.digest), `${manifest.sequence} ${restored}`);
+    this.#forms.set(toHex(signed.digest), `${manifest.sequence} ${isRestored}`);
     for (const oldest of this.#forms.keys()) {
       if (this.#forms.size <= MOST_FORMS) break;
       this.#forms.delete(oldest);

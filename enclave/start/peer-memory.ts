@@ -102,7 +102,7 @@ export class PeerMemory {
 
   /** Parties that came out of a backup and have not been confirmed since. */
   restored(): readonly number[] {
-    return this.all().flatMap(({ start }) => (start.restored ? [start.party] : []));
+    return this.all().flatMap(({ start }) => (start.source === undefined ? [] : [start.party]));
   }
 
   /** Own starts since the last one that was confirmed, oldest first. */

@@ -72,7 +72,7 @@ export class PeerStarts {
       this.#kept.add(nonce);
       log.info({ event: 'start.acknowledged', party, incarnation });
     }
-    const records = start.restored ? memory.all().map(({ bytes }) => bytes) : [];
+    const records = start.source ? memory.all().map(({ bytes }) => bytes) : [];
     return { type: 'acknowledged', digest, isMemory: isMemory(), records };
   }
 

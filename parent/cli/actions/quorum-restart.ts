@@ -149,13 +149,21 @@ function report(restart: QuorumRestart, encoded: Uint8Array, output: Output): vo
 }
 
 function startLine({ start, address }: SignedStart): string {
-  const { party, incarnation, manifest, restored } = start;
-  const from = restored ? '  from a backup' : '';
+  const { party, incarnation, manifest, source } = start;
+  const from = source ? `  from a backup of state ${source.sequence}` : '';
   return `  party ${party}  0x${toHex(address)}  start ${incarnation}, state ${manifest.sequence}${from}`;
 }
 
 function startJson({ start, address }: SignedStart): object {
-  const { party, incarnation, manifest, releases, record, restored } = start;
+  const { party, incarnation, manifest, releases, record, source } = start;
   const state = { sequence: manifest.sequence, digest: toHex(manifest.digest) };
-  return { party, address: `0x${toHex(address)}`, incarnation, manifest: state, releases, record, restored };
+  return {
+    party,
+    address: `0x${toHex(address)}`,
+    incarnation,
+    manifest: state,
+    releases,
+    record,
+    restored: source !== undefined,
+  };
 }

@@ -133,7 +133,9 @@ async function startOf(t: Test, party: number, change: Partial<StartRecord> = {}
 
 t.test('a restart is collected, made, shown, signed and applied', async (t) => {
   const dir = governanceFolder(t);
-  const starts = await Promise.all([1, 2, 3].map((party) => startOf(t, party, { restored: party < 3 })));
+  const starts = await Promise.all(
+    [1, 2, 3].map((party) => startOf(t, party, party < 3 ? { source: START.manifest } : {})),
+  );
   const nodes = await Promise.all(
     starts.map((own, at) => {
       const remembered = starts.filter((other) => other !== own).map(({ bytes }) => bytes);
@@ -145,7 +147,10 @@ t.test('a restart is collected, made, shown, signed and applied', async (t) => {
   for (const [at, { url }] of nodes.entries()) {
     const { code, stdout } = await arca(dir, 'quorum', 'restart', 'collect', '--out', files[at] ?? '', '--url', url);
     t.equal(code, 0);
-    t.match(stdout, new RegExp(`party ${at + 1}  0x[0-9a-f]{40}  start 3, state 7${at < 2 ? '  from a backup' : ''}`));
+    t.match(
+      stdout,
+      new RegExp(`party ${at + 1}  0x[0-9a-f]{40}  start 3, state 7${at < 2 ? '  from a backup of state 7' : ''}`),
+    );
   }
   const out = ['--charter', '@charter', '--out', '@restart.cbor', '--json'];
   const made = jsonOf(await arca(dir, 'quorum', 'restart', 'make', ...files, ...out));

@@ -45,7 +45,7 @@ t.test('a record of another party, or made up, convinces nobody that its vault w
       context: new Uint8Array(32),
       epoch: undefined,
       leaf: new Uint8Array(32),
-      restored: false,
+      source: undefined,
     };
     const certificate = { ...liar.certificate, party: start.party };
     const seen = signStart(start, { ...liar, certificate }).bytes;

@@ -60,7 +60,7 @@ t.test('one restored party is confirmed by the others, and learns what they reme
     [2, 3, 4],
   );
   await quorum.run();
-  t.same(present(before[1]).memory.of(1)?.start.restored, false, 'and the others know');
+  t.same(present(before[1]).memory.of(1)?.start.source, undefined, 'and the others know');
 });
 
 t.test('a restored party is no memory: its word alone confirms nobody', async (t) => {
@@ -80,6 +80,23 @@ t.test('a restored party is no memory: its word alone confirms nobody', async (t
   await quorum.run();
   t.same(phases(two), ['waiting', 'waiting']);
   t.same(present(two[1]).start.report().acknowledged, [], 'the restored one does not count');
+});
+
+t.test('a backup that is older than what others remember is refused, however often it was written since', async (t) => {
+  const quorum = startScene(t, 4);
+  const [first] = await quorum.startAll();
+  await quorum.run();
+  const entry = (version: number) => ({ version, writing: { place: '1-a', digest: new Uint8Array(48), sizeBytes: 1 } });
+  const source = present(present(first).head.point);
+  await present(first).head.advance(new Map([['a', entry(1)]]));
+  await quorum.run();
+  await quorum.kill([1]);
+  await restore(quorum, 1, source);
+  const idle = await quorum.openHead(1, 1);
+  for (const version of [2, 3, 4, 5, 6]) await idle.advance(new Map([['a', entry(version)]]));
+  const old = await quorum.start(1);
+  await quorum.run();
+  t.equal(old.start.state.phase, 'rolled-back');
 });
 
 t.test('with more than t restored nothing serves before governance has restarted the quorum', async (t) => {

@@ -30,7 +30,7 @@ function outcomeOf(bytes: Uint8Array): string {
 
 t.test('is read as it was signed, with the address of the node', async (t) => {
   const node = await startingNode(t, 2);
-  for (const change of [{}, { epoch: undefined }, { restored: true }, { releases: 0, record: 0 }]) {
+  for (const change of [{}, { epoch: undefined }, { source: START.manifest }, { releases: 0, record: 0 }]) {
     const signed = node.record(change);
     const read = readStart(signed.bytes);
     t.same(read.start, signed.start);
@@ -80,7 +80,8 @@ t.test('signed, and not well formed all the same', async (t) => {
     ['a short charter', { charter: new Uint8Array(32) }],
     ['an epoch that is text', { epoch: 'x' }],
     ['versions below zero', { releases: -1 }],
-    ['restored by a number', { restored: 1 }],
+    ['restored from a number', { source: 1 }],
+    ['restored from a state before the first', { source: [0, new Uint8Array(48)] }],
     ['a field more', { more: 1 }],
   ];
   for (const [why, other] of cases) {
@@ -136,6 +137,28 @@ t.test('what may follow what', async (t) => {
     ['the same start of another state of that number', later(3, 7, 9, 99), 'manifest-forked'],
   ];
   for (const [why, now, verdict] of cases) t.equal(compareStarts(now, seen), verdict, why);
+
+  const restored = (start: StartRecord, sequence: number, digest = sequence): StartRecord => ({
+    ...start,
+    source: { sequence, digest: new Uint8Array(48).fill(digest) },
+  });
+  const after: readonly (readonly [string, StartRecord, StartRecord, StartVerdict])[] = [
+    ['restored from the state that was seen', restored(later(4, 20, 1), 7), seen, 'newer'],
+    ['restored from a later one', restored(later(4, 20, 1), 8), seen, 'newer'],
+    [
+      'restored from an older one, however often it was written since',
+      restored(later(4, 20, 1), 6),
+      seen,
+      'manifest-older',
+    ],
+    ['restored from another one of that number', restored(later(4, 20, 1), 7, 99), seen, 'manifest-forked'],
+    ['restored, and no later start', restored(later(3, 20, 1), 8), seen, 'incarnation-taken'],
+    ['started again before it is confirmed', restored(later(5, 22, 2), 7), restored(later(4, 20, 1), 7), 'newer'],
+    ['restored anew before it is confirmed', restored(later(5, 15, 2), 7), restored(later(4, 20, 1), 7), 'newer'],
+    ['confirmed', later(4, 21, 1), restored(later(4, 20, 1), 7), 'moved'],
+    ['restored again from before it was confirmed', restored(later(5, 30, 2), 7), later(4, 21, 1), 'manifest-older'],
+  ];
+  for (const [why, now, before, verdict] of after) t.equal(compareStarts(now, before), verdict, why);
 });
 
 t.test('of two starts never both may follow the other', async (t) => {

@@ -12,7 +12,7 @@ import { charterDigest } from '../../../attestation/governance/index.ts';
 import { certifyIdentity } from '../../../attestation/mesh/identity.ts';
 import type { StartSigner } from '../../../attestation/start/start-record.ts';
 import { systemRandom } from '../../../common/random.ts';
-import { manifestSigner, peekManifest } from '../../../enclave/seal/manifest.ts';
+import { type ManifestPoint, manifestSigner, peekManifest } from '../../../enclave/seal/manifest.ts';
 import { ManifestHead } from '../../../enclave/seal/manifest-head.ts';
 import { ConfirmStart } from '../../../enclave/start/confirm-start.ts';
 import { OwnStart } from '../../../enclave/start/own-start.ts';
@@ -146,7 +146,7 @@ export function startScene(t: Teardown, n: number) {
         record: 2,
         context: new Uint8Array(32).fill(5),
         epoch: undefined,
-        restored: head.source !== undefined,
+        source: head.source,
       }),
       leaf: async () => leaf,
     });
@@ -230,10 +230,14 @@ export async function snapshot(storage: Storage): Promise<(into: Storage) => Pro
 }
 
 /** Puts a vault in the place of a lost one as a restore does: it goes on from where the lost one ended, without its memory. */
-export async function restore(quorum: ReturnType<typeof startScene>, party: number): Promise<void> {
+export async function restore(
+  quorum: ReturnType<typeof startScene>,
+  party: number,
+  source?: ManifestPoint,
+): Promise<void> {
   const lost = await quorum.openHead(party, Number.MAX_SAFE_INTEGER);
   const stored = present(peekManifest(await present(quorum.storages.get(party)).get(['Manifest', 'head'])));
   quorum.storages.set(party, openMemoryStorage());
   const head = await quorum.openHead(party, stored.incarnation);
-  await head.advance(lost.entries(), { source: present(lost.point) });
+  await head.advance(lost.entries(), { source: source ?? present(lost.point) });
 }

@@ -26,5 +26,5 @@ export const START: StartRecord = {
   context: new Uint8Array(32).fill(4),
   epoch: new Uint8Array(32).fill(5),
   leaf: new Uint8Array(32).fill(6),
-  restored: false,
+  source: undefined,
 };

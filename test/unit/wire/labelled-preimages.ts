@@ -176,10 +176,11 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
   start: fc
     .tuple(fixed(48), party, counter, fixed(32), counter, fc.option(fixed(32)))
     .map(([digest, n, incarnation, hash, sequence, epoch]) => {
-      const versions = { releases: n, record: sequence, restored: epoch === null };
+      const versions = { releases: n, record: sequence };
       const ids = { nonce: hash, context: hash, leaf: hash, epoch: epoch ?? undefined };
       const manifest = { sequence, digest };
-      const start = { charterDigest: digest, party: n, incarnation, manifest, ...versions, ...ids };
+      const source = epoch === null ? undefined : manifest;
+      const start = { charterDigest: digest, party: n, incarnation, manifest, source, ...versions, ...ids };
       return labelled('sha384', ['arca-start-1', startFields(start)], startDigest(start));
     }),
   'quorum-restart': fc.tuple(network, fixed(32), counter).map(([net, context, number]) => {
