@@ -5,10 +5,13 @@ import { createLogger } from '../../../common/log.ts';
 import { systemRandom } from '../../../common/random.ts';
 import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
 import type { LostVault, OpenedVault, VaultParts } from '../../../enclave/vault/open-vault.ts';
+import type { PrivatePath } from '../../../enclave/vault/private-vault.ts';
 import { type SealedVaultOptions, sealedVault } from '../../../enclave/vault/sealed-vault.ts';
 import * as native from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
+import { parseRequestId } from '../../../wire/ids.ts';
+import { present } from '../../helpers/present.ts';
 import { startTestAttester } from '../../helpers/software-nsm.ts';
 import type { Teardown } from '../../helpers/temp-dir.ts';
 import { CHARTER, engineEntry, recordBytes, setBytes } from '../attestation/governance/fixtures.ts';
@@ -85,4 +88,21 @@ export async function openVault(t: Teardown, start: Start): Promise<OpenedVault>
   const opened = await startVault(t, start);
   if ('vault' in opened) return opened;
   throw new TypeError('the vault is lost');
+}
+
+const EPOCH = parseRequestId('0'.repeat(63).concat('1'));
+const KEY = parseRequestId('0'.repeat(63).concat('2'));
+export const SHARES: PrivatePath = ['FheKeyInfo', EPOCH, KEY];
+export const bytes = (...values: number[]) => Uint8Array.from(values);
+export const addressOf = ({ key }: OpenedVault) => present(key).address;
+export const read = (vault: OpenedVault, path: PrivatePath) => vault.vault.read(path, (content) => [...content]);
+
+/** Copies what a storage holds. */
+export async function copyOf(from: Storage, folder: readonly string[] = [], into = fencedMemory()): Promise<Storage> {
+  for (const name of await from.list(folder)) {
+    const path = [...folder, name];
+    if (await from.has(path)) await into.put(path, await from.get(path));
+    else await copyOf(from, path, into);
+  }
+  return into;
 }

@@ -2,34 +2,14 @@
  * A sealed vault over any storage: first start, start from an empty disk, what is refused by name, and who serves.
  */
 import t from 'tap';
-import { encodeCanonical } from '../../../attestation/cbor.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
-import type { OpenedVault } from '../../../enclave/vault/open-vault.ts';
-import type { PrivatePath } from '../../../enclave/vault/private-vault.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
-import { parseRequestId, SIGNING_KEY_ID } from '../../../wire/ids.ts';
+import { SIGNING_KEY_ID } from '../../../wire/ids.ts';
 import { present } from '../../helpers/present.ts';
 import { charterOf, MAINNET } from '../attestation/governance/fixtures.ts';
-import { fencedMemory, openVault, setClock, startVault } from './sealed-scene.ts';
-
-const EPOCH = parseRequestId('0'.repeat(63).concat('1'));
-const KEY = parseRequestId('0'.repeat(63).concat('2'));
-const SHARES: PrivatePath = ['FheKeyInfo', EPOCH, KEY];
-const bytes = (...values: number[]) => Uint8Array.from(values);
-const addressOf = ({ key }: OpenedVault) => present(key).address;
-const read = (vault: OpenedVault, path: PrivatePath) => vault.vault.read(path, (content) => [...content]);
-
-/** Copies what a storage holds. */
-async function copyOf(from: Storage, folder: readonly string[] = [], into = fencedMemory()): Promise<Storage> {
-  for (const name of await from.list(folder)) {
-    const path = [...folder, name];
-    if (await from.has(path)) await into.put(path, await from.get(path));
-    else await copyOf(from, path, into);
-  }
-  return into;
-}
+import { addressOf, bytes, copyOf, fencedMemory, openVault, read, SHARES, startVault } from './sealed-scene.ts';
 
 t.test('an empty storage gets a key of its own, and the next start finds it and counts on', async (t) => {
   const storage = fencedMemory();
@@ -91,74 +71,6 @@ t.test('nothing in the storage is in clear but names', async (t) => {
     );
   }
   secret.fill(0);
-});
-
-t.test('ten replacements that start together: one serves, the others say who does and since when', async (t) => {
-  const storage = fencedMemory();
-  const clock = setClock();
-  const first = await openVault(t, { storage, clock });
-  const address = addressOf(first);
-  await first.close();
-  const starts = await Promise.allSettled(
-    Array.from({ length: 10 }, (_, i) => openVault(t, { storage, address, clock, instance: `i-${i + 10}` })),
-  );
-  const serving = starts.filter((start) => start.status === 'fulfilled');
-  t.equal(serving.length, 1);
-  for (const start of starts) {
-    if (start.status === 'fulfilled') t.equal(await start.value.incarnation(), 2);
-    else {
-      const message = /^party 1 is served by i-1\d-enc[0-9a-f]{8} since 20\d\d-.*: this engine does not serve/;
-      t.match(start.reason, { code: 'ABORTED', message });
-    }
-  }
-});
-
-t.test('ten first starts that come together make one node and not two', async (t) => {
-  for (const withLease of [true, false]) {
-    const storage = withLease ? fencedMemory() : withoutLease(fencedMemory());
-    const starts = await Promise.allSettled(
-      Array.from({ length: 10 }, (_, i) => openVault(t, { storage, instance: `i-${i + 10}` })),
-    );
-    const serving = starts.flatMap((start) => (start.status === 'fulfilled' ? [start.value] : []));
-    t.equal(serving.length, 1, withLease ? 'with the lease' : 'with the manifest alone');
-    const next = await openVault(t, { storage: await copyOf(storage), instance: 'i-10', clock: setClock(2e12) });
-    t.same(addressOf(next), addressOf(present(serving[0])), 'the node that served');
-    const message = withLease ? /is served by i-1\d-enc/ : /another server of party 1 has taken over/;
-    for (const start of starts) if (start.status === 'rejected') t.match(start.reason, { code: 'ABORTED', message });
-  }
-});
-
-t.test('who was replaced is told once, and writes nothing more', async (t) => {
-  const storage = fencedMemory();
-  const lost: KmsError[] = [];
-  const first = await openVault(t, { storage, onLost: (why) => void lost.push(why) });
-  await first.vault.put(SHARES, bytes(1));
-  // A start of the same instance need not wait for the lease.
-  const second = await openVault(t, { storage });
-  for (const value of [2, 3]) {
-    await t.rejects(first.vault.put(SHARES, bytes(value), { replace: true }), { code: 'ABORTED' });
-  }
-  t.match(lost, [{ code: 'ABORTED', message: /another server of this party has taken over/ }], 'once');
-  t.same(await read(second, SHARES), [1]);
-  const idle: KmsError[] = [];
-  const third = await openVault(t, { storage, onLost: (why) => void idle.push(why) });
-  await openVault(t, { storage });
-  await t.rejects(present(third.sealed).head.check(), { code: 'ABORTED' });
-  t.equal(idle.length, 1, 'also one that only looked');
-});
-
-t.test('a replacement waits for a holder that has died, and not for one that lives', async (t) => {
-  const storage = fencedMemory();
-  const clock = setClock();
-  await openVault(t, { storage, clock, instance: 'i-1' });
-  const slept: number[] = [];
-  const sleep = async (ms: number): Promise<void> => {
-    slept.push(ms);
-    clock.forward(ms);
-  };
-  const second = await openVault(t, { storage, clock, instance: 'i-2', sleep });
-  t.equal(await second.incarnation(), 2);
-  t.same(slept, [15_001], 'as long as the lease holds');
 });
 
 t.test('manifest and objects come and go together', async (t) => {
@@ -286,33 +198,6 @@ t.test('a state that the operator wrote down is the oldest that opens', async (t
   await t.rejects(openVault(t, { storage, remembered: fork }), { code: 'STATE_INVALID', facts: { fault: 'forked' } });
 });
 
-t.test('a lease that nobody can have written keeps nobody out', async (t) => {
-  const clock = setClock();
-  const note = (fields: object) => encodeCanonical(['arca-lease', new Map(Object.entries(fields))]);
-  const good = { holder: 'i-9-enc1', since: clock.nowMs(), token: new Uint8Array(16), until: clock.nowMs() + 10_000 };
-  const junk = [
-    bytes(1, 2, 3),
-    new Uint8Array(600),
-    note({ ...good, until: clock.nowMs() + 86_400_000 }),
-    note({ ...good, until: 'soon' }),
-    note({ ...good, holder: 'i-9 <b>' }),
-    note({ ...good, since: -1 }),
-    encodeCanonical(['arca-lease', 1]),
-  ];
-  for (const content of junk) {
-    const storage = fencedMemory();
-    await storage.put(['Manifest', 'lease'], content);
-    await t.resolves(openVault(t, { storage, clock }), `junk ${junk.indexOf(content)}`);
-  }
-  const storage = fencedMemory();
-  await storage.put(['Manifest', 'lease'], note(good));
-  await t.rejects(
-    openVault(t, { storage, clock }),
-    { code: 'ABORTED', message: /served by i-9-enc1 since/ },
-    'a good one does',
-  );
-});
-
 t.test('what is missing before there is a vault is named', async (t) => {
   const storage = fencedMemory();
   const message = /no governed record in the node's files/;
@@ -369,17 +254,4 @@ async function everything(storage: Storage, folder: readonly string[]): Promise<
   const found: Uint8Array[] = [];
   for (const name of await storage.list(folder)) found.push(...(await everything(storage, [...folder, name])));
   return found;
-}
-
-/** Takes every lease and remembers none: what keeps servers apart is the manifest alone. */
-function withoutLease(storage: Storage): Storage {
-  const isLease = (path: readonly string[]): boolean => path[1] === 'lease';
-  return {
-    ...storage,
-    swap: async (path, ...rest) => (isLease(path) ? 'tag' : await storage.swap(path, ...rest)),
-    getTagged: async (path) => {
-      if (isLease(path)) throw new KmsError('NOT_FOUND', 'no such object');
-      return await storage.getTagged(path);
-    },
-  };
 }
