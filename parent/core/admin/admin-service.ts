@@ -100,7 +100,8 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
     async GetQuorum(body, { signal }) {
       decodeControl(GetQuorumRequestSchema, body);
       const answer = await engine.call(ENGINE_METHOD.status, NOTHING, { signal, timeoutMs: TIMEOUT_MS });
-      const { threshold } = engine.info() ?? {};
+      const { threshold, awaitsRestore } = engine.info() ?? {};
+      if (awaitsRestore) throw new KmsError('PRECONDITION_FAILED', 'this node waits for its restore: arca restore');
       if (!threshold) throw new KmsError('UNIMPLEMENTED', 'a centralized node is part of no quorum');
       const { quorum } = fromBinary(EngineStatusSchema, answer);
       return toBinary(QuorumStateSchema, create(QuorumStateSchema, { threshold, ...(quorum && { status: quorum }) }));

@@ -10,9 +10,12 @@ import { type KmsClient, openKmsClient } from '../../../parent/grpc/client.ts';
 import {
   AttestCallSchema,
   AttestResultSchema,
+  CustodianContextsSchema,
   GovernanceObjectSchema,
   GovernanceStateSchema,
   PeerTableSchema,
+  RecoveryDocumentCallSchema,
+  RecoveryDocumentSchema,
   RestoreCallSchema,
   RestoreReportSchema,
 } from '../../../proto/gen/engine_pb.js';
@@ -132,4 +135,26 @@ t.test('refuses what is no request of the service', async (t) => {
       rpc,
     );
   }
+});
+
+t.test('custodian contexts and documents over a recovery request come from the engine', async (t) => {
+  const { engine, client } = await start(t);
+  engine.answers.set(ENGINE_METHOD.custodianContexts, () =>
+    toBinary(CustodianContextsSchema, create(CustodianContextsSchema, { recovering: 'c1' })),
+  );
+  t.match(await client.admin('ListCustodianContexts', {}), { recovering: 'c1' });
+  engine.answers.set(ENGINE_METHOD.recoveryDocument, (body) => {
+    const { challenge: document } = fromBinary(RecoveryDocumentCallSchema, body);
+    return toBinary(RecoveryDocumentSchema, create(RecoveryDocumentSchema, { document }));
+  });
+  const challenge = new Uint8Array(16).fill(5);
+  t.match(await client.admin('GetRecoveryDocument', { challenge }), { document: challenge });
+});
+
+t.test('a node that waits for its restore is part of no quorum yet, and says why', async (t) => {
+  const { engine, client } = await start(t);
+  engine.answers.set(ENGINE_METHOD.status, () => new Uint8Array());
+  await t.rejects(client.admin('GetQuorum', {}), { name: 'GrpcError', status: 12 }, 'centralized');
+  engine.loseVault();
+  await t.rejects(client.admin('GetQuorum', {}), { name: 'GrpcError', status: 9 });
 });
