@@ -92,10 +92,13 @@ t.test('certificates are read from exactly the form that is written', async (t) 
 
 t.test('certifying asks for a signature over the digest and nothing else', async (t) => {
   const asked: Uint8Array[] = [];
-  const made = await certifyIdentity({ network: NETWORK, party: 3, purpose: 'mesh', key: certificate.key }, async (digest) => {
-    asked.push(digest);
-    return certificate.signature;
-  });
+  const made = await certifyIdentity(
+    { network: NETWORK, party: 3, purpose: 'mesh', key: certificate.key },
+    async (digest) => {
+      asked.push(digest);
+      return certificate.signature;
+    },
+  );
   t.same(made, certificate);
   t.same(asked, [identityDigest(certificate)]);
 });
