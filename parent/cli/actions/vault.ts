@@ -76,6 +76,10 @@ async function backupOf({ client }: AdminClient): Promise<BackupLag | undefined>
   }
 }
 
+/** The other parties of a quorum confirm a restored vault; a node alone has nobody but its operator. */
+const UNCONFIRMED = ', and not confirmed since';
+const COMPARE = ': compare it with the pin that you wrote down';
+
 function describeVault(vault: VaultStatus, backup: BackupLag | undefined): string[] {
   const { party, keychain, sealed, sequence, digest, objects, bytes, restored, keyPolicy, incarnation, start } = vault;
   const lag = backup && (backup.objects === 0 ? 'up to date' : `${backup.objects} objects, ${backup.secs} s behind`);
@@ -86,14 +90,14 @@ function describeVault(vault: VaultStatus, backup: BackupLag | undefined): strin
     ...(sealed ? [`  objects       ${objects}, ${bytes} bytes`, `  pin           ${sequence}:${toHex(digest)}`] : []),
     ...(keyPolicy.length > 0 ? [`  key policy    ${toHex(keyPolicy)}`] : []),
     ...(lag === undefined ? [] : [`  backup        ${lag}`]),
-    ...(restored ? ['  restored      from a backup, and not confirmed since'] : []),
+    ...(restored ? [`  restored      from a backup${start ? UNCONFIRMED : COMPARE}`] : []),
     ...(start ? describeStart(start) : []),
   ];
 }
 
 function describeStart({ phase, reason, acknowledged, needed, refused, restored, restart }: StartStatus): string[] {
   return [
-    `  start         ${phase}: ${acknowledged.length} of ${needed} others (${acknowledged.join(', ') || 'none'})`,
+    `  start         ${phase}: by ${acknowledged.length} others (${acknowledged.join(', ') || 'none'}), ${needed} needed`,
     ...(reason === '' ? [] : [`                ${reason}`]),
     ...refused.map(({ party, why }) => `                party ${party} refuses it: ${why}`),
     ...(restored.length > 0 ? [`  not confirmed since they were restored: party ${restored.join(', ')}`] : []),

@@ -82,7 +82,7 @@ t.test('shows what is to be written down, and why the engine does not serve', as
   t.equal(code, 0);
   t.match(stdout, new RegExp(`pin +${PIN}`));
   t.match(stdout, /keychain +aws-kms\n/);
-  t.match(stdout, /start +waiting: 1 of 2 others \(1\)\n +not yet\n +party 3 refuses it: other-leaf/);
+  t.match(stdout, /start +waiting: by 1 others \(1\), 2 needed\n +not yet\n +party 3 refuses it: other-leaf/);
   const json = jsonOf(await arca(dir, 'vault', 'status', '--url', url, '--json'));
   t.match(json, { vaults: [{ party: 2, pin: PIN, sequence: 41, start: { phase: 'waiting', acknowledged: [1] } }] });
 });
