@@ -5,28 +5,13 @@ import { KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
 import { KeyGenResultSchema } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
+import { hold, settled } from './handler-helpers.ts';
 import { crsGeneration, idBody, idOf, keyGeneration, preprocessing } from './requests.ts';
-import { startTestCore, type TestCore, untilAborted } from './test-core.ts';
+import { startTestCore, untilAborted } from './test-core.ts';
 
 const A = idOf('a');
 const B = idOf('b');
 const C = idOf('c');
-
-/** Makes the engine answer a method only when the test says so. */
-function hold({ engine }: TestCore, method: number): { readonly answer: (bytes: Uint8Array) => void } {
-  const gate = Promise.withResolvers<Uint8Array>();
-  engine.answers.set(method, () => gate.promise);
-  return { answer: gate.resolve };
-}
-
-const settled = async (
-  { store }: TestCore,
-  kind: 'preproc' | 'keygen' | 'public_decrypt',
-  id: string,
-): Promise<void> => {
-  const entry = store.find(kind, id);
-  if (entry) await store.settled(entry);
-};
 
 t.test('a key generation takes both requests along and uses the preprocessing up', async (t) => {
   const core = await startTestCore(t);

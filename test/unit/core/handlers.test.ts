@@ -3,7 +3,6 @@ import { hash } from 'node:crypto';
 import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
-import { GrpcError } from '../../../parent/grpc/status.ts';
 import {
   HealthStatusResponseSchema,
   KeyMaterialAvailabilityResponseSchema,
@@ -11,6 +10,7 @@ import {
 } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
+import { errorOf, hold, settled } from './handler-helpers.ts';
 import {
   crsGeneration,
   idBody,
@@ -21,38 +21,11 @@ import {
   publicDecryption,
   userDecryption,
 } from './requests.ts';
-import { startTestCore, type TestCore, untilAborted } from './test-core.ts';
+import { startTestCore, untilAborted } from './test-core.ts';
 
 const A = idOf('a');
 const B = idOf('b');
 const C = idOf('c');
-
-const errorOf = (call: Promise<unknown>): Promise<GrpcError> =>
-  call.then(
-    () => {
-      throw new Error('the call should fail');
-    },
-    (error: unknown) => {
-      if (error instanceof GrpcError) return error;
-      throw error;
-    },
-  );
-
-/** Makes the engine answer a method only when the test says so. */
-function hold({ engine }: TestCore, method: number): { readonly answer: (bytes: Uint8Array) => void } {
-  const gate = Promise.withResolvers<Uint8Array>();
-  engine.answers.set(method, () => gate.promise);
-  return { answer: gate.resolve };
-}
-
-const settled = async (
-  { store }: TestCore,
-  kind: 'preproc' | 'keygen' | 'public_decrypt',
-  id: string,
-): Promise<void> => {
-  const entry = store.find(kind, id);
-  if (entry) await store.settled(entry);
-};
 
 t.test('says in the status which request failed in which operation, and the rest in details', async (t) => {
   const core = await startTestCore(t);

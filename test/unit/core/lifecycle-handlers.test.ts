@@ -3,28 +3,17 @@ import { hash } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
-import { GrpcError } from '../../../parent/grpc/status.ts';
 import { ApprovalCallSchema } from '../../../proto/gen/engine_pb.js';
 import { DestroyMpcContextRequestSchema, DestroyMpcContextResponseSchema } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
+import { errorOf } from './handler-helpers.ts';
 import { idOf, newContext, newEpoch, publicDecryption } from './requests.ts';
 import { startTestCore } from './test-core.ts';
 
 const A = idOf('a');
 const B = idOf('b');
 const C = idOf('c');
-
-const errorOf = (call: Promise<unknown>): Promise<GrpcError> =>
-  call.then(
-    () => {
-      throw new Error('the call should fail');
-    },
-    (error: unknown) => {
-      if (error instanceof GrpcError) return error;
-      throw error;
-    },
-  );
 
 t.test('what governance must sign has no effect before, and every client learns what to sign', async (t) => {
   const core = await startTestCore(t);

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
+import { settled } from './handler-helpers.ts';
 import {
   crsGeneration,
   idBody,
@@ -12,18 +13,13 @@ import {
   userDecryption,
 } from './requests.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
-import { ScriptedGenerations, startTestCore, storeFile, type TestCore } from './test-core.ts';
+import { ScriptedGenerations, startTestCore, storeFile } from './test-core.ts';
 
 const A = idOf('a');
 const B = idOf('b');
 const C = idOf('c');
 
 const never = (): Promise<Uint8Array> => new Promise(() => undefined);
-
-const settled = async ({ store }: TestCore, kind: 'preproc' | 'keygen', id: string): Promise<void> => {
-  const entry = store.find(kind, id);
-  if (entry) await store.settled(entry);
-};
 
 t.test('finished results are there, interrupted decryptions are done again', async (t) => {
   const file = storeFile(t);
