@@ -9,6 +9,7 @@ import { EngineStatusSchema, PeerTableSchema } from '../../../proto/gen/engine_p
 import { NewMpcEpochRequestSchema } from '../../../proto/gen/kms_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID, idBytes, parseRequestId } from '../../../wire/ids.ts';
+import { until } from '../../helpers/engine-network.ts';
 import { publicDecryption } from '../../helpers/party-requests.ts';
 import { present } from '../../helpers/present.ts';
 import { askPublicly, dealKey, plaintextOf } from '../../helpers/quorum-decryptions.ts';
@@ -177,6 +178,9 @@ t.test('a party that lies is named by the others, and changes no result', async 
     const answers = await askPublicly(engines, publicDecryption(idOf(2), [{ ciphertext, fheType: 5 }]));
     t.same(answers.map(plaintextOf), [value, value, value, value]);
   }
+  // A share that comes after the opening is looked at when there is time.
+  const { log: seen } = present(engines[0]);
+  await until(() => seen.some(({ event, party }) => event === 'quorum.fault' && party === 2));
   const blamed = engines.flatMap(({ party, log }) =>
     log.flatMap((line) => (line.event === 'quorum.fault' && party !== 2 ? [line.party] : [])),
   );
