@@ -17,7 +17,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   attestation: ['common'],
   native: ['common', 'wire'],
   emulators: ['common', 'wire', 'attestation'],
-  images: ['common', 'attestation'],
+  images: ['common', 'attestation', 'vsock-proxy'],
+  'vsock-proxy': ['common', 'native/nitro/index.ts'],
   custodian: ['common', 'wire', 'attestation'],
   enclave: ['common', 'storage', 'wire', 'proto', 'attestation', 'native'],
   parent: [
@@ -28,6 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'attestation',
     'custodian',
     'images',
+    'vsock-proxy',
     'native/engine/public.ts',
     'native/nitro/index.ts',
   ],
