@@ -21,7 +21,7 @@ export interface EnclaveStart {
 }
 
 /** What a start needs of the machine. */
-export type EnclaveNeed = Pick<EnclaveStart, 'image' | 'memoryMb' | 'cpus'>;
+export type EnclaveNeed = Pick<EnclaveStart, 'image' | 'memoryMb' | 'cpus' | 'cid'>;
 
 /** One thing that was looked at before a start. */
 export interface Finding {
