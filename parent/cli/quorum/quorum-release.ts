@@ -19,13 +19,14 @@ export async function ensureQuorumRelease(
   trust: QuorumTrust,
   measured: MeasuredRoles,
   clock: Clock,
+  enclaves: readonly ReadonlyMap<number, Uint8Array>[] = [],
 ): Promise<void> {
   const paths = parties.map((party) => governanceFile(dir, party, 'releases'));
   const [first = ''] = paths;
   // A party that was down when the others took a new set must not bring an old one back into the common form.
   const newest = await readNewest(paths, trust);
   if (newest !== undefined) await writeIfOther(first, encodeSigned(newest));
-  await ensureDeveloperRelease(first, trust, measured, clock);
+  await ensureDeveloperRelease(first, trust, measured, clock, enclaves);
   const bytes = await readIfThere(first);
   if (bytes === undefined) return;
   for (const path of paths.slice(1)) await writeIfOther(path, bytes);

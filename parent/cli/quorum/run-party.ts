@@ -17,6 +17,7 @@ import { type NodeLog, openNodeLog } from '../supervise/node-log.ts';
 import { nodePrograms, withDevices } from '../supervise/node-programs.ts';
 import { describeDeviceEvent, reporter } from '../supervise/reporter.ts';
 import { type Supervisor, supervise } from '../supervise/supervisor.ts';
+import type { EnclaveEngine } from './running-quorum.ts';
 
 /** What one party is started from. */
 export interface PartyOptions {
@@ -34,6 +35,8 @@ export interface PartyOptions {
   readonly instanceId: string;
   /** Measured once for all parties, engine and Core in this order. */
   readonly measured: readonly MeasuredProgram[];
+  /** Its engine runs in an enclave. */
+  readonly enclave?: EnclaveEngine | undefined;
   readonly leafLifeMs?: number | undefined;
   /** How long both processes may take until they are ready. */
   readonly startLimitMs: number;
@@ -128,7 +131,17 @@ export async function openParty(options: PartyOptions, output: Output): Promise<
 
 /** Each start gets modules that are fresh, as after boot. */
 function programsOf(options: PartyOptions, onEvent: (event: DeviceEvent) => void, clock: Clock) {
-  const { file, root, instanceId, measured, leafLifeMs } = options;
+  const { file, root, instanceId, measured, enclave, leafLifeMs } = options;
   const programs = nodePrograms({ developerMode: true, threshold: true, configFile: file });
-  return withDevices(programs, deviceMakers({ root, instanceId, programs, measured, onEvent, clock, leafLifeMs }));
+  const attested = withDevices(
+    programs,
+    deviceMakers({ root, instanceId, programs, measured, onEvent, clock, leafLifeMs }),
+  );
+  if (enclave === undefined) return attested;
+  // An enclave has a module of its own.
+  return attested.map((program) =>
+    program.name === 'engine'
+      ? { name: program.name, readyEvent: program.readyEvent, ...enclave.program(file) }
+      : program,
+  );
 }

@@ -41,6 +41,8 @@ import { type DeveloperQuorumOptions, PARTY_COUNTS, type RunningParty, type Runn
 const HOST = '127.0.0.1';
 /** Engine and Core of a party, which share the machine with those of all others. */
 const START_LIMIT_MS = 120_000;
+/** An enclave boots a kernel first, and under emulation everything in it takes ten times as long. */
+const ENCLAVE_START_LIMIT_MS = 900_000;
 const CONNECT_LIMIT_MS = 5000;
 const CONNECT_POLL_MS = 50;
 
@@ -154,7 +156,8 @@ async function openParties(
         root: trust.root,
         instanceId: instanceIdOf(trust.charter, party.party),
         measured,
-        startLimitMs: START_LIMIT_MS,
+        enclave: options.enclaves?.get(party.party),
+        startLimitMs: options.enclaves === undefined ? START_LIMIT_MS : ENCLAVE_START_LIMIT_MS,
         onFacts: (facts) => enrolment.onFacts(party.party, facts),
         onEdited: (text) => edited.reject(failure('ABORTED', text, 'start it again')),
       },
@@ -185,9 +188,10 @@ async function prepareTrust(
   ]);
   const numbers = endpoints.map(({ party }) => party);
   const roles = measuredRoles(measured);
-  await ensureQuorumRelease(dir, numbers, trust, roles, systemClock);
+  const images = new Map([...(options.enclaves ?? [])].map(([party, { pcrs }]) => [party, pcrs] as const));
+  await ensureQuorumRelease(dir, numbers, trust, roles, systemClock, [...images.values()]);
   if (emulated === undefined) return { trust, measured };
-  const keys = await emulated.ensureKeys(trust.charter, roles.get('engine') ?? new Map());
+  const keys = await emulated.ensureKeys(trust.charter, roles.get('engine') ?? new Map(), images);
   return { trust: { ...trust, record: await nameRootKeys(dir, trust, keys) }, measured };
 }
 

@@ -5,6 +5,7 @@
 import type { LogLevel } from '../../../common/log.ts';
 import type { BackupKeychainName } from '../supervise/aws/aws-file.ts';
 import type { EmulatedAws } from '../supervise/aws/emulated-aws.ts';
+import type { ChildProgram } from '../supervise/child.ts';
 import type { NodeFile } from '../supervise/node-file.ts';
 
 /** Numbers of parties that a quorum may have: 3t + 1. */
@@ -43,6 +44,16 @@ export interface DeveloperQuorumOptions extends QuorumPorts {
    * puts a bad network in between.
    */
   readonly meshEndpoint?: ((party: number, port: number) => string | Promise<string>) | undefined;
+  /** Parties whose engine runs in an enclave, by their numbers. */
+  readonly enclaves?: ReadonlyMap<number, EnclaveEngine> | undefined;
+}
+
+/** The engine of a party that runs in an enclave; its Core runs here as all others do. */
+export interface EnclaveEngine {
+  /** Registers of its image: what the release set and its root keys admit. */
+  readonly pcrs: ReadonlyMap<number, Uint8Array>;
+  /** What starts the enclave in place of the engine's own program, and repeats its log on standard output. */
+  readonly program: (configFile: string) => Omit<ChildProgram, 'name' | 'readyEvent'>;
 }
 
 /** One party of a quorum that runs. */

@@ -22,6 +22,9 @@ import { type DeveloperTrust, readIfThere, readOf, writeWhole } from './develope
 /** Measurements by role: the whole tuples that the set is to trust. */
 export type MeasuredRoles = ReadonlyMap<Role, ReadonlyMap<number, Uint8Array>>;
 
+/** One whole tuple: the registers of one program in one role. */
+export type MeasuredTuple = readonly [Role, ReadonlyMap<number, Uint8Array>];
+
 const DAY_MS = 86_400_000;
 /** Clocks of processes on one machine agree, but for being set back a little. */
 const BACKDATED_MS = DAY_MS;
@@ -32,6 +35,7 @@ const RENEWED_BEFORE_MS = 60 * DAY_MS;
 /**
  * Makes the set at `path` one that trusts exactly what was measured.
  *
+ * @param enclaves - Engines that run from images, beside the programs of this machine.
  * @returns The name of the release.
  * @throws {@link KmsError} `STATE_INVALID` if the set that is there does not verify under the node's own record.
  */
@@ -40,14 +44,16 @@ export async function ensureDeveloperRelease(
   trust: Pick<DeveloperTrust, 'record' | 'releaseKey' | 'governanceKey'>,
   measured: MeasuredRoles,
   clock: Clock,
+  enclaves: readonly ReadonlyMap<number, Uint8Array>[] = [],
 ): Promise<string> {
   const nowMs = clock.nowMs();
-  const release = releaseName(measured);
+  const wanted = [...measured, ...enclaves.map((pcrs): MeasuredTuple => ['engine', pcrs])];
+  const release = releaseName(wanted);
   const bytes = await readIfThere(path);
   const known = bytes && (await readOf(path, () => verifyReleaseSet(bytes, trust.record.body)));
   const current = known?.body;
-  if (current !== undefined && trustsExactly(current, measured, nowMs)) return current.entries[0]?.release ?? release;
-  const entries = [...measured].map(
+  if (current !== undefined && trustsExactly(current, wanted, nowMs)) return current.entries[0]?.release ?? release;
+  const entries = wanted.map(
     ([role, pcrs]): ReleaseEntry => ({
       release,
       platform: 'developer',
@@ -74,7 +80,7 @@ function nextVersion(current: ReleaseSet | undefined, record: GovernedRecord, no
 }
 
 /** Names the release after the package and the measurement: other sources, another name. */
-function releaseName(measured: MeasuredRoles): string {
+function releaseName(measured: readonly MeasuredTuple[]): string {
   const hash = createHash('sha384');
   for (const [role, pcrs] of measured) {
     hash.update(role);
@@ -83,12 +89,13 @@ function releaseName(measured: MeasuredRoles): string {
   return `${packageVersion()}+dev.${hash.digest('hex').slice(0, 12)}`;
 }
 
-function trustsExactly(set: ReleaseSet, measured: MeasuredRoles, nowMs: number): boolean {
-  if (set.entries.length !== measured.size) return false;
-  return set.entries.every(({ role, pcrs, notBeforeMs, notAfterMs }) => {
-    const wanted = measured.get(role);
+function trustsExactly(set: ReleaseSet, wanted: readonly MeasuredTuple[], nowMs: number): boolean {
+  if (set.entries.length !== wanted.length) return false;
+  // Entry by entry: they are written in this order.
+  return set.entries.every(({ role, pcrs, notBeforeMs, notAfterMs }, at) => {
     const inTime = notBeforeMs <= nowMs && nowMs + RENEWED_BEFORE_MS < notAfterMs;
-    return inTime && wanted !== undefined && wanted.size === pcrs.size && sameValues(wanted, pcrs);
+    const [wantedRole, values] = wanted[at] ?? [];
+    return inTime && wantedRole === role && values?.size === pcrs.size && sameValues(values, pcrs);
   });
 }
 

@@ -60,10 +60,15 @@ export interface EmulatedAws {
   /**
    * Makes the root keys that are missing, for engines of these measurements.
    *
+   * @param ofParty - Measurements of the parties whose engine is another one.
    * @returns The keys of each party, by its number.
    * @throws {@link KmsError} `PRECONDITION_FAILED` if the keys that are there admit another engine.
    */
-  ensureKeys(charter: Charter, enginePcrs: ReadonlyMap<number, Uint8Array>): Promise<ReadonlyMap<number, PartyKeys>>;
+  ensureKeys(
+    charter: Charter,
+    enginePcrs: ReadonlyMap<number, Uint8Array>,
+    ofParty?: ReadonlyMap<number, ReadonlyMap<number, Uint8Array>>,
+  ): Promise<ReadonlyMap<number, PartyKeys>>;
   pids(): Readonly<Record<string, number>>;
   stop(): Promise<void>;
   kill(): void;
@@ -130,8 +135,8 @@ export async function startEmulatedAws(options: EmulatedAwsOptions, output: Outp
       const { access } = memberOf(file, number);
       return { access, role: roleArn(number), s3Url, kmsUrl, backup: file.backup };
     },
-    ensureKeys: async (charter, enginePcrs) => {
-      file = await ensureRootKeys({ kmsUrl, file, charter, enginePcrs });
+    ensureKeys: async (charter, enginePcrs, ofParty) => {
+      file = await ensureRootKeys({ kmsUrl, file, charter, enginePcrs, ofParty });
       await writeAwsFile(dir, file);
       return new Map(file.parties.flatMap(({ party, keys }) => (keys ? [[party, keys] as const] : [])));
     },

@@ -19,6 +19,8 @@ export interface RootKeyParts {
   readonly charter: Charter;
   /** Registers of the engine that is about to start; 0, 1 and 2 at least. */
   readonly enginePcrs: ReadonlyMap<number, Uint8Array>;
+  /** Registers of the parties whose engine is another one. */
+  readonly ofParty?: ReadonlyMap<number, ReadonlyMap<number, Uint8Array>> | undefined;
 }
 
 const REGISTERS = [0, 1, 2] as const;
@@ -30,8 +32,8 @@ const REGISTERS = [0, 1, 2] as const;
  * @throws {@link KmsError} `PRECONDITION_FAILED` naming the registers in which the engine differs from the one that the keys admit.
  */
 export async function ensureRootKeys(parts: RootKeyParts): Promise<AwsFile> {
-  const { file, enginePcrs } = parts;
-  requireAdmitted(file, enginePcrs);
+  const { file } = parts;
+  requireAdmitted(parts);
   if (file.parties.every(({ keys }) => keys !== undefined)) return file;
   const { region } = EMULATED;
   const client = new KMSClient({ region, endpoint: parts.kmsUrl, credentials: { ...file.admin }, maxAttempts: 5 });
@@ -46,7 +48,9 @@ export async function ensureRootKeys(parts: RootKeyParts): Promise<AwsFile> {
   }
 }
 
-async function makeKeys(client: KMSClient, party: number, { charter, enginePcrs }: RootKeyParts): Promise<PartyKeys> {
+async function makeKeys(client: KMSClient, party: number, parts: RootKeyParts): Promise<PartyKeys> {
+  const { charter } = parts;
+  const enginePcrs = pcrsOfParty(parts, party);
   const release = `${packageVersion()}+dev`;
   const Policy = makeKeyPolicy({
     account: EMULATED.account,
@@ -74,9 +78,11 @@ async function makeKeys(client: KMSClient, party: number, { charter, enginePcrs 
  * The engine would be refused by AWS KMS, and could not say by which of its sources. The way out is that of production: the engine
  * that the keys admit hands its objects over to keys that admit the next.
  */
-function requireAdmitted({ parties }: AwsFile, enginePcrs: ReadonlyMap<number, Uint8Array>): void {
+function requireAdmitted(parts: RootKeyParts): void {
   const differing = REGISTERS.filter((index) =>
-    parties.some(({ keys }) => keys !== undefined && keys.pcrs[index] !== pcrOf(enginePcrs, index)),
+    parts.file.parties.some(
+      ({ party, keys }) => keys !== undefined && keys.pcrs[index] !== pcrOf(pcrsOfParty(parts, party), index),
+    ),
   );
   if (differing.length === 0) return;
   const registers = differing.map((index) => `PCR${index}`).join(', ');
@@ -87,6 +93,9 @@ function requireAdmitted({ parties }: AwsFile, enginePcrs: ReadonlyMap<number, U
     { registers },
   );
 }
+
+const pcrsOfParty = ({ enginePcrs, ofParty }: RootKeyParts, party: number): ReadonlyMap<number, Uint8Array> =>
+  ofParty?.get(party) ?? enginePcrs;
 
 function pcrOf(pcrs: ReadonlyMap<number, Uint8Array>, index: number): string {
   const value = pcrs.get(index);
