@@ -5,11 +5,11 @@
 import { type AgentOptions, Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent, type AgentOptions as HttpsAgentOptions } from 'node:https';
 import { connect as connectTcp, isIP, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, PassThrough } from 'node:stream';
 import { connect as connectTls, rootCertificates } from 'node:tls';
 
-/** Opens a byte stream to a host. */
-export type Connect = (host: string, port: number) => Duplex;
+/** Opens a byte stream to a host, at once or once a relay has it. */
+export type Connect = (host: string, port: number) => Duplex | Promise<Duplex>;
 
 /** How connections come to be. */
 export interface ConnectingOptions {
@@ -42,11 +42,12 @@ class PlainAgent extends HttpAgent {
     this.#connect = connect;
   }
 
-  override createConnection(options: { host?: string | null; port?: string | number | null }): Duplex {
-    const stream = this.#connect(options.host ?? '', Number(options.port ?? 80));
-    // The pool sets keep-alive and timeouts on what it is given.
-    if (!(stream instanceof Socket)) throw new TypeError('without TLS a socket is needed, not just a stream');
-    return stream;
+  override createConnection({ host, port }: Target, onOpened?: OnOpened): Duplex | undefined {
+    return opened(this.#connect(host ?? '', Number(port ?? 80)), onOpened, (stream) => {
+      // The pool sets keep-alive and timeouts on what it is given.
+      if (!(stream instanceof Socket)) throw new TypeError('without TLS a socket is needed, not just a stream');
+      return stream;
+    });
   }
 }
 
@@ -60,19 +61,42 @@ class TlsAgent extends HttpsAgent {
     this.#ca = ca;
   }
 
-  override createConnection(options: { host?: string | null; port?: string | number | null }): Duplex {
-    const host = options.host ?? '';
-    const socket = this.#connect(host, Number(options.port ?? 443));
-    const secured = connectTls({
-      socket,
-      host,
-      ...(isIP(host) === 0 && { servername: host }),
-      ca: [...this.#ca],
-      minVersion: 'TLSv1.2',
-      ALPNProtocols: ['http/1.1'],
+  override createConnection(target: Target, onOpened?: OnOpened): Duplex | undefined {
+    const host = target.host ?? '';
+    return opened(this.#connect(host, Number(target.port ?? 443)), onOpened, (socket) => {
+      const secured = connectTls({
+        socket,
+        host,
+        ...(isIP(host) === 0 && { servername: host }),
+        ca: [...this.#ca],
+        minVersion: 'TLSv1.2',
+        ALPNProtocols: ['http/1.1'],
+      });
+      // What breaks below, before or after the handshake, is told above.
+      socket.on('error', (error) => secured.destroy(error));
+      return secured;
     });
-    // What breaks below, before or after the handshake, is told above.
-    socket.on('error', (error) => secured.destroy(error));
-    return secured;
   }
+}
+
+interface Target {
+  readonly host?: string | null;
+  readonly port?: string | number | null;
+}
+
+type OnOpened = (error: Error | null, stream: Duplex) => void;
+
+/** Hands a stream to the pool: as the result, or by its callback where it has yet to be opened. */
+function opened(
+  stream: Duplex | Promise<Duplex>,
+  onOpened: OnOpened | undefined,
+  prepare: (stream: Duplex) => Duplex,
+): Duplex | undefined {
+  if (!(stream instanceof Promise)) return prepare(stream);
+  stream.then(prepare).then(
+    (ready) => onOpened?.(null, ready),
+    // The pool looks at the error alone, but its type wants a stream.
+    (error: unknown) => onOpened?.(error instanceof Error ? error : new Error('no connection'), new PassThrough()),
+  );
+  return undefined;
 }

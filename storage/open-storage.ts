@@ -3,7 +3,7 @@
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
+import type { ConnectingOptions } from '../common/connecting-agents.ts';
 import { KmsError, systemErrorCode } from '../common/errors.ts';
 import type { Logger } from '../common/log.ts';
 import type { AwsConfig } from '../common/node-config-aws.ts';
@@ -23,15 +23,13 @@ export interface OpenedStorage {
 }
 
 /** What the configuration says beside the vault's own section, and what the process brings along. */
-export interface OpenStorageOptions {
+export interface OpenStorageOptions extends ConnectingOptions {
   readonly aws: AwsConfig | undefined;
   /** Permissions of a vault in files: `0o700` for a private one. */
   readonly folderMode: number;
   readonly log: Logger;
   /** Those of `[aws]` unless others are given; `anonymous` reads what anyone may, and writes nothing. */
   readonly credentials?: CredentialsSource | 'anonymous' | undefined;
-  /** Opens byte streams to S3 through a relay; TCP if absent. */
-  readonly connect?: ((host: string, port: number) => Duplex) | undefined;
 }
 
 /**
@@ -57,7 +55,7 @@ export async function openVaultStorage(
 
 async function openInS3(
   { bucket, prefix }: NonNullable<VaultStorage['s3']>,
-  { aws, credentials, log, connect }: OpenStorageOptions,
+  { aws, credentials, log, connect, ca }: OpenStorageOptions,
 ): Promise<OpenedStorage> {
   if (!aws) throw new KmsError('CONFIG_INVALID', 'a vault in S3 needs [aws]');
   const { region, developer_s3_endpoint: endpoint } = aws;
@@ -68,9 +66,10 @@ async function openInS3(
       bucket,
       prefix,
       region,
-      credentials: credentials ?? awsCredentials(aws, { connect }),
+      credentials: credentials ?? awsCredentials(aws, { connect, ca }),
       ...(endpoint === undefined ? {} : { developer: { endpoint } }),
       ...(connect && { connect }),
+      ...(ca && { ca }),
     },
     { log },
   );

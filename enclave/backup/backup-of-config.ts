@@ -1,5 +1,5 @@
 /** The backup vault that a configuration describes: its storage, and what seals in it. Holds no secret itself. */
-import type { Connect } from '../../common/connecting-agents.ts';
+import type { ConnectingOptions } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
@@ -16,10 +16,8 @@ import type { OpenBackup, SealingKey } from './open-backup.ts';
 import { folderOfRootKey } from './storage-below.ts';
 
 /** What the program decides. */
-export interface ConfiguredBackup {
+export interface ConfiguredBackup extends ConnectingOptions {
   readonly log: Logger;
-  /** Opens byte streams to AWS through a relay; TCP if absent. */
-  readonly connect?: Connect | undefined;
   /** The keychain `clear`; only programs of developer mode have it. */
   readonly clear?: DataKeyring | undefined;
 }
@@ -27,18 +25,18 @@ export interface ConfiguredBackup {
 /** Returns how the backup vault of a configuration is opened; undefined if it has none. */
 export function configuredBackup(
   config: NodeConfig,
-  { log, connect, clear }: ConfiguredBackup,
+  { log, connect, ca, clear }: ConfiguredBackup,
 ): OpenBackup | undefined {
   const { aws, backup_vault: section, developer_mode: developerMode } = config;
   if (section === undefined) return undefined;
   return async (parts) => {
-    const credentials = aws && awsCredentials(aws);
+    const credentials = aws && awsCredentials(aws, { connect, ca });
     const open = async () =>
-      await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect });
+      await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect, ca });
     const opened = await openLate(open, (err) => log.error({ event: 'backup.storage-away', err }));
     const { storage, ready } = opened;
     try {
-      const key = keyOf(section.keychain, { config, parts, log, connect, clear });
+      const key = keyOf(section.keychain, { config, parts, log, connect, ca, clear });
       return { storage, ready, key, needsFence: !developerMode, close: () => opened.close() };
     } catch (error) {
       opened.close();
@@ -52,7 +50,7 @@ interface KeyParts extends ConfiguredBackup {
   readonly parts: VaultParts;
 }
 
-function keyOf(keychain: BackupKeychain, { config, parts, log, connect, clear }: KeyParts): SealingKey | undefined {
+function keyOf(keychain: BackupKeychain, { config, parts, log, connect, ca, clear }: KeyParts): SealingKey | undefined {
   if (keychain.custodians !== undefined) return undefined;
   if (keychain.aws_kms === undefined) {
     if (clear === undefined) throw new KmsError('CONFIG_INVALID', 'backup_vault.keychain.clear is for developer mode');
@@ -67,7 +65,13 @@ function keyOf(keychain: BackupKeychain, { config, parts, log, connect, clear }:
     const cure = `arca record propose --root-key ${party}=ARN,ARN-FOR-BACKUPS`;
     throw new KmsError('STATE_INVALID', `the governed record names no key for backups for party ${party}: ${cure}`);
   }
-  const how = { aws, rootKeySpec: keychain.aws_kms.root_key_spec, credentials: awsCredentials(aws), connect };
+  const how = {
+    aws,
+    rootKeySpec: keychain.aws_kms.root_key_spec,
+    credentials: awsCredentials(aws, { connect, ca }),
+    connect,
+    ca,
+  };
   const { nsm, charter, document } = parts;
   const user = { nsm, charter, releases: inRecord.releases, pcrs: document.pcrs, log };
   return {

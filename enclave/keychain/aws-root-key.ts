@@ -3,7 +3,7 @@
  * for what is not yet sealed anew. SECRET: data keys pass through its keyring.
  */
 import { type AwsKeys, type Charter, charterDigest, type ReleaseSet } from '../../attestation/governance/index.ts';
-import type { Connect } from '../../common/connecting-agents.ts';
+import type { ConnectingOptions } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { AwsConfig } from '../../common/node-config-aws.ts';
@@ -15,12 +15,10 @@ import type { KmsCallerOptions } from './kms-caller.ts';
 import { RootKeyrings } from './root-keyrings.ts';
 
 /** How the configuration has AWS KMS used. */
-export interface AwsRootKeyOptions {
+export interface AwsRootKeyOptions extends ConnectingOptions {
   readonly aws: AwsConfig;
   readonly rootKeySpec: 'symm' | 'asymm';
   readonly credentials: CredentialsSource;
-  /** Opens byte streams through a relay; TCP if absent. */
-  readonly connect?: Connect | undefined;
 }
 
 /** Who asks. */
@@ -51,7 +49,7 @@ export interface OpenedRootKey {
 export async function openAwsRootKey(
   keys: AwsKeys | undefined,
   which: 'primaryKeyId' | 'backupKeyId',
-  { aws, rootKeySpec, credentials, connect }: AwsRootKeyOptions,
+  { aws, rootKeySpec, credentials, connect, ca }: AwsRootKeyOptions,
   { nsm, charter, releases, pcrs, log }: RootKeyUser,
 ): Promise<OpenedRootKey> {
   const { party } = charter;
@@ -72,7 +70,8 @@ export async function openAwsRootKey(
     party,
     credentials,
     developerEndpoint,
-    ...(connect && { connect }),
+    connect,
+    ca,
     onRetry: (err, attempt) => log.warn({ event: 'kms.retry', attempt, err }),
   });
   const expected = expectedPolicy({ charter, releases, pcrs, engineRole });

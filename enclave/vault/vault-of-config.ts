@@ -1,6 +1,6 @@
 /** The sealed vault that a configuration describes: its storage, and AWS KMS as its keychain. Holds no secret itself. */
 import { fromHex } from '../../common/bytes.ts';
-import type { Connect } from '../../common/connecting-agents.ts';
+import type { ConnectingOptions } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
@@ -12,10 +12,8 @@ import type { OpenVault } from './open-vault.ts';
 import { sealedVault } from './sealed-vault.ts';
 
 /** What the program decides. */
-export interface ConfiguredVault {
+export interface ConfiguredVault extends ConnectingOptions {
   readonly log: Logger;
-  /** Opens byte streams to AWS through a relay; TCP if absent. */
-  readonly connect?: Connect | undefined;
 }
 
 /**
@@ -23,7 +21,7 @@ export interface ConfiguredVault {
  *
  * @throws KmsError `CONFIG_INVALID` for a configuration without keychain.
  */
-export function configuredVault(config: NodeConfig, { log, connect }: ConfiguredVault): OpenVault {
+export function configuredVault(config: NodeConfig, { log, connect, ca }: ConfiguredVault): OpenVault {
   const { aws, private_vault: section, developer_mode: developerMode } = config;
   const kms = section.keychain?.aws_kms;
   if (kms === undefined || aws === undefined) {
@@ -33,8 +31,8 @@ export function configuredVault(config: NodeConfig, { log, connect }: Configured
     );
   }
   return async (parts) => {
-    const credentials = awsCredentials(aws, { connect });
-    const opened = await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect });
+    const credentials = awsCredentials(aws, { connect, ca });
+    const opened = await openVaultStorage(section.storage, { aws, folderMode: 0o700, log, credentials, connect, ca });
     const open = sealedVault({
       storage: opened.storage,
       close: () => opened.close(),
@@ -42,7 +40,7 @@ export function configuredVault(config: NodeConfig, { log, connect }: Configured
       hasBackup: config.backup_vault !== undefined,
       remembered: section.pin === undefined ? undefined : readPin(section.pin),
       rootKey: async (inRecord, { nsm, charter, document: { pcrs } }) => {
-        const how = { aws, rootKeySpec: kms.root_key_spec, credentials, connect };
+        const how = { aws, rootKeySpec: kms.root_key_spec, credentials, connect, ca };
         return openAwsRootKey(inRecord.aws, 'primaryKeyId', how, {
           nsm,
           charter,

@@ -2,7 +2,7 @@
  * What a vault in S3 is given, and what of it can be wrong. Production gives a region and lets the address be
  * computed; an address of one's own, and a store without conditional writes, are for developer mode alone.
  */
-import type { Duplex } from 'node:stream';
+import type { Connect } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import { checkPath } from '../storage.ts';
 
@@ -33,7 +33,7 @@ export interface S3StorageOptions {
     readonly allowUnfenced?: boolean;
   };
   /** Opens a byte stream to a host, so that a relay can carry it. TLS runs inside of it. Default: TCP. */
-  readonly connect?: (host: string, port: number) => Duplex;
+  readonly connect?: Connect;
   /** PEM certificates that alone are trusted for TLS. Default: those that Node ships. */
   readonly ca?: readonly string[];
   /** Size of the parts of large objects; three are in memory at a time. Default 8 MiB. */
