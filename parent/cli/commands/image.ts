@@ -1,17 +1,38 @@
-/** `arca image`: enclave images as files: what is in them, what they measure, who signed them, in what two differ. */
+/** `arca image`: enclave images as files: how one is built, what is in them, what they measure, who signed them, in what two differ. */
 import type { Command } from '@commander-js/extra-typings';
 import { createCommand, jsonOption, runAction } from '../framework/command.ts';
 import { forceOption, outOption } from '../governance/options.ts';
 
 const actions = () => import('../actions/image.ts');
+const buildActions = () => import('../actions/image-build.ts');
 
 /** Returns the `image` command with its subcommands. */
 export function imageCommand(): Command {
-  const command = createCommand('image', 'Enclave images: read, measure, sign, verify, compare.', []);
-  for (const sub of [inspectCommand(), measureCommand(), signCommand(), verifyCommand(), diffCommand()]) {
+  const command = createCommand('image', 'Enclave images: build, read, measure, sign, verify, compare.', []);
+  for (const sub of [
+    buildCommand(),
+    inspectCommand(),
+    measureCommand(),
+    signCommand(),
+    verifyCommand(),
+    diffCommand(),
+  ]) {
     command.addCommand(sub);
   }
   return command;
+}
+
+function buildCommand() {
+  return createCommand('build', "Build the engine's image from this checkout: the same bytes as everybody's.", [
+    'arca image build --out build/image',
+    'arca image build --out build/image --json',
+    'arca image build --out /tmp/test-image --test-image   # believes a developer root: for tests alone',
+  ])
+    .requiredOption('--out <folder>', 'folder for engine.eif, pcr.json, sbom.json and manifest.json')
+    .option('--test-image', 'with the main module that believes a developer root; peers of a network refuse it')
+    .addOption(forceOption())
+    .addOption(jsonOption())
+    .action((options) => runAction(options, async (output) => (await buildActions()).runBuild(options, output)));
 }
 
 function inspectCommand() {
