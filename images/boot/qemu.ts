@@ -7,12 +7,15 @@
  */
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
+import { systemClock } from '../../common/clock.ts';
 import { PARENT_PORT } from '../../common/enclave-boot.ts';
 import { KmsError } from '../../common/errors.ts';
 import { type ParentVsock, parentVsock } from '../../vsock-proxy/parent-vsock.ts';
 import type { EnclaveBackend, EnclaveNeed, EnclaveStart, Finding, RunningEnclave } from './backend.ts';
+import { bootFaults } from './boot-faults.ts';
 import { type GuestProgram, startProgram } from './guest-program.ts';
 import { findQemuTools } from './qemu-tools.ts';
 
@@ -26,6 +29,8 @@ export interface QemuOptions {
   readonly tools?: string | undefined;
 }
 
+/** Larger than any image that fits into an enclave here. */
+const MAX_IMAGE_BYTES = 1024 * 1024 * 1024;
 const GUEST_CID = 16;
 const HEARTBEAT = 0xb7;
 const DEFAULT_PARENT_ID = 'i-00000000000000000';
@@ -39,7 +44,12 @@ const SOCKET_WITHIN_MS = 60_000;
 export function qemuBackend(options: QemuOptions = {}): EnclaveBackend {
   return {
     name: 'qemu',
-    check: async (need) => [await toolsFinding(options), memoryFinding(need), cpusFinding(need)],
+    check: async (need) => [
+      await toolsFinding(options),
+      await imageFinding(need),
+      memoryFinding(need),
+      cpusFinding(need),
+    ],
     start: (start) => startEnclave(start, options),
   };
 }
@@ -52,6 +62,16 @@ async function toolsFinding({ tools }: QemuOptions): Promise<Finding> {
     if (!(error instanceof KmsError)) throw error;
     return { name, ok: false, found: error.message, cure: 'scripts/qemu-setup' };
   }
+}
+
+async function imageFinding({ image }: EnclaveNeed): Promise<Finding> {
+  const name = 'image';
+  const { size } = await stat(image);
+  const faults =
+    size > MAX_IMAGE_BYTES ? ['it is too large'] : bootFaults(await readFile(image), process.arch, systemClock.nowMs());
+  const [first] = faults;
+  if (first === undefined) return { name, ok: true, found: `${image}, ${size} bytes` };
+  return { name, ok: false, found: faults.join('; '), cure: 'take the image as it was published, or build it anew' };
 }
 
 function memoryFinding({ memoryMb }: EnclaveNeed): Finding {
