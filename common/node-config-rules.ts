@@ -43,6 +43,14 @@ export function awsOnlyInDeveloperMode(): readonly Rule[] {
   ];
 }
 
+/** A production image would refuse what it is told of emulators. */
+export function emulatorsOnlyInDeveloperMode(): Rule {
+  const path = ['enclave', 'developer_authorities_path'];
+  const check = (table: unknown): boolean =>
+    valueAt(table, ['developer_mode']) === true || valueAt(table, path) === undefined;
+  return [check, { path, message: 'needs developer_mode = true', when: () => true }];
+}
+
 /** Policies of root keys name the role of the engine, which looks for it there. */
 export function roleForKeys(): readonly Rule[] {
   return ['private_vault', 'backup_vault'].map((vault): Rule => {

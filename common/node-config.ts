@@ -12,11 +12,13 @@ import { valueAt } from './config-env.ts';
 import { LOG_LEVELS } from './log.ts';
 import { attestationSection, meshSection } from './node-config-attestation.ts';
 import { awsSection } from './node-config-aws.ts';
+import { enclaveSection } from './node-config-enclave.ts';
 import {
   awsOnlyInDeveloperMode,
   awsWhereUsed,
   backupOfSealedAlone,
   developerKeys,
+  emulatorsOnlyInDeveloperMode,
   honestUnlessDeveloper,
   notAbove,
   type Rule,
@@ -194,8 +196,9 @@ const file = z.strictObject({
   store,
   telemetry,
   threshold: thresholdSection.optional(),
+  enclave: enclaveSection.optional(),
   keychain: unavailable('each vault has a keychain of its own'),
-  enclave_bootstrap: unavailable(`the enclave image ${later}`),
+  enclave_bootstrap: unavailable('an enclave gets its configuration from `arca run`: see [enclave]'),
   bandwidth_benchmark: unavailable('the limits of the bandwidth test are fixed'),
   migration: unavailable('there is no older state of the published KMS to migrate'),
   internal_config: unavailable('thread pools size themselves'),
@@ -212,6 +215,7 @@ const RULES: readonly Rule[] = [
   awsWhereUsed(),
   ...roleForKeys(),
   backupOfSealedAlone(),
+  emulatorsOnlyInDeveloperMode(),
 ];
 
 /**

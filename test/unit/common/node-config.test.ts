@@ -90,7 +90,7 @@ t.test('developer mode needs a developer root, and nothing else may name one', a
 
 t.test('published sections that belong to parts not built yet are refused by name', async (t) => {
   t.throws(() => parse('[enclave_bootstrap]\nx = 1'), {
-    message: /enclave_bootstrap: .*not available in this release/,
+    message: /enclave_bootstrap: .*see \[enclave\]/,
   });
   t.throws(() => parse('[telemetry]\ntracing_endpoint = "http://x"'), { message: /tracing is not available/ });
 });
