@@ -34,8 +34,8 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
     "export const defaultProvider = () => async () => { throw new Error('an enclave is told its credentials'); };",
   'thread-stream': "throw new Error('an enclave logs in its own thread');",
 };
-/** CommonJS packages ask for built-in modules by `require`. */
-const BANNER = "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);";
+/** CommonJS packages ask for built-in modules by `require`. The bundle has imports of its own, so names differ. */
+const BANNER = "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);";
 const PACKAGE = /^node_modules\/(?:.*\/node_modules\/)?((?:@[^/]+\/)?[^/]+)\//;
 
 /**
