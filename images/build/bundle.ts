@@ -32,7 +32,8 @@ export interface BundledPackage {
 const LEFT_OUT: Readonly<Record<string, string>> = {
   '@aws-sdk/credential-provider-node':
     "export const defaultProvider = () => async () => { throw new Error('an enclave is told its credentials'); };",
-  'thread-stream': "throw new Error('an enclave logs in its own thread');",
+  'thread-stream':
+    "module.exports = class { constructor() { throw new Error('an enclave logs in its own thread'); } };",
 };
 /** CommonJS packages ask for built-in modules by `require`. The bundle has imports of its own, so names differ. */
 const BANNER = "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);";
