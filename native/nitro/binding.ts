@@ -36,7 +36,25 @@ export interface NativeRelay {
   connect(id: number, cid: number, port: number, timeoutMs: number): number;
   /** Binds and listens; 0 or a negative errno. */
   listen(id: number, cid: number, port: number, backlog: number, maxConnections: number): number;
-  /** Gives up a connection that is not made yet, or ends a listener (which says so by an event). */
+  /**
+   * Copies both descriptors and relays between the copies until both directions have ended, which an event tells;
+   * 0 or a negative errno. The caller closes its own.
+   *
+   * @param group - Under which the bytes are counted.
+   * @param headToB - Goes to `b` before what comes from `a`; `headToA` the other way.
+   */
+  join(
+    id: number,
+    a: number,
+    b: number,
+    group: number,
+    idleMs: number,
+    headToB: Uint8Array,
+    headToA: Uint8Array,
+  ): number;
+  /** Bytes that a group's joins have moved so far: from `a` to `b`, and back. */
+  traffic(group: number): readonly [number, number];
+  /** Gives up a connection that is not made yet, ends a listener or cuts a join (which both say so by an event). */
   cancel(id: number): void;
   /** Connections that are being relayed now. */
   size(): number;

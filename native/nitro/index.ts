@@ -7,9 +7,11 @@
 
 import type { Socket } from 'node:net';
 import { loadNitro } from './binding.ts';
+import { type Join, type JoinOptions, JoinRelay } from './join.ts';
 import { type NsmDevice, type NsmDeviceOptions, nsmDevice } from './nsm-device.ts';
 import { type VsockConnectOptions, type VsockListener, type VsockListenOptions, VsockRelay } from './vsock.ts';
 
+export type { Join, JoinEnd, JoinOptions } from './join.ts';
 export type { NsmDevice, NsmDeviceOptions } from './nsm-device.ts';
 export {
   VSOCK_CID_ANY,
@@ -21,6 +23,7 @@ export {
 } from './vsock.ts';
 
 let relay: VsockRelay | undefined;
+let joins: JoinRelay | undefined;
 
 /**
  * Opens the Nitro security module, once; requests to it run one at a time, off the event loop.
@@ -58,4 +61,21 @@ export async function vsockListen(
 ): Promise<VsockListener> {
   relay ??= new VsockRelay(loadNitro());
   return await relay.listen(options, onSocket);
+}
+
+/**
+ * Joins two connected sockets of any kind: from now on a native thread relays between them, and the caller has neither
+ * any more, also if this fails. What Node has read of them already goes through first.
+ *
+ * @throws {@link KmsError} `UNAVAILABLE` if one is closed already, `RESOURCE_EXHAUSTED` if the system has no room.
+ */
+export function joinSockets(first: Socket, second: Socket, options: JoinOptions): Join {
+  joins ??= new JoinRelay(loadNitro());
+  return joins.join(first, second, options);
+}
+
+/** Returns the bytes that joined sockets of a group have moved so far: from first to second, and back. */
+export function joinedTraffic(group: number): readonly [number, number] {
+  joins ??= new JoinRelay(loadNitro());
+  return joins.traffic(group);
 }

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "platform.h"
-#include "relay.h"
+#include "relay-object.h"
 
 namespace nitro {
 namespace {
@@ -117,117 +117,6 @@ class Device : public Napi::ObjectWrap<Device> {
   }
 
   int fd_ = -1;
-};
-
-// The relay and its way back to JavaScript. The event loop is kept alive while a connect or a listener is under way;
-// connections keep it alive themselves, by Node's end of the pair.
-class RelayObject : public Napi::ObjectWrap<RelayObject> {
- public:
-  static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "VsockRelay",
-                       {InstanceMethod<&RelayObject::connect_to>("connect"), InstanceMethod<&RelayObject::listen_on>("listen"),
-                        InstanceMethod<&RelayObject::cancel>("cancel"), InstanceMethod<&RelayObject::size>("size")});
-  }
-  explicit RelayObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RelayObject>(info) {}
-
-  int start(Napi::Env env, Napi::Function on_event) {
-    events_ = Napi::ThreadSafeFunction::New(env, on_event, "vsock relay", 0, 1);
-    events_.Unref(env);
-    const int bad = relay_.start();
-    if (bad < 0) {
-      events_.Release();
-      return bad;
-    }
-    Ref();  // until the environment ends: the thread holds on to this object
-    // Added after the function's own hook, so it runs before it: the thread never calls a function that is gone.
-    env.AddCleanupHook([](RelayObject* self) { self->end(); }, this);
-    return 0;
-  }
-
- private:
-  struct Delivery {
-    RelayObject* self;
-    Event event;
-  };
-
-  void end() {
-    relay_.stop();
-    events_.Release();
-  }
-
-  void begin(Napi::Env env) {
-    if (pending_++ == 0) events_.Ref(env);
-  }
-  void settle(Napi::Env env) {
-    if (--pending_ == 0) events_.Unref(env);
-  }
-
-  Napi::Value connect_to(const Napi::CallbackInfo& info) {
-    const uint64_t id = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
-    const uint32_t timeout_ms = info[3].ToNumber().Uint32Value();
-    const int fd = platform_socket();
-    if (fd < 0) return Napi::Number::New(info.Env(), fd);
-    const int bad =
-        platform_connect(fd, info[1].ToNumber().Uint32Value(), info[2].ToNumber().Uint32Value(), timeout_ms);
-    if (bad < 0) {
-      close(fd);
-      return Napi::Number::New(info.Env(), bad);
-    }
-    begin(info.Env());
-    relay_.add_connect(id, fd, timeout_ms);
-    return Napi::Number::New(info.Env(), 0);
-  }
-
-  Napi::Value listen_on(const Napi::CallbackInfo& info) {
-    const uint64_t id = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
-    const int backlog = info[3].ToNumber().Int32Value();
-    sockaddr_storage address;
-    socklen_t length = 0;
-    int bad = platform_address(info[1].ToNumber().Uint32Value(), info[2].ToNumber().Uint32Value(), &address, &length);
-    if (bad < 0) return Napi::Number::New(info.Env(), bad);
-    const int fd = platform_socket();
-    if (fd < 0) return Napi::Number::New(info.Env(), fd);
-    if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) < 0 || listen(fd, backlog) < 0) {
-      bad = -errno;
-      close(fd);
-      return Napi::Number::New(info.Env(), bad);
-    }
-    begin(info.Env());
-    relay_.add_listener(id, fd, info[4].ToNumber().Uint32Value());
-    return Napi::Number::New(info.Env(), 0);
-  }
-
-  void cancel(const Napi::CallbackInfo& info) { relay_.cancel(static_cast<uint64_t>(info[0].ToNumber().Int64Value())); }
-
-  Napi::Value size(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), relay_.size()); }
-
-  // On the relay's thread.
-  static void notify(void* context, const Event& event) {
-    auto* self = static_cast<RelayObject*>(context);
-    auto* copy = self->ended_ ? nullptr : new (std::nothrow) Delivery{self, event};
-    if (copy != nullptr && self->events_.BlockingCall(copy, &RelayObject::deliver) == napi_ok) return;
-    // Node is ending: nobody takes the descriptor.
-    self->ended_ = true;
-    delete copy;
-    if (event.fd >= 0) close(event.fd);
-  }
-
-  // On Node's thread.
-  static void deliver(Napi::Env env, Napi::Function on_event, Delivery* delivery) {
-    const auto [self, e] = *delivery;
-    delete delivery;
-    if (e.kind == EventKind::kConnected || e.kind == EventKind::kFailed || e.kind == EventKind::kListenerClosed) {
-      self->settle(env);
-    }
-    on_event.Call({Napi::Number::New(env, static_cast<uint32_t>(e.kind)), Napi::Number::New(env, static_cast<double>(e.id)),
-                   Napi::Number::New(env, e.fd), Napi::Number::New(env, e.error), Napi::Number::New(env, e.cid),
-                   Napi::Number::New(env, e.port), Napi::Number::New(env, static_cast<double>(e.link))});
-  }
-
-  Relay relay_{&RelayObject::notify, this};
-  Napi::ThreadSafeFunction events_;
-  uint32_t pending_ = 0;
-  bool ended_ = false;  // the relay's thread only
 };
 
 struct Classes {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <new>
+#include <utility>
 
 namespace nitro {
 namespace {
@@ -14,6 +15,16 @@ namespace {
 constexpr int kBlocksPerTurn = 16;  // then the next connection has its turn
 
 }  // namespace
+
+Link::Link(int remote, int local, Traffic* traffic, Head up, Head down)
+    : remote_{remote, false, false}, local_{local, false, false}, joined_(true) {
+  in_.moved = &traffic->down;
+  in_.unsent = std::move(down.bytes);
+  in_.size = down.size;
+  out_.moved = &traffic->up;
+  out_.unsent = std::move(up.bytes);
+  out_.size = up.size;
+}
 
 Link::~Link() {
   if (remote_.fd >= 0) close(remote_.fd);
@@ -32,6 +43,11 @@ void Link::drop(Flow& flow) {
   flow.done = true;
 }
 
+void Link::on_remote(uint32_t events) {
+  note(remote_, events);
+  if (joined_ && (events & EPOLLHUP)) drop(out_);
+}
+
 void Link::on_local(uint32_t events) {
   note(local_, events);
   if ((events & EPOLLHUP) == 0) return;
@@ -45,7 +61,32 @@ void Link::stop() {
   drop(in_);
 }
 
+bool Link::take_activity() { return std::exchange(active_, false); }
+
+void Link::abort() {
+  // A TCP socket is reset then; others do not care.
+  const linger now{1, 0};
+  for (const int fd : {remote_.fd, local_.fd}) setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void Link::count(const Flow& flow, size_t size) {
+  active_ = true;
+  if (flow.moved != nullptr) flow.moved->fetch_add(size, std::memory_order_relaxed);
+}
+
+Link::Turn Link::pump_joined(uint8_t* scratch, int* error) {
+  const Stop in = move(remote_, local_, in_, scratch);
+  const Stop out = in == Stop::kReadFailed ? in : move(local_, remote_, out_, scratch);
+  if (out == Stop::kReadFailed) {
+    *error = errno;
+    return Turn::kOver;
+  }
+  if (in_.done && out_.done) return Turn::kOver;
+  return in == Stop::kTurnOver || out == Stop::kTurnOver ? Turn::kAgain : Turn::kWaiting;
+}
+
 Link::Turn Link::pump(uint8_t* scratch, int* error) {
+  if (joined_) return pump_joined(scratch, error);
   if (reset_) return await_close(scratch);
   const Stop in = move(remote_, local_, in_, scratch);
   if (in == Stop::kReadFailed) {
@@ -89,6 +130,7 @@ Link::Stop Link::move(Side& from, Side& to, Flow& flow, uint8_t* scratch) {
       const ssize_t n = send(to.fd, flow.unsent.get() + flow.sent, flow.size - flow.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n >= 0) {
         flow.sent += static_cast<size_t>(n);
+        count(flow, static_cast<size_t>(n));
         if (flow.sent == flow.size) flow.unsent.reset();
       } else if (errno == EAGAIN) {
         to.writable = false;
@@ -123,6 +165,7 @@ Link::Stop Link::move(Side& from, Side& to, Flow& flow, uint8_t* scratch) {
     }
     if (n < 0 && errno == EAGAIN) to.writable = false;
     const size_t sent = n < 0 ? 0 : static_cast<size_t>(n);
+    count(flow, sent);
     if (sent == size) continue;
     flow.unsent.reset(new (std::nothrow) uint8_t[size - sent]);
     if (!flow.unsent) {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 namespace nitro {
 namespace {
@@ -74,7 +75,7 @@ uint32_t Relay::size() {
 void Relay::post(Command command) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    commands_.push_back(command);
+    commands_.push_back(std::move(command));
   }
   const uint64_t one = 1;
   // Fails only when the counter is full, and then the thread is awake anyway.
@@ -127,7 +128,7 @@ bool Relay::drained() const {
 
 int Relay::timeout_ms() const {
   if (!ready_.empty()) return 0;
-  int64_t first = stopping_ ? stop_at_ms_ : kNever;
+  int64_t first = std::min(stopping_ ? stop_at_ms_ : kNever, look_idle_at_ms_);
   for (const auto& [token, connect] : connects_) first = std::min(first, connect.give_up_at_ms);
   for (const auto& [token, listener] : listeners_) first = std::min(first, listener.retry_at_ms);
   for (const auto& [id, at] : leaving_) first = std::min(first, at);
@@ -147,7 +148,8 @@ void Relay::expire() {
   for (const auto& [id, at] : leaving_) {
     if (at <= now) over.push_back(id);
   }
-  for (const uint64_t id : over) close_link(id);
+  for (const uint64_t id : over) close_link(id, ETIMEDOUT);
+  if (look_idle_at_ms_ <= now) end_idle(now);
   for (auto& [token, listener] : listeners_) {
     if (listener.retry_at_ms <= now) on_accept(listener);
   }
@@ -162,7 +164,7 @@ void Relay::take_commands() {
     const std::lock_guard<std::mutex> lock(mutex_);
     commands.swap(commands_);
   }
-  for (const Command& command : commands) {
+  for (Command& command : commands) {
     const uint64_t token = next_token_++;
     switch (command.what) {
       case Command::What::kConnect: {
@@ -177,7 +179,15 @@ void Relay::take_commands() {
         if (bad < 0) end_listener(token, -bad);
         break;
       }
+      case Command::What::kJoin: {
+        on_join(token, command.id, *command.join);
+        break;
+      }
       case Command::What::kCancel: {
+        if (const auto join = join_links_.find(command.id); join != join_links_.end()) {
+          close_link(join->second, ECANCELED);
+          break;
+        }
         for (const auto& [at, connect] : connects_) {
           if (connect.owner != command.id) continue;
           on_connect(at, ECANCELED);
@@ -197,6 +207,9 @@ void Relay::take_commands() {
         connects_.clear();
         for (const auto& [at, listener] : listeners_) close(listener.fd);
         listeners_.clear();
+        for (const auto& [id, joined] : joins_) links_.erase(id);
+        joins_.clear();
+        join_links_.clear();
         for (const auto& [id, link] : links_) {
           link->stop();
           ready_.insert(id);
@@ -228,14 +241,21 @@ void Relay::pump(uint64_t id) {
   Link& link = *found->second;
   int error = 0;
   const Link::Turn turn = link.pump(scratch_.get(), &error);
-  if (turn == Link::Turn::kOver) return close_link(id);
+  if (turn == Link::Turn::kOver) return close_link(id, error);
   if (turn == Link::Turn::kAgain) ready_.insert(id);
   if (turn == Link::Turn::kReset) tell(EventKind::kReset, 0, -1, error, 0, 0, id);
   // A peer that takes nothing shall not keep what nobody waits for any more.
   if (link.local_is_leaving()) leaving_.try_emplace(id, now_ms() + kLingerMs);
 }
 
-void Relay::close_link(uint64_t id) {
+void Relay::close_link(uint64_t id, int error) {
+  const auto joined = joins_.find(id);
+  if (joined != joins_.end()) {
+    if (error != 0) links_[id]->abort();
+    tell(EventKind::kEnded, joined->second.owner, -1, error, 0, 0, 0);
+    join_links_.erase(joined->second.owner);
+    joins_.erase(joined);
+  }
   links_.erase(id);
   leaving_.erase(id);
 }

@@ -55,6 +55,8 @@ function scripted(result: { connect?: number; listen?: number; start?: number })
   const relay: NativeRelay = {
     connect: () => result.connect ?? 0,
     listen: () => result.listen ?? 0,
+    join: () => -constants.errno.EMFILE,
+    traffic: () => [0, 0],
     cancel: (id) => void cancelled.push(id),
     size: () => 0,
   };
