@@ -132,10 +132,20 @@ function layout({ platform, pcrs }: SoftwareNsmOptions): RegisterLayout {
   return { count, fixed, values: new Map([...ones, ...pcrs]) };
 }
 
-/** Signs documents under a certificate that is reused and renewed as a real device does it. */
-function documentSigner({ root, platform, moduleId, clock, form, leafLifeMs = LEAF_LIFE_MS }: SoftwareNsmOptions) {
+/** What a document is asked to carry. */
+export type AttestationRequest = NsmRequest & { readonly kind: 'Attestation' };
+
+/** Signs documents over registers under a certificate that is reused and renewed as a real device does it. */
+export function documentSigner({
+  root,
+  platform,
+  moduleId,
+  clock,
+  form,
+  leafLifeMs = LEAF_LIFE_MS,
+}: Pick<SoftwareNsmOptions, 'root' | 'platform' | 'moduleId' | 'clock' | 'form' | 'leafLifeMs'>) {
   let chain: SigningChain | undefined;
-  return (pcrs: ReadonlyMap<number, Uint8Array>, fields: NsmRequest & { readonly kind: 'Attestation' }): Uint8Array => {
+  return (pcrs: ReadonlyMap<number, Uint8Array>, fields: AttestationRequest): Uint8Array => {
     const nowMs = clock.nowMs();
     // A clock that went back before the certificate's birth needs a new one, too.
     const fresh = chain !== undefined && nowMs >= chain.notBeforeMs && nowMs < reusedUntilMs(chain);
@@ -150,7 +160,8 @@ function reusedUntilMs({ notBeforeMs, notAfterMs }: SigningChain): number {
   return notBeforeMs + (notAfterMs - notBeforeMs) * LEAF_REUSE;
 }
 
-function isTooLong({ userData, nonce, publicKey }: NsmRequest & { readonly kind: 'Attestation' }): boolean {
+/** Returns whether a document may not carry this much. */
+export function isTooLong({ userData, nonce, publicKey }: AttestationRequest): boolean {
   return (
     (userData?.byteLength ?? 0) > ATTEST_FIELD_MAX_BYTES.userData ||
     (nonce?.byteLength ?? 0) > ATTEST_FIELD_MAX_BYTES.nonce ||
