@@ -43,6 +43,11 @@ export interface EngineCall {
   readonly signal: AbortSignal;
   readonly report: ProgressSink;
   readonly objects: PublicObjectSink;
+  /**
+   * Frees the body's memory at once; the collector does it in time where this is absent or not called. Every view of it is
+   * empty afterwards: for an operation that has read all, at the end of its work.
+   */
+  readonly freeBody?: () => void;
 }
 
 /** Answers a call with the body of its result. */

@@ -19,7 +19,7 @@ import { openedOnTheSpot } from './on-the-spot.ts';
  */
 export const publicDecryption = (deps: DecryptionDeps): CallHandler => {
   const { native, catalogue, signer, policy } = deps;
-  return async ({ body, evidence }) => {
+  return async ({ body, evidence, freeBody }) => {
     const request = parsePublicDecryption(decodeRequest(PublicDecryptionRequestSchema, body), signer.keccak);
     policy.authorize('public-decryption', body, evidence);
     const key = catalogue.key(request.epochId, request.keyId);
@@ -29,6 +29,8 @@ export const publicDecryption = (deps: DecryptionDeps): CallHandler => {
     const opened = openedOnTheSpot(items)
       ? native.publicDecryptSync(key, items)
       : await native.publicDecrypt(key, items);
-    return publicAnswer(deps, request, opened);
+    const answer = publicAnswer(deps, request, opened);
+    freeBody?.();
+    return answer;
   };
 };

@@ -22,7 +22,7 @@ const THE_ONLY_PARTY: AnsweringParty = { partyId: 1, degree: 0, packingFactor: (
  */
 export const userDecryption = (deps: DecryptionDeps): CallHandler => {
   const { native, nodeKey, catalogue, signer, policy } = deps;
-  return async ({ body, evidence }) => {
+  return async ({ body, evidence, freeBody }) => {
     const request = parseUserDecryption(decodeRequest(UserDecryptionRequestSchema, body), signer.keccak);
     policy.authorize('user-decryption', body, evidence);
     const key = catalogue.key(request.epochId, request.keyId);
@@ -32,6 +32,8 @@ export const userDecryption = (deps: DecryptionDeps): CallHandler => {
     const sealed = openedOnTheSpot(request.items)
       ? native.userDecryptSync(key, nodeKey, request.items, recipient)
       : await native.userDecrypt(key, nodeKey, request.items, recipient);
-    return userAnswer(deps, request, link, sealed, THE_ONLY_PARTY);
+    const answer = userAnswer(deps, request, link, sealed, THE_ONLY_PARTY);
+    freeBody?.();
+    return answer;
   };
 };

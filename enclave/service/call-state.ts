@@ -4,6 +4,7 @@
  */
 import { create, toBinary } from '@bufbuild/protobuf';
 import type { KmsError } from '../../common/errors.ts';
+import { freeBuffer } from '../../native/engine/index.ts';
 import { ProgressSchema } from '../../proto/gen/engine_pb.js';
 import { FRAME_KIND } from '../../wire/frames.ts';
 import type { EngineCall, PublicObjectSink } from '../call.ts';
@@ -14,12 +15,15 @@ import { type FrameSender, ObjectStream } from './object-stream.ts';
 export class CallState implements EngineCall {
   readonly body: Uint8Array;
   readonly evidence: Uint8Array;
+  readonly #payload: Uint8Array;
   readonly #send: FrameSender;
   #controller: AbortController | undefined;
   #objects: ObjectStream | undefined;
   #cancelled = false;
 
-  constructor(body: Uint8Array, evidence: Uint8Array, send: FrameSender) {
+  /** @param payload - The frame's, which body and evidence are views of. */
+  constructor(payload: Uint8Array, body: Uint8Array, evidence: Uint8Array, send: FrameSender) {
+    this.#payload = payload;
     this.body = body;
     this.evidence = evidence;
     this.#send = send;
@@ -43,6 +47,8 @@ export class CallState implements EngineCall {
     // A report that cannot be sent is not worth failing the call: the link's end cancels it anyway.
     this.#send(FRAME_KIND.progress, payload).catch(() => undefined);
   };
+
+  readonly freeBody = (): void => freeBuffer(this.#payload);
 
   /** The caller no longer wants the call, or is gone. */
   cancel(): void {

@@ -8,6 +8,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Clock } from '../../common/clock.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
+import { freeBuffer } from '../../native/engine/index.ts';
 import { CallHeadSchema, HelloSchema } from '../../proto/gen/engine_pb.js';
 import {
   type EngineMethod,
@@ -80,7 +81,10 @@ export class LinkServer {
   #receive(chunk: Uint8Array): void {
     if (this.#broken) return;
     try {
-      for (const frame of this.#decoder.push(chunk)) this.#handle(frame);
+      const frames = this.#decoder.push(chunk);
+      for (const frame of frames) this.#handle(frame);
+      // What a large body came in was copied into it.
+      if (frames.every(({ payload }) => payload.buffer !== chunk.buffer)) freeBuffer(chunk);
     } catch (error) {
       this.#breakOff(error);
     }
@@ -134,11 +138,12 @@ export class LinkServer {
 
   /** Runs a call to its answer. Never rejects. */
   async #answer(callId: number, payload: Uint8Array): Promise<void> {
-    this.#deps.budget.take(payload.byteLength);
+    const { byteLength: sizeBytes } = payload; // none are left of a payload that was freed
+    this.#deps.budget.take(sizeBytes);
     try {
       const { method, head, body } = parseCallPayload(payload);
       const evidence = head.byteLength === 0 ? NO_EVIDENCE : fromBinary(CallHeadSchema, head).evidence;
-      const call = new CallState(body, evidence, (kind, frame) => this.#send(kind, callId, frame));
+      const call = new CallState(payload, body, evidence, (kind, frame) => this.#send(kind, callId, frame));
       this.#calls.set(callId, call);
       const handler = this.#deps.handlers[method];
       if (!handler) throw new KmsError('UNIMPLEMENTED', 'this kind of node has no such operation', { method });
@@ -150,7 +155,7 @@ export class LinkServer {
       this.#write(FRAME_KIND.error, callId, encodeCallError(error));
     } finally {
       this.#calls.delete(callId);
-      this.#deps.budget.give(payload.byteLength);
+      this.#deps.budget.give(sizeBytes);
     }
   }
 

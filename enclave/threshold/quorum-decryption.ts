@@ -49,20 +49,22 @@ function packingFactor(fheType: number): number {
 /** Answers `PublicDecrypt`: kms.v1.PublicDecryptionRequest in, kms.v1.PublicDecryptionResponse out. */
 export const quorumPublicDecryption =
   (deps: QuorumDecryptionDeps): CallHandler =>
-  async ({ body, evidence, signal }) => {
+  async ({ body, evidence, signal, freeBody }) => {
     const { signer, policy } = deps;
     const request = parsePublicDecryption(decodeRequest(PublicDecryptionRequestSchema, body), signer.keccak);
     policy.authorize('public-decryption', body, evidence);
     const { quorum, partialDecrypt } = deps.key(request);
     requireSignable(request);
     const job = { ...namePublicRequest(request, deps.hashCiphertext), items: request.items, partialDecrypt };
-    return publicAnswer(deps, request, await quorum.publicDecrypt(job, signal));
+    const answer = publicAnswer(deps, request, await quorum.publicDecrypt(job, signal));
+    freeBody?.();
+    return answer;
   };
 
 /** Answers `UserDecrypt`: kms.v1.UserDecryptionRequest in, kms.v1.UserDecryptionResponse out. */
 export const quorumUserDecryption =
   (deps: QuorumDecryptionDeps): CallHandler =>
-  async ({ body, evidence, signal }) => {
+  async ({ body, evidence, signal, freeBody }) => {
     const { signer, policy } = deps;
     const request = parseUserDecryption(decodeRequest(UserDecryptionRequestSchema, body), signer.keccak);
     policy.authorize('user-decryption', body, evidence);
@@ -72,5 +74,7 @@ export const quorumUserDecryption =
     const seal = (items: readonly CiphertextItem[]): Promise<Uint8Array[]> => userShares(items, recipient);
     const job = { ...nameUserRequest(request, deps.hashCiphertext), items: request.items, seal };
     const sealed = await quorum.userDecrypt(job, signal);
-    return userAnswer(deps, request, link, sealed, { partyId: party, degree: t, packingFactor });
+    const answer = userAnswer(deps, request, link, sealed, { partyId: party, degree: t, packingFactor });
+    freeBody?.();
+    return answer;
   };

@@ -5,6 +5,7 @@
  * buffers of their own. Formats: docs/formats/private-objects.md; ciphertexts: kms-service §3.5.
  */
 import { inspect } from 'node:util';
+import { lending } from './lent-buffers.ts';
 import { attempt, attemptAsync, native } from './load.ts';
 import { NativeBytes, type RawBytes } from './native-bytes.ts';
 import { type NodeKey, type RawNodeKey, rawNodeKey } from './node-key.ts';
@@ -239,6 +240,10 @@ export async function generateCrs(options: {
   return { bytes, maxNumBits: Math.ceil(maxNumBits / CRS_SLOT_BITS) * CRS_SLOT_BITS };
 }
 
+function ciphertextsOf(items: readonly CiphertextItem[]): Uint8Array[] {
+  return items.map(({ ciphertext }) => ciphertext);
+}
+
 /**
  * Decrypts on the native thread pool, in the order given.
  *
@@ -247,7 +252,7 @@ export async function generateCrs(options: {
  * and format under the key's parameters, `REQUEST_INVALID` for a type or format that does not exist.
  */
 export function publicDecrypt(key: FheKey, items: readonly CiphertextItem[]): Promise<Uint8Array[]> {
-  return attemptAsync(() => lib.publicDecrypt(rawOf(key), items));
+  return lending(ciphertextsOf(items), () => attemptAsync(() => lib.publicDecrypt(rawOf(key), items)));
 }
 
 /** {@link publicDecrypt} on the calling thread: for a single small ciphertext the way to the pool costs as much. */
@@ -267,7 +272,8 @@ export function userDecrypt(
   items: readonly CiphertextItem[],
   recipient: Recipient,
 ): Promise<Uint8Array[]> {
-  return attemptAsync(() => lib.userDecrypt(rawOf(key), rawNodeKey(nodeKey), items, recipient));
+  const work = (): Promise<Uint8Array[]> => lib.userDecrypt(rawOf(key), rawNodeKey(nodeKey), items, recipient);
+  return lending(ciphertextsOf(items), () => attemptAsync(work));
 }
 
 /** {@link userDecrypt} on the calling thread. */

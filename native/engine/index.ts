@@ -27,6 +27,7 @@ export {
   type ShareProvenance,
   splitKey,
 } from './key-shares.ts';
+export { freeBuffer } from './lent-buffers.ts';
 export {
   loadSquashKeys,
   MaskKeys,

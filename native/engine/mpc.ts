@@ -8,6 +8,7 @@ import { inspect } from 'node:util';
 import type { EvaluationKeySource } from './evaluation.ts';
 import type { CiphertextItem, Recipient } from './fhe.ts';
 import { type KeyShares, type RawKeyShares, rawKeyShares } from './key-shares.ts';
+import { lending } from './lent-buffers.ts';
 import { attempt, attemptAsync, native } from './load.ts';
 import { type NodeKey, type RawNodeKey, rawNodeKey } from './node-key.ts';
 
@@ -191,6 +192,10 @@ function rawInput(input: PartialInput): RawInput {
   return squash ? { ...raw, squash: rawSquash(squash) } : raw;
 }
 
+function ciphertextsOf({ items }: PartialInput): Uint8Array[] {
+  return items.map(({ ciphertext }) => ciphertext);
+}
+
 /**
  * Makes this party's masked shares of ciphertexts, for the other parties, on the native thread pool if they are large.
  *
@@ -203,7 +208,9 @@ function rawInput(input: PartialInput): RawInput {
  */
 export async function partialDecrypt(input: PartialInput): Promise<Uint8Array[]> {
   if (isSmall(input)) return attempt(() => lib.partialDecryptSync(rawInput(input), input.items));
-  return await attemptAsync(() => lib.partialDecrypt(rawInput(input), input.items));
+  return await lending(ciphertextsOf(input), () =>
+    attemptAsync(() => lib.partialDecrypt(rawInput(input), input.items)),
+  );
 }
 
 /**
@@ -220,7 +227,7 @@ export async function userShares(
     return [rawInput(input), rawNodeKey(nodeKey), items, { encKey, clientAddress, link }];
   };
   if (isSmall(input)) return attempt(() => lib.userSharesSync(...options()));
-  return await attemptAsync(() => lib.userShares(...options()));
+  return await lending(ciphertextsOf(input), () => attemptAsync(() => lib.userShares(...options())));
 }
 
 /**
@@ -275,6 +282,6 @@ export async function openDecryption(options: {
   const open: OpenOptions = [n, t, fheType, format, [...contributions.keys()], shares];
   const opened = shares.every(({ byteLength }) => byteLength <= SMALL_SHARES_BYTES)
     ? attempt(() => lib.openDecryptionSync(...open))
-    : await attemptAsync(() => lib.openDecryption(...open));
+    : await lending(shares, () => attemptAsync(() => lib.openDecryption(...open)));
   return opened ?? undefined;
 }

@@ -2,7 +2,7 @@
  * The engines of a threshold node set in one process: shares of one test key, real arithmetic, real answers, over the
  * simulated network.
  */
-import type { CallHandler } from '../../enclave/call.ts';
+import type { CallHandler, EngineCall } from '../../enclave/call.ts';
 import { AnswerSigner } from '../../enclave/sign/answer-signer.ts';
 import {
   type QuorumDecryptionDeps,
@@ -12,6 +12,7 @@ import {
 import {
   blake3,
   type FheKey,
+  freeBuffer,
   keccak256,
   type MaskKeys,
   NodeKey,
@@ -29,9 +30,12 @@ import { partialInput, testMaskKeys, thresholdParties } from './threshold-keys.t
 export interface QuorumNode {
   readonly party: number;
   readonly address: Uint8Array;
-  readonly publicDecrypt: (body: Uint8Array) => Promise<Uint8Array>;
-  readonly userDecrypt: (body: Uint8Array) => Promise<Uint8Array>;
+  readonly publicDecrypt: Ask;
+  readonly userDecrypt: Ask;
 }
+
+/** Asks a party as its Core would: with a body of its own, which it may free. */
+type Ask = (body: Uint8Array, call?: Partial<EngineCall>) => Promise<Uint8Array>;
 
 /** Settings of {@link quorumNodes}. */
 export interface QuorumNodesOptions {
@@ -93,13 +97,17 @@ export function quorumNodes(
   return { sim, nodes };
 }
 
-function asking(handler: CallHandler): (body: Uint8Array) => Promise<Uint8Array> {
-  return async (body) =>
-    await handler({
+function asking(handler: CallHandler): Ask {
+  return async (sent, call) => {
+    const body = Uint8Array.from(sent);
+    return await handler({
       body,
       evidence: new Uint8Array(),
       signal: new AbortController().signal,
       report: () => undefined,
       objects: { store: async () => undefined },
+      freeBody: () => freeBuffer(body),
+      ...call,
     });
+  };
 }

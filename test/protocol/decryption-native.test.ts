@@ -6,6 +6,7 @@ import { loadSquashKeys } from '../../native/engine/index.ts';
 import { PublicDecryptionRequestSchema, PublicDecryptionResponseSchema } from '../../proto/gen/kms_pb.js';
 import { FHE_TYPES } from '../../wire/fhe-types.ts';
 import { FORMATS, fromLittleEndian, testKeySet } from '../helpers/fhe-key-set.ts';
+import { present } from '../helpers/present.ts';
 import { type QuorumNode, quorumNodes } from '../helpers/quorum-nodes.ts';
 import { handleOf, idOf, publicDecryptionRequest } from '../helpers/requests.ts';
 
@@ -93,4 +94,24 @@ t.test('a ciphertext that is none fails its request at every party, and no other
     t.match(first, { status: 'rejected', reason: { code: 'CIPHERTEXT_INVALID' } });
     t.match(second, { status: 'fulfilled', value: WANTED });
   }
+});
+
+t.test('a body is freed once its answer is made, and never where it may still be read', async (t) => {
+  const { sim, nodes } = quorumNodes(t, { key, squash, n: 4, t: 1 });
+  const [first, ...others] = nodes.map((node) => node.publicDecrypt);
+  const ask = present(first);
+  const body = await requestBody(1);
+  const freed: string[] = [];
+  const leaving = new AbortController();
+  const left = ask(body, { signal: leaving.signal, freeBody: () => freed.push('of a caller who left') });
+  const stays = ask(body, { freeBody: () => freed.push('of a caller who stays') });
+  leaving.abort();
+  await t.rejects(left, { code: 'CANCELLED' });
+  t.same(freed, [], 'nothing is made yet');
+  await sim.run(Promise.all([stays, ...others.map((other) => other(body))]));
+  t.same(freed, ['of a caller who stays']);
+  const bad = publicDecryptionRequest({ requestId: { requestId: idOf(2) } });
+  const failed = ask(toBinary(PublicDecryptionRequestSchema, bad), { freeBody: () => freed.push('of a failure') });
+  await t.rejects(sim.run(Promise.resolve(failed)), { code: 'CIPHERTEXT_INVALID' });
+  t.equal(freed.length, 1);
 });
