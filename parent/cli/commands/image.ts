@@ -1,14 +1,16 @@
 /** `arca image`: enclave images as files: how one is built, what is in them, what they measure, who signed them, in what two differ. */
 import type { Command } from '@commander-js/extra-typings';
 import { createCommand, jsonOption, runAction } from '../framework/command.ts';
+import { usageFailure } from '../framework/failure.ts';
 import { forceOption, outOption } from '../governance/options.ts';
 
 const actions = () => import('../actions/image.ts');
 const buildActions = () => import('../actions/image-build.ts');
+const bootActions = () => import('../actions/image-boot.ts');
 
 /** Returns the `image` command with its subcommands. */
 export function imageCommand(): Command {
-  const command = createCommand('image', 'Enclave images: build, read, measure, sign, verify, compare.', []);
+  const command = createCommand('image', 'Enclave images: build, read, measure, sign, verify, compare, boot.', []);
   for (const sub of [
     buildCommand(),
     inspectCommand(),
@@ -16,6 +18,7 @@ export function imageCommand(): Command {
     signCommand(),
     verifyCommand(),
     diffCommand(),
+    bootCommand(),
   ]) {
     command.addCommand(sub);
   }
@@ -98,3 +101,30 @@ function diffCommand() {
       runAction(options, async (output) => (await actions()).runDiff(first, second, output)),
     );
 }
+
+function bootCommand() {
+  return createCommand(
+    'boot',
+    'Boot an image under QEMU and show what it says, until it ends; exit code 0 if it ended well.',
+    [
+      'scripts/qemu-setup                      # once a machine',
+      'arca image boot build/image/engine.eif   # without a document it waits for its parent, and says so',
+    ],
+  )
+    .argument('<file>', 'enclave image')
+    .option('--memory-mb <number>', 'memory of the enclave', countUpTo(1_048_576), 1024)
+    .option('--cpus <number>', 'processors of the enclave', countUpTo(64), 2)
+    .option('--document <file>', 'boot document that it is given')
+    .addOption(jsonOption())
+    .action((file, options) =>
+      runAction(options, async (output) => (await bootActions()).runBoot(file, options, output)),
+    );
+}
+
+const countUpTo =
+  (most: number) =>
+  (text: string): number => {
+    const count = /^[1-9]\d{0,6}$/.test(text) ? Number(text) : 0;
+    if (count >= 1 && count <= most) return count;
+    throw usageFailure(`'${text}' is no such number`, `give a whole number of 1 to ${most}`);
+  };
