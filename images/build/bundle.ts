@@ -6,7 +6,7 @@
  * search for credentials in files, the environment and other programs.
  */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { Plugin } from 'esbuild';
 import { KmsError } from '../../common/errors.ts';
 
@@ -28,26 +28,39 @@ export interface BundledPackage {
   readonly folder: string;
 }
 
-/** Modules that are replaced by one that refuses. */
+/** Modules of packages that are replaced by one that refuses. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
   '@aws-sdk/credential-provider-node':
     "export const defaultProvider = () => async () => { throw new Error('an enclave is told its credentials'); };",
   'thread-stream':
     "module.exports = class { constructor() { throw new Error('an enclave logs in its own thread'); } };",
 };
+/**
+ * Modules of ours that developer mode alone runs, and what a production bundle has in their place: keys and CRSs of a
+ * quorum that every party could open. The answer is the one that the gate before them gives.
+ */
+const INSECURE: Readonly<Record<string, string>> = {
+  'enclave/keys/key-generation.ts': refusing('thresholdKeyGeneration'),
+  'enclave/keys/crs-generation.ts': refusing('thresholdCrsGeneration'),
+};
 /** CommonJS packages ask for built-in modules by `require`. The bundle has imports of its own, so names differ. */
 const BANNER = "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);";
 const PACKAGE = /^node_modules\/(?:.*\/node_modules\/)?((?:@[^/]+\/)?[^/]+)\//;
 
-/**
- * See the file comment.
- *
- * @param root - The checkout, packages installed.
- * @param entry - The main module, relative to it.
- * @param version - What `packageVersion` will say: there is no package.json in an image.
- * @throws {@link KmsError} `PRECONDITION_FAILED` if it cannot be bundled.
- */
-export async function bundleEngine(root: string, entry: string, version: string): Promise<EngineBundle> {
+/** What is bundled. */
+export interface BundleOptions {
+  /** The checkout, packages installed; absolute. */
+  readonly root: string;
+  /** The main module, relative to it. */
+  readonly entry: string;
+  /** What `packageVersion` will say. */
+  readonly version: string;
+  /** Whether what developer mode alone runs is in it. */
+  readonly insecure: boolean;
+}
+
+/** See the file comment. @throws {@link KmsError} `PRECONDITION_FAILED` if it cannot be bundled. */
+export async function bundleEngine({ root, entry, version, insecure }: BundleOptions): Promise<EngineBundle> {
   const { build } = await import('esbuild');
   try {
     const { outputFiles, metafile } = await build({
@@ -67,7 +80,7 @@ export async function bundleEngine(root: string, entry: string, version: string)
       metafile: true,
       logLevel: 'silent',
       banner: { js: BANNER },
-      plugins: [leaveOut(), compileIn(version)],
+      plugins: [leaveOut(), compileIn(root, { ...(insecure ? {} : INSECURE), ...versionModule(version) })],
     });
     const inputs = Object.values(metafile.outputs)
       .flatMap((output) => Object.entries(output.inputs))
@@ -99,15 +112,28 @@ const leaveOut = (): Plugin => ({
   },
 });
 
-const compileIn = (version: string): Plugin => ({
-  name: 'version',
+/** Modules of ours whose text is another one in the bundle. */
+const compileIn = (root: string, modules: Readonly<Record<string, string>>): Plugin => ({
+  name: 'compile-in',
   setup(build) {
-    build.onLoad({ filter: /\/common\/package-version\.ts$/ }, () => ({
-      contents: `export const packageVersion = () => ${JSON.stringify(version)};`,
-      loader: 'js',
-    }));
+    build.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const contents = modules[relative(root, path)];
+      return contents === undefined ? undefined : { contents, loader: 'js', resolveDir: dirname(path) };
+    });
   },
 });
+
+/** There is no package.json in an image. */
+const versionModule = (version: string): Readonly<Record<string, string>> => ({
+  'common/package-version.ts': `export const packageVersion = () => ${JSON.stringify(version)};`,
+});
+
+function refusing(name: string): string {
+  return [
+    "import { notDistributed } from './generation-deps.ts';",
+    `export const ${name} = () => () => { throw notDistributed(); };`,
+  ].join('\n');
+}
 
 async function packagesOf(root: string, inputs: readonly string[]): Promise<readonly BundledPackage[]> {
   const folders = new Map<string, string>();

@@ -52,7 +52,7 @@ export async function engineFiles(root: string, kind: ImageKind, version: string
     built('app/build/engine.node', 'native/engine/build/engine.node', 'build-native', false),
     built('app/build/nitro.node', 'native/nitro/build/nitro.node', 'build-native', false),
     strippedNode(root),
-    bundleEngine(root, MAINS[kind], version),
+    bundleEngine({ root, entry: MAINS[kind], version, insecure: kind === 'test' }),
   ]);
   const libraries = await librariesFor([node, engine.data, nitro.data]);
   const ours = (path: string, name: string, data: Uint8Array): ImageFile => ({
