@@ -81,7 +81,7 @@ export class ConfirmStart {
       ...options,
       durable: this.#durable,
       isBlocked: () => this.#isBlocked,
-      isMemory: () => head.source === undefined && !this.state.isOver,
+      isMemory: () => (head.source === undefined || this.#isRestarted) && !this.state.isOver,
       onNews: () => this.#count(),
     });
   }
@@ -140,7 +140,12 @@ export class ConfirmStart {
   }
 
   get #isBlocked(): boolean {
-    return this.#restored().length > this.#options.t();
+    return !this.#isRestarted && this.#restored().length > this.#options.t();
+  }
+
+  /** Governance has restarted the quorum, and this engine knows. */
+  get #isRestarted(): boolean {
+    return this.#options.memory.reshareDue !== undefined;
   }
 
   #repeat(): void {
@@ -282,9 +287,10 @@ export class ConfirmStart {
     const { head, memory, own, onReleased, log } = this.#options;
     memory.confirmed();
     await this.#durable.flush();
-    // By itself a party that was restored is memory from here on.
-    if (head.source !== undefined) own.moved(await head.advance(new Map(), { source: null }));
-    const isReshareDue = memory.reshareDue !== undefined;
+    const isReshareDue = this.#isRestarted;
+    // By itself a party that was restored is memory from here on. After a restart it says on that it was: who has not been
+    // told of the restart must not take it for one that was confirmed, and serve without the reshare.
+    if (head.source !== undefined && !isReshareDue) own.moved(await head.advance(new Map(), { source: null }));
     if (this.#closed || this.state.isOver || (this.state.isOpen && !isReshareDue)) return;
     head.release();
     onReleased();

@@ -131,6 +131,28 @@ t.test('with more than t restored nothing serves before governance has restarted
   await t.rejects(apply(present(later[0]), restartOf(later), governance), { code: 'PRECONDITION_FAILED' });
 });
 
+t.test('a party that has not been told of the restart does not serve, whoever else has been', async (t) => {
+  const quorum = startScene(t, 4);
+  await quorum.startAll();
+  await quorum.run();
+  await quorum.kill();
+  for (const party of [1, 2]) await restore(quorum, party);
+  const parties = await quorum.startAll();
+  await quorum.run();
+  const encoded = restartOf(parties);
+  const { governance } = governanceOf(quorum, true);
+  for (const [told, party] of parties.entries()) {
+    await apply(party, encoded, governance);
+    await quorum.run();
+    const wanted = parties.map((_, at) => (at <= told ? 'reshare-due' : 'quorum-restart'));
+    t.same(phases(parties), wanted, `${told + 1} have been told`);
+  }
+  await quorum.kill([4]);
+  const again = await quorum.start(4);
+  await quorum.run();
+  t.equal(again.start.state.phase, 'reshare-due', 'and the others are memory for it');
+});
+
 t.test('all parties restored: nobody is memory, and governance decides', async (t) => {
   const quorum = startScene(t, 4);
   await quorum.startAll();
