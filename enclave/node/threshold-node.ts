@@ -14,6 +14,7 @@ import { thresholdPreprocessing } from '../keys/preprocessing.ts';
 import type { PeerNetwork } from '../peers/peer-network.ts';
 import { crsGenResult, keyGenResult } from '../sign/results.ts';
 import type { OpenedStart } from '../start/open-start.ts';
+import { awaitsGovernance } from '../start/start-state.ts';
 import { quorumRestart } from '../start/vault-calls.ts';
 import {
   type QuorumDecryptionDeps,
@@ -76,6 +77,7 @@ export function thresholdNode(parts: ThresholdNodeParts): NodeWork {
         epochs: contexts.epochs().map(({ contextId, epochId }) => ({ contextId, epochId })),
         settled: contexts.settled,
         startReason: start?.report().reason ?? '',
+        awaitsGovernance: start !== undefined && awaitsGovernance(start.report().phase),
       },
     }),
     generating: () => queue.current,

@@ -17,6 +17,11 @@ export type StartPhase =
   /** Another party has shown that this vault was put back: the engine will never serve from it. */
   | 'rolled-back';
 
+/** Whether a start waits for a quorum restart, or for the reshare after one: that may take governance days. */
+export function awaitsGovernance(phase: StartPhase): boolean {
+  return phase === 'quorum-restart' || phase === 'reshare-due';
+}
+
 /** See the file comment. Phases go forward only, but for `quorum-restart`, which ends when parties were confirmed. */
 export class StartState implements StartGate {
   readonly #needed: () => number;

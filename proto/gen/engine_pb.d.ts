@@ -472,6 +472,13 @@ export declare type ThresholdInfo = Message<"engine.v1.ThresholdInfo"> & {
    * @generated from field: string start_reason = 5;
    */
   startReason: string;
+
+  /**
+   * The start waits for governance, or for the reshare that governance ordered: time alone changes nothing.
+   *
+   * @generated from field: bool awaits_governance = 6;
+   */
+  awaitsGovernance: boolean;
 };
 
 /**

@@ -2,6 +2,7 @@
  * The last part of a Core's start: the engine has been heard, its public material is there, the last run is taken up, and
  * every party can serve. Spec: kms-service 1.7.
  */
+import { isKmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import type { EngineClient } from '../engine-client/engine-client.ts';
 import type { QuorumWatch } from '../quorum/follow-quorum.ts';
@@ -25,6 +26,7 @@ export interface BootParts {
  * of a threshold node have been let in.
  *
  * A node whose vault is gone is ready at once to be restored: what its last run left, only an engine with its vault can tell.
+ * One that waits for governance is ready for what its operator then has to do; clients are let in once it serves.
  */
 export async function becomeReady({ core, engine, vault, quorum, openToAll, log }: BootParts): Promise<void> {
   let followed = Promise.resolve();
@@ -43,10 +45,15 @@ export async function becomeReady({ core, engine, vault, quorum, openToAll, log 
     await core.recover();
     if (quorum) await openToAll();
   };
-  if (!engine.info()?.awaitsRestore) return await takeUp();
-  void whenRestored(engine)
-    .then(takeUp)
-    .catch((err: unknown) => log.error({ event: 'core.not-taken-up', err }));
+  const later = (before: Promise<void>): void =>
+    void before.then(takeUp).catch((err: unknown) => {
+      if (!isKmsError(err, 'CANCELLED')) log.error({ event: 'core.not-taken-up', err });
+    });
+  if (engine.info()?.awaitsRestore) return later(whenRestored(engine));
+  if (quorum && (await Promise.race([quorum.settled.then(() => false), quorum.blocked.then(() => true)]))) {
+    return later(quorum.settled);
+  }
+  await takeUp();
 }
 
 /** Resolves once the engine has come back with its vault. */

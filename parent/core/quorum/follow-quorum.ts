@@ -12,6 +12,8 @@ import { pause } from '../pause.ts';
 export interface QuorumWatch {
   /** Resolves once the engine is connected and settled. Rejects with CANCELLED when closed before. */
   readonly settled: Promise<void>;
+  /** Resolves once the engine waits for governance, which operators may take days for. Never, if it settles before. */
+  readonly blocked: Promise<void>;
   /** Why it does not serve, for people; empty once settled. */
   reasons(): readonly string[];
   close(): void;
@@ -24,11 +26,13 @@ export function followQuorum(engine: EngineClient, log: Logger, everyMs = EVERY_
   const closing = new AbortController();
   const { promise: settled, resolve, reject } = Promise.withResolvers<void>();
   settled.catch(() => undefined); // whoever waits for it hears of it
+  const { promise: blocked, resolve: block } = Promise.withResolvers<void>();
   let watching = false;
   const watch = async (): Promise<void> => {
     if (watching) return;
     watching = true;
     while (!closing.signal.aborted && engine.state === 'connected' && !isSettled(engine)) {
+      if (engine.info()?.threshold?.awaitsGovernance) block();
       await pause(everyMs, closing.signal);
       if (closing.signal.aborted || engine.state !== 'connected') break;
       try {
@@ -45,6 +49,7 @@ export function followQuorum(engine: EngineClient, log: Logger, everyMs = EVERY_
 
   return {
     settled,
+    blocked,
     reasons() {
       const info = engine.info();
       if (info && !info.threshold) return ['the engine holds whole keys: its configuration has no [threshold]'];

@@ -2,15 +2,17 @@
 import t from 'tap';
 import { createLogger } from '../../../common/log.ts';
 import { becomeReady } from '../../../parent/core/boot/become-ready.ts';
+import type { QuorumWatch } from '../../../parent/core/quorum/follow-quorum.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 
 /** Parts that note what was done with them. */
-function parts(engine: ScriptedEngine, threshold: boolean) {
+function parts(engine: ScriptedEngine, threshold: boolean, waits: Partial<QuorumWatch> = {}) {
   const done: string[] = [];
   const note = (what: string) => async () => void done.push(what);
   const core = { recover: note('recovered') };
   const vault = { follow: note('followed') };
-  const quorum = threshold ? { settled: note('settled')(), reasons: () => [], close: () => undefined } : undefined;
+  const watch = { settled: Promise.resolve(), blocked: new Promise<void>(() => undefined), ...waits };
+  const quorum = threshold ? { ...watch, reasons: () => [], close: () => undefined } : undefined;
   const log = createLogger({ name: 'test', level: 'silent' });
   return { done, boot: { core, engine, vault, quorum, openToAll: note('open'), log } };
 }
@@ -20,9 +22,26 @@ t.test('a node takes up its last run, and a party of a quorum lets clients in af
   await becomeReady(boot);
   t.same(
     done.filter((what) => what !== 'followed'),
-    ['settled', 'recovered', 'open'],
+    ['recovered', 'open'],
   );
 });
+
+t.test(
+  'a party whose start waits for governance is ready for its operator, and for clients once it has settled',
+  async (t) => {
+    const { promise: settled, resolve } = Promise.withResolvers<void>();
+    const { done, boot } = parts(new ScriptedEngine(), true, { settled, blocked: Promise.resolve() });
+    await becomeReady(boot);
+    t.notOk(done.includes('recovered'));
+    t.notOk(done.includes('open'));
+    resolve();
+    await new Promise(setImmediate);
+    t.same(
+      done.filter((what) => what !== 'followed'),
+      ['recovered', 'open'],
+    );
+  },
+);
 
 t.test('a node that has lost its vault is ready for its restore, and touches nothing of the last run', async (t) => {
   for (const threshold of [false, true]) {

@@ -56,6 +56,17 @@ t.test('asks until the parties have settled, then no more', async (t) => {
   t.equal(engine.asked, asked);
 });
 
+t.test('tells an engine that waits for governance, and goes on asking', async (t) => {
+  const engine = unsettled();
+  engine.awaitsGovernance = true;
+  const quorum = followQuorum(engine, log, 1);
+  t.teardown(() => quorum.close());
+  await quorum.blocked;
+  t.notOk(await isDone(quorum.settled));
+  engine.settled = true;
+  await quorum.settled;
+});
+
 t.test('goes on when the engine comes back, however it failed between', async (t) => {
   const engine = unsettled();
   const quorum = followQuorum(engine, log, 1);

@@ -28,6 +28,7 @@ export class QuorumEngine extends ScriptedEngine {
   /** Context of each epoch. */
   readonly epochs = new Map<string, string>();
   settled = true;
+  awaitsGovernance = false;
   /** Parties that do not answer. */
   readonly silent = new Set<number>();
   readonly #parties: number;
@@ -53,6 +54,7 @@ export class QuorumEngine extends ScriptedEngine {
       contexts: [...this.contexts.values()],
       epochs: [...this.epochs].map(([epochId, contextId]) => ({ epochId, contextId })),
       settled: this.settled,
+      awaitsGovernance: this.awaitsGovernance,
     });
   }
 
