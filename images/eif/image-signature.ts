@@ -3,7 +3,7 @@
  * to peers; which image it is, registers 0 to 2 say. Spec: docs/formats/enclave-image.md.
  */
 import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
-import { type CborValue, decodeStrict, encodeCanonical, isMap } from '../../attestation/cbor.ts';
+import { type CborValue, concatBytes, decodeStrict, encodeCanonical, isMap } from '../../attestation/cbor.ts';
 import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 
@@ -29,6 +29,8 @@ const MAX_SECTION_BYTES = 256 * 1024;
 const DEPTH = 4;
 const PCR0 = 0;
 const NOTHING = new Uint8Array();
+/** CBOR: a list of one, which is a map of two. */
+const LIST_OF_ONE_PAIR = Uint8Array.of(0x81, 0xa2);
 
 /**
  * Makes the signature section.
@@ -50,11 +52,14 @@ export function signImage(pcr0: Uint8Array, certificatePem: string, privateKeyPe
   );
   const signature = sign(algorithm.hash, preimage(header, payload), { key, dsaEncoding: 'ieee-p1363' });
   const cose = encodeCanonical([header, new Map(), payload, new Uint8Array(signature)]);
-  const entry = new Map<string, CborValue>([
-    ['signing_certificate', [...new TextEncoder().encode(certificate.toString())]],
-    ['signature', [...cose]],
+  // One entry, the certificate first, as AWS's own tool writes it: QEMU's loader takes no other order.
+  return concatBytes([
+    LIST_OF_ONE_PAIR,
+    ...[
+      ['signing_certificate', [...new TextEncoder().encode(certificate.toString())]] as const,
+      ['signature', [...cose]] as const,
+    ].flatMap(([name, bytes]) => [encodeCanonical(name), encodeCanonical(bytes)]),
   ]);
-  return encodeCanonical([entry]);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** What keeps an image from booting is named before anything is started. */
 import t from 'tap';
 import { bootFaults } from '../../../../images/boot/boot-faults.ts';
-import { HEADER_AT } from '../../../../images/eif/format.ts';
+import { HEADER_AT, sectionOf } from '../../../../images/eif/format.ts';
 import { signImage } from '../../../../images/eif/image-signature.ts';
 import { measureImage } from '../../../../images/eif/measure-image.ts';
 import { readImage } from '../../../../images/eif/read-image.ts';
@@ -67,6 +67,11 @@ t.test('a signature that AWS would refuse is named', async (t) => {
   t.match(faults(signed({}, other)), /signs another image/);
   const garbage = writeImage({ ...PARTS, sections: [...PARTS.sections, { kind: 'signature', data: text('x') }] });
   t.match(faults(garbage), /^its signature cannot be read: not strict CBOR/);
+});
+
+t.test('a signature begins with its certificate, which is where loaders look for it', async (t) => {
+  const section = present(sectionOf(readImage(signed({})), 'signature'));
+  t.same(section.subarray(0, 23), Uint8Array.of(0x81, 0xa2, 0x73, ...text('signing_certificate'), 0x99));
 });
 
 t.test('all faults are named at once', async (t) => {
