@@ -4,12 +4,11 @@
  * Guest to host: the daemon dials `<path>_<port>`. Host to guest: dial `<path>`, send `CONNECT <port>\n`, wait for
  * `OK <n>\n`. What is sent before the answer is lost for ever, so nothing is.
  */
-import { chmod, unlink } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { KmsError, systemErrorCode } from '../common/errors.ts';
-import type { ParentListener, ParentVsock, SocketOptions } from './parent-vsock.ts';
+import { listenUnix } from './listen-unix.ts';
+import type { ParentVsock, SocketOptions } from './parent-vsock.ts';
 
-const BACKLOG = 1024;
 const MAX_PORT = 0xfffffffe;
 /** `OK 4294967295\n` has 14 bytes. */
 const MAX_ANSWER_BYTES = 32;
@@ -31,9 +30,9 @@ export function unixVsock(path: string, connectWithinMs: number): ParentVsock {
         throw error;
       }
     },
-    listen: async (port, onSocket, options) => {
+    listen: async (port, onSocket, options = {}) => {
       checkPort(port);
-      return await listen(`${path}_${port}`, onSocket, options);
+      return await listenUnix(`${path}_${port}`, options, onSocket);
     },
   };
 }
@@ -92,27 +91,6 @@ function readByte(socket: Socket): number | undefined {
 
 function refused(port: number): KmsError {
   return new KmsError('UNAVAILABLE', 'the vsock port cannot be reached', { port });
-}
-
-async function listen(
-  path: string,
-  onSocket: (socket: Socket) => void,
-  { allowHalfOpen = false }: SocketOptions = {},
-): Promise<ParentListener> {
-  // Who starts the enclave owns its folder: what stands here is left from a killed process.
-  await unlink(path).catch((error: unknown) => {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-  });
-  const server = createServer({ allowHalfOpen }, onSocket);
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject);
-  server.listen({ path, backlog: BACKLOG }, resolve);
-  await promise.catch((error: unknown) => {
-    const errno = systemErrorCode(error) ?? 'unknown';
-    throw new KmsError('UNAVAILABLE', `cannot listen on ${path}`, { errno }, error);
-  });
-  await chmod(path, 0o600);
-  return { close: async () => void server.close() };
 }
 
 function checkPort(port: number): void {

@@ -18,7 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   native: ['common', 'wire'],
   emulators: ['common', 'wire', 'attestation'],
   images: ['common', 'attestation', 'vsock-proxy'],
-  'vsock-proxy': ['common', 'native/nitro/index.ts'],
+  'vsock-proxy': ['common', 'native/nitro/index.ts', 'attestation/mesh/transport-tcp.ts'],
   custodian: ['common', 'wire', 'attestation'],
   enclave: ['common', 'storage', 'wire', 'proto', 'attestation', 'native'],
   parent: [
@@ -40,6 +40,7 @@ const LAYERS = Object.keys(MAY_IMPORT);
 const MAINS = [
   'enclave/main.ts',
   'enclave/main-dev.ts',
+  'enclave/main-test-image.ts',
   'enclave/main-import-dev.ts',
   'parent/core/main.ts',
   'parent/core/main-dev.ts',
