@@ -38,23 +38,49 @@ export async function runServiceProcess(
   developerMode: boolean,
   start: (config: NodeConfig, log: Logger) => Promise<Service>,
 ): Promise<void> {
-  const { config, log } = readConfig(name, developerMode);
+  await runService(name, async () => {
+    const { config, log } = readConfig(name, developerMode);
+    return { config, log, start: () => start(config, log) };
+  });
+}
+
+/** A service that is about to start. */
+export interface PreparedService {
+  readonly config: NodeConfig;
+  readonly log: Logger;
+  start(): Promise<Service>;
+}
+
+/**
+ * As {@link runServiceProcess}, for a program whose configuration comes from elsewhere.
+ *
+ * @param prepare - Configures the service; if it fails, the process ends with status 2.
+ * @param lastWords - Told why the process is about to end with a failure.
+ */
+export async function runService(
+  name: string,
+  prepare: () => Promise<PreparedService>,
+  lastWords: (error: unknown) => void = () => {},
+): Promise<void> {
+  const early = createLogger({ name, level: 'info' });
+  const prepared = await prepare().catch((error: unknown) => fail(name, early, error, { lastWords, status: 2 }));
+  const { config, log, start } = prepared;
   tuneCollector({ isThreshold: config.threshold !== undefined });
   let stopping = false;
   try {
-    const service = await start(config, log);
+    const service = await start();
     const end = (exit: () => never): void => {
       if (stopping) return;
       stopping = true;
       setTimeout(() => process.exit(1), HARD_STOP_MS).unref();
       // Whatever the stop comes to, the process ends.
-      void service.close(GRACE_MS).then(exit, (error: unknown) => fail(name, log, error));
+      void service.close(GRACE_MS).then(exit, (error: unknown) => fail(name, log, error, { lastWords }));
     };
     const stop = (reason: string): void => {
       if (!stopping) log.info({ event: `${name}.stopping`, reason });
       end(() => process.exit(0));
     };
-    void service.failed?.then((reason) => end(() => fail(name, log, reason)));
+    void service.failed?.then((reason) => end(() => fail(name, log, reason, { lastWords })));
     process.on('SIGTERM', () => stop('SIGTERM'));
     process.on('SIGINT', () => stop('SIGINT'));
     watchSupervisor(() => stop('the supervisor is gone'));
@@ -62,12 +88,11 @@ export async function runServiceProcess(
     log.info({ event: `${name}.ready`, ...facts, startMs: Math.round(systemClock.monotonicMs()) });
   } catch (error) {
     // Stopped while it was getting ready: the stop ends the process.
-    if (!stopping) fail(name, log, error);
+    if (!stopping) fail(name, log, error, { lastWords });
   }
 }
 
 function readConfig(name: string, developerMode: boolean): { config: NodeConfig; log: Logger } {
-  const early = createLogger({ name, level: 'info' });
   try {
     const { values } = parseArgs({ options: { config: { type: 'string' } } });
     if (values.config === undefined) throw new TypeError('needs --config FILE');
@@ -79,11 +104,17 @@ function readConfig(name: string, developerMode: boolean): { config: NodeConfig;
     }
     return { config, log: createLogger({ name, level: config.telemetry.log_level }) };
   } catch (error) {
-    return fail(name, early, error instanceof TypeError ? new KmsError('CONFIG_INVALID', error.message) : error, 2);
+    throw error instanceof TypeError ? new KmsError('CONFIG_INVALID', error.message) : error;
   }
 }
 
-function fail(name: string, log: Logger, error: unknown, status = 1): never {
+interface Failing {
+  readonly lastWords: (error: unknown) => void;
+  readonly status?: number;
+}
+
+function fail(name: string, log: Logger, error: unknown, { lastWords, status = 1 }: Failing): never {
+  lastWords(error);
   log.fatal({ event: `${name}.failed`, err: error });
   // For people who start the program by hand; the supervisor reads the log line.
   process.stderr.write(`${name}: ${isKmsError(error) ? error.message : 'failed'}\n`);

@@ -1,40 +1,43 @@
 /**
  * The engine of a production image: the AWS Nitro root, the security module of the enclave, vaults sealed under AWS KMS, no
- * insecure operation.
+ * insecure operation. It runs in an enclave and nowhere else: init starts it, all that it is told comes from the parent.
  *
- * This file, main-dev.ts and main-import-dev.ts are the only ones that name trust anchor, keychain and insecure operations.
- * The keychain here is AWS KMS and no other: a configuration without it is refused, and nothing is read or written in clear.
+ * This file and the other mains are the only ones that name trust anchor, keychain and insecure operations. The keychain
+ * here is AWS KMS and no other: a configuration without it is refused, and nothing is read or written in clear.
  */
+import { readFileSync } from 'node:fs';
 import { openNsm } from '../attestation/attester/nsm.ts';
 import { AWS_NITRO_ROOT } from '../attestation/document/index.ts';
-import { unixTransport } from '../attestation/mesh/transport-unix.ts';
-import { readNodeFiles } from '../attestation/node/node-files.ts';
-import { systemClock } from '../common/clock.ts';
-import { runServiceProcess } from '../common/service-process.ts';
-import { openNsmDevice } from '../native/nitro/index.ts';
+import { runService } from '../common/service-process.ts';
+import { openNsmDevice, vsockConnect, vsockListen } from '../native/nitro/index.ts';
 import { operatorTrusted } from './authorization.ts';
-import { configuredBackup } from './backup/backup-of-config.ts';
-import { startEngine } from './engine.ts';
-import { meshListener } from './mesh/mesh-listener.ts';
-import { configuredQuorum } from './node/quorum-of-config.ts';
-import { configuredVault } from './vault/vault-of-config.ts';
+import { boot } from './boot/boot.ts';
+import { BOOT_FOLDER, openLinkOfInit } from './boot/boot-folder.ts';
+import { writeExitReason } from './boot/last-words.ts';
+import { startBooted } from './boot/start-booted.ts';
 
-await runServiceProcess('engine', false, async (config, log) => {
-  const files = await readNodeFiles(config, AWS_NITRO_ROOT);
-  const openVault = configuredVault(config, { log });
-  const engine = await startEngine({
-    developerMode: false,
-    insecureOperations: false,
-    testParameters: false,
-    policy: operatorTrusted,
-    openVault,
-    openBackup: configuredBackup(config, { log }),
-    listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
-    attestation: { nsm: openNsm(openNsmDevice(), 'nsm'), anchor: AWS_NITRO_ROOT, ...files },
-    threshold: configuredQuorum(config, log, { makeDefaultEpoch: false }),
-    treatV0ExtraDataAsEmpty: config.engine.treat_v0_extra_data_as_empty,
-    clock: systemClock,
-    log,
-  });
-  return { ready: async () => engine.facts, failed: engine.failed, close: (graceMs) => engine.close(graceMs) };
-});
+/** Amazon's own authorities and no others, a file of the image. */
+const AWS_AUTHORITIES = '/etc/ssl/aws-roots.pem';
+
+await runService(
+  'engine',
+  async () => {
+    // First: elsewhere than in an enclave nobody is dialled.
+    const nsm = openNsm(openNsmDevice(), 'nsm');
+    const parent = await openLinkOfInit({ vsockConnect, vsockListen });
+    const booted = await boot({ image: 'production', parent, folder: BOOT_FOLDER });
+    const start = () =>
+      startBooted(booted, {
+        developerMode: false,
+        insecureOperations: false,
+        testParameters: false,
+        policy: operatorTrusted,
+        nsm,
+        anchor: AWS_NITRO_ROOT,
+        ca: [readFileSync(AWS_AUTHORITIES, 'utf8')],
+        makeDefaultEpoch: false,
+      });
+    return { config: booted.config, log: booted.log, start };
+  },
+  (error) => writeExitReason(BOOT_FOLDER, error),
+);

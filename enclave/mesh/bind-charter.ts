@@ -5,16 +5,16 @@
  * Nothing here is secret. Design §3, "Charter and governed record"; registers: nitro.md §2.
  */
 import type { Nsm } from '../../attestation/attester/attester.ts';
-import { type TrustAnchor, type VerifiedDocument, verifyLiveDocument } from '../../attestation/document/index.ts';
+import type { TrustAnchor, VerifiedDocument } from '../../attestation/document/index.ts';
 import { type Charter, charterDigest, pcr16Of } from '../../attestation/governance/charter.ts';
 import { equalBytes, toHex } from '../../common/bytes.ts';
 import type { Clock } from '../../common/clock.ts';
 import { KmsError } from '../../common/errors.ts';
+import { attestClock } from './attest-clock.ts';
 
 /** Register that holds the charter. */
 export const CHARTER_PCR = 16;
 const ALL_PCRS = 32;
-const MAX_SKEW_MS = 60_000;
 
 /**
  * Extends PCR16 with the charter's digest, locks all registers, and returns this engine's first document.
@@ -36,19 +36,5 @@ export async function bindCharter(
     const facts = { expected: toHex(expected), actual: toHex(value) };
     throw new KmsError('STATE_INVALID', 'PCR16 was extended before this engine started', facts);
   }
-  const document = await nsm.attest({});
-  const nowMs = clock.nowMs();
-  // The document's own time is judged below: with both times in the error.
-  const verified = await verifyLiveDocument(document, { anchor, nowMs, maxAgeMs: DAY_MS, skewMs: DAY_MS });
-  checkClock(verified.timestampMs, nowMs);
-  return verified;
-}
-
-const DAY_MS = 86_400_000;
-
-function checkClock(attestedMs: number, nowMs: number): void {
-  if (Math.abs(nowMs - attestedMs) <= MAX_SKEW_MS) return;
-  const times = { attested: new Date(attestedMs).toISOString(), clock: new Date(nowMs).toISOString() };
-  const message = `the clock says ${times.clock}, the attestation ${times.attested}: more than 60 s apart; set the clock`;
-  throw new KmsError('STATE_INVALID', message, times);
+  return await attestClock(nsm, { anchor, clock });
 }

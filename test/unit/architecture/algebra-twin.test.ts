@@ -8,6 +8,7 @@ const TWIN = 'enclave/algebra';
 const PROGRAMS = [
   'enclave/main.ts',
   'enclave/main-dev.ts',
+  'enclave/main-test-image.ts',
   'parent/core/main.ts',
   'parent/core/main-dev.ts',
   'parent/cli/main.ts',
