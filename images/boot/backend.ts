@@ -17,7 +17,7 @@ export interface EnclaveStart {
   /** Folder of this start alone: sockets, console, logs. The caller makes and removes it. */
   readonly folder: string;
   /** Called with the parent's end of the vsock before the enclave boots, to listen on the ports that it will dial. */
-  readonly beforeBoot?: ((vsock: Pick<ParentVsock, 'listen'>) => Promise<void>) | undefined;
+  readonly beforeBoot?: ((vsock: Pick<ParentVsock, 'listen' | 'address'>) => Promise<void>) | undefined;
 }
 
 /** What a start needs of the machine. */

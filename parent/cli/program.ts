@@ -21,6 +21,7 @@ import { imageCommand } from './commands/image.ts';
 import { importCommand } from './commands/import.ts';
 import { keyCommand } from './commands/key.ts';
 import { kmsCommand } from './commands/kms.ts';
+import { logsCommand } from './commands/logs.ts';
 import { nodeCommand } from './commands/node.ts';
 import { peersCommand } from './commands/peers.ts';
 import { proposalCommand } from './commands/proposal.ts';
@@ -29,6 +30,7 @@ import { recordCommand } from './commands/record.ts';
 import { recoveryCommand } from './commands/recovery.ts';
 import { releaseCommand } from './commands/release.ts';
 import { restoreCommand } from './commands/restore.ts';
+import { runCommand } from './commands/run.ts';
 import { startCommand } from './commands/start.ts';
 import { statusCommand } from './commands/status.ts';
 import { upgradeCommand } from './commands/upgrade.ts';
@@ -54,6 +56,8 @@ export function createProgram(): Command {
     startCommand(),
     devCommand(),
     nodeCommand(),
+    runCommand(),
+    logsCommand(),
     statusCommand(),
     keyCommand(),
     crsCommand(),

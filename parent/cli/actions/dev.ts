@@ -83,7 +83,7 @@ export async function runConfigured(
 }
 
 /** Announces a node that is ready and runs it until a signal. */
-async function serve(running: RunningNode, output: Output): Promise<void> {
+export async function serve(running: RunningNode, output: Output): Promise<void> {
   const stopped = stopOnSignal(running, output);
   try {
     announce(running, output);

@@ -27,14 +27,24 @@ export interface ChildProgram {
   readonly device?: () => Pick<SoftwareDevice, 'serve'>;
 }
 
+/** Something else that is started, watched and started again like a process: an enclave. */
+export interface Startable {
+  readonly name: string;
+  /** `onLine` gets every line that it says. */
+  start(onLine: (line: string) => void): RunningChild;
+}
+
 /** How a child ended. */
 export interface ChildExit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
+  /** Its last words, where it has any beside its lines. */
+  readonly reason?: string | undefined;
 }
 
 /** A child that was started. */
 export interface RunningChild {
+  /** 0 for what is no process of this machine. */
   readonly pid: number;
   /** Resolves with the facts of the ready line; never rejects (see `exited`). */
   readonly ready: Promise<Readonly<Record<string, unknown>>>;

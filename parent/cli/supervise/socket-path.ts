@@ -14,15 +14,23 @@ const SOCKET_NAME = 'engine.sock';
 /** The admin socket's name, in the folder of the engine's; not longer than that, so that it fits where that does. */
 export const ADMIN_SOCKET_NAME = 'admin.sock';
 
-/** Returns the socket's path for a state folder, and makes its folder. The path depends on `dir` alone. */
-export async function prepareSocketPath(dir: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {
+/**
+ * Returns the socket's path for a state folder, and makes its folder. The path depends on `dir` alone.
+ *
+ * @param maxBytes - What the path may have; less leaves room for longer names beside it.
+ */
+export async function prepareSocketPath(
+  dir: string,
+  env: NodeJS.ProcessEnv = process.env,
+  maxBytes: number = MAX_SOCKET_PATH_BYTES,
+): Promise<string> {
   const real = await realpath(dir);
   const short = `arca-${createHash('sha256').update(real).digest('hex').slice(0, 16)}`;
   const folders = [join(real, STATE_FILES.run), join('/tmp', short)];
   if (env.XDG_RUNTIME_DIR) folders.splice(1, 0, join(env.XDG_RUNTIME_DIR, short));
   for (const folder of folders) {
     const path = join(folder, SOCKET_NAME);
-    if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) continue;
+    if (Buffer.byteLength(path) > maxBytes) continue;
     if (await makePrivateFolder(folder)) return path;
   }
   throw failure('STATE_INVALID', 'no folder for the engine socket', 'set XDG_RUNTIME_DIR to a writable folder');

@@ -19,6 +19,7 @@ export const STATE_FILES = {
   config: 'node.toml',
   node: 'node.json',
   log: 'node.log',
+  enclaveLog: 'enclave.log',
   core: 'core.sqlite',
   publicDigests: 'public-digests.sqlite',
   publicVault: 'public',
@@ -156,7 +157,8 @@ export async function resetStateFolder(dir: string): Promise<void> {
   const databases = [STATE_FILES.core, STATE_FILES.publicDigests];
   const sqlite = databases.flatMap((name) => ['-wal', '-shm', '-journal'].map((suffix) => `${name}${suffix}`));
   const parties = (await readdir(dir)).filter((name) => PARTY_FOLDER.test(name));
-  for (const name of [...names, ...sqlite, `${STATE_FILES.log}.1`, ...parties]) {
+  const logs = [STATE_FILES.log, STATE_FILES.enclaveLog].map((name) => `${name}.1`);
+  for (const name of [...names, ...sqlite, ...logs, ...parties]) {
     await rm(join(dir, name), { recursive: true, force: true });
   }
 }

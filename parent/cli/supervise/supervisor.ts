@@ -5,7 +5,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../../common/clock.ts';
 import { failure } from '../framework/failure.ts';
-import { type ChildExit, type ChildProgram, parseLogLine, type RunningChild, startChild } from './child.ts';
+import {
+  type ChildExit,
+  type ChildProgram,
+  parseLogLine,
+  type RunningChild,
+  type Startable,
+  startChild,
+} from './child.ts';
 
 /** What happens to the children. */
 export type SupervisorEvent =
@@ -52,17 +59,21 @@ export interface Supervisor {
 const DEFAULT_BACK_OFF: BackOff = { firstMs: 250, maxMs: 10_000, goodRunMs: 30_000 };
 
 /** Starts the programs, all at once. */
-export function supervise(programs: readonly ChildProgram[], options: SupervisorOptions = {}): Supervisor {
+export function supervise(
+  programs: readonly (ChildProgram | Startable)[],
+  options: SupervisorOptions = {},
+): Supervisor {
   const { onEvent = () => {}, clock = systemClock, backOff = DEFAULT_BACK_OFF, stopGraceMs = 5000 } = options;
   const stopping = new AbortController();
   const running = new Map<string, RunningChild>();
 
-  async function run(program: ChildProgram, onFirstReady: () => void): Promise<void> {
+  async function run(program: ChildProgram | Startable, onFirstReady: () => void): Promise<void> {
     let waitMs = backOff.firstMs;
     let everReady = false;
     while (!stopping.signal.aborted) {
       const startedAt = clock.monotonicMs();
-      const child = startChild(program, (line) => onEvent({ kind: 'line', name: program.name, line }));
+      const onLine = (line: string): void => onEvent({ kind: 'line', name: program.name, line });
+      const child = 'start' in program ? program.start(onLine) : startChild(program, onLine);
       running.set(program.name, child);
       void child.ready.then((facts) => {
         everReady = true;
@@ -117,7 +128,7 @@ export function supervise(programs: readonly ChildProgram[], options: Supervisor
 
   return {
     ready,
-    pids: () => Object.fromEntries([...running].map(([name, child]) => [name, child.pid])),
+    pids: () => Object.fromEntries([...running].flatMap(([name, { pid }]) => (pid > 0 ? [[name, pid]] : []))),
     stop,
     kill,
   };
@@ -136,8 +147,8 @@ async function withLimit(all: Promise<unknown>, limitMs: number, late: () => Err
 }
 
 /** Returns `exit code 1` or `SIGSEGV`. */
-export function describeExit({ code, signal }: ChildExit): string {
-  return signal ?? (code === null ? 'it could not be started' : `exit code ${code}`);
+export function describeExit({ code, signal, reason }: ChildExit): string {
+  return reason ?? signal ?? (code === null ? 'it could not be started' : `exit code ${code}`);
 }
 
 /** What stands in the way is what each child complained of last: a peer that refuses it, most of all. */
@@ -153,7 +164,7 @@ function lastComplaint(name: string, lines: readonly string[]): string[] {
 }
 
 /** The child's own last words are the cause: its error lines, else all it said. */
-function startFailure(program: ChildProgram, exit: ChildExit, lines: readonly string[]): Error {
+function startFailure(program: Pick<Startable, 'name'>, exit: ChildExit, lines: readonly string[]): Error {
   const errors = lines.flatMap((line) => {
     const facts = parseLogLine(line);
     const isError = facts?.level === 'error' || facts?.level === 'fatal';
