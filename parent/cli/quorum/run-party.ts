@@ -131,7 +131,7 @@ export async function openParty(options: PartyOptions, output: Output): Promise<
 
 /** Each start gets modules that are fresh, as after boot. */
 function programsOf(options: PartyOptions, onEvent: (event: DeviceEvent) => void, clock: Clock) {
-  const { file, root, instanceId, measured, enclave, leafLifeMs } = options;
+  const { file, config, root, instanceId, measured, enclave, leafLifeMs } = options;
   const programs = nodePrograms({ developerMode: true, threshold: true, configFile: file });
   const attested = withDevices(
     programs,
@@ -139,9 +139,6 @@ function programsOf(options: PartyOptions, onEvent: (event: DeviceEvent) => void
   );
   if (enclave === undefined) return attested;
   // An enclave has a module of its own.
-  return attested.map((program) =>
-    program.name === 'engine'
-      ? { name: program.name, readyEvent: program.readyEvent, ...enclave.program(file) }
-      : program,
-  );
+  const start = enclave.start(config, root);
+  return attested.map((program) => (program.name === 'engine' ? { name: program.name, start } : program));
 }

@@ -2,10 +2,12 @@
  * What a developer quorum is asked to be and what it is once it runs: n parties, each an engine and a Core, under one
  * supervisor and in one state folder. Nothing here is secret.
  */
+import type { DeveloperRoot } from '../../../attestation/developer/developer-root.ts';
 import type { LogLevel } from '../../../common/log.ts';
+import type { NodeConfig } from '../../../common/node-config.ts';
 import type { BackupKeychainName } from '../supervise/aws/aws-file.ts';
 import type { EmulatedAws } from '../supervise/aws/emulated-aws.ts';
-import type { ChildProgram } from '../supervise/child.ts';
+import type { Startable } from '../supervise/child.ts';
 import type { NodeFile } from '../supervise/node-file.ts';
 
 /** Numbers of parties that a quorum may have: 3t + 1. */
@@ -52,8 +54,8 @@ export interface DeveloperQuorumOptions extends QuorumPorts {
 export interface EnclaveEngine {
   /** Registers of its image: what the release set and its root keys admit. */
   readonly pcrs: ReadonlyMap<number, Uint8Array>;
-  /** What starts the enclave in place of the engine's own program, and repeats its log on standard output. */
-  readonly program: (configFile: string) => Omit<ChildProgram, 'name' | 'readyEvent'>;
+  /** Makes the enclave of a node, which is ready when the engine inside is. */
+  readonly start: (config: NodeConfig, root: DeveloperRoot) => Startable['start'];
 }
 
 /** One party of a quorum that runs. */
@@ -80,7 +82,7 @@ export interface RunningQuorum {
   /** What is to be said of the end of its release; empty until two weeks before. */
   readonly releaseWarnings: readonly string[];
   /** Where its vaults are, if that is emulated AWS. */
-  readonly aws?: Pick<EmulatedAws, 's3Url' | 'kmsUrl' | 'pids'> | undefined;
+  readonly aws?: Pick<EmulatedAws, 's3Url' | 'kmsUrl' | 'pids' | 'stop'> | undefined;
   /** Takes both processes of a party down, at once if `hard`; they stay down until {@link startParty}. */
   stopParty(party: number, hard?: boolean): Promise<void>;
   /** Starts a party that was taken down and returns when its Core serves again. */
