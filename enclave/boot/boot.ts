@@ -19,6 +19,8 @@ export interface BootOptions {
   readonly parent: ParentLink;
   /** The folder that init made. */
   readonly folder: string;
+  /** What the image unpacks, if that is not where an image has it. */
+  readonly imageFolders?: readonly string[];
 }
 
 /** What an engine starts with. */
@@ -36,7 +38,7 @@ export interface Booted extends BootOptions {
  * @throws KmsError `REQUEST_INVALID` or `CONFIG_INVALID` naming what of the document is wrong or not the parent's to
  *   choose; `UNAVAILABLE` if none comes.
  */
-export async function boot({ image, parent, folder }: BootOptions): Promise<Booted> {
+export async function boot({ image, parent, folder, imageFolders }: BootOptions): Promise<Booted> {
   const document = await fetchBootDocument(parent);
   if (document.developer !== undefined && image === 'production') {
     throw new KmsError('REQUEST_INVALID', 'boot document: developer: the root of this image is a constant of it');
@@ -47,7 +49,7 @@ export async function boot({ image, parent, folder }: BootOptions): Promise<Boot
   const config = bootConfig(document.node, image, folder);
   await writeBootFiles(folder, document);
   const log = createLogger({ name: 'engine', level: config.telemetry.log_level });
-  const needMb = writeMemoryNeed(folder, config.threshold !== undefined);
+  const needMb = writeMemoryNeed(folder, config.threshold !== undefined, imageFolders);
   log.info({ event: 'engine.booted', image, needMb, bootPort: PARENT_PORT.boot });
   const refresh = async (): Promise<void> => {
     try {
