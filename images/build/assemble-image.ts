@@ -25,7 +25,8 @@ export interface AssemblyParts {
 export const COMMAND_LINE =
   'reboot=k panic=30 pci=off nomodules console=ttyS0 i8042.noaux i8042.nomux i8042.nopnp i8042.dumbkbd random.trust_cpu=on';
 
-const DEFAULT_MEMORY_BYTES = 2 * 1024 * 1024 * 1024;
+/** As AWS's tool writes; whoever starts an enclave says what it gets. */
+const DEFAULT_MEMORY_BYTES = 1024 * 1024 * 1024;
 const DEFAULT_CPUS = 2;
 
 /** See the file comment. */

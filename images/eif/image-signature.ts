@@ -2,8 +2,9 @@
  * The signature section of an image: a certificate, and what its key says register 0 is. Register 8 shows the certificate
  * to peers; which image it is, registers 0 to 2 say. Spec: docs/formats/enclave-image.md.
  */
-import { createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
 import { type CborValue, concatBytes, decodeStrict, encodeCanonical, isMap } from '../../attestation/cbor.ts';
+import { rawSignature } from '../../attestation/x509/certificate.ts';
 import { equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 
@@ -20,9 +21,9 @@ export interface ImageSignature {
 
 /** COSE numbers of ECDSA, by curve: the only keys that images are signed with. */
 const ALGORITHMS = [
-  { cose: -7, curve: 'prime256v1', hash: 'sha256' },
-  { cose: -35, curve: 'secp384r1', hash: 'sha384' },
-  { cose: -36, curve: 'secp521r1', hash: 'sha512' },
+  { cose: -7, curve: 'prime256v1', hash: 'sha256', scalarBytes: 32 },
+  { cose: -35, curve: 'secp384r1', hash: 'sha384', scalarBytes: 48 },
+  { cose: -36, curve: 'secp521r1', hash: 'sha512', scalarBytes: 66 },
 ] as const;
 const HEADER_ALGORITHM = 1;
 const MAX_SECTION_BYTES = 256 * 1024;
@@ -32,8 +33,17 @@ const NOTHING = new Uint8Array();
 /** CBOR: a list of one, which is a map of two. */
 const LIST_OF_ONE_PAIR = Uint8Array.of(0x81, 0xa2);
 
+/** What is to be signed, for a key that is elsewhere. */
+export interface SignatureRequest {
+  /** The bytes whose hash ECDSA signs, and that hash. */
+  readonly signed: Uint8Array;
+  readonly digest: Uint8Array;
+  /** Returns the section, given the signature: r and s one after the other, or DER. */
+  complete(signature: Uint8Array): Uint8Array;
+}
+
 /**
- * Makes the signature section.
+ * Makes the signature section with a key at hand.
  *
  * @throws {@link KmsError} `KEY_INVALID` for a key that is not the certificate's, or of a curve that enclaves do not take.
  */
@@ -41,7 +51,18 @@ export function signImage(pcr0: Uint8Array, certificatePem: string, privateKeyPe
   const certificate = attempt(() => new X509Certificate(certificatePem), 'the certificate cannot be read');
   const key = attempt(() => createPrivateKey(privateKeyPem), 'the private key cannot be read');
   if (!certificate.checkPrivateKey(key)) throw new KmsError('KEY_INVALID', 'the key is not that of the certificate');
-  const algorithm = algorithmOf(key);
+  const { signed, complete } = requestSignature(pcr0, certificate);
+  return complete(sign(algorithmOf(key)?.hash, signed, { key, dsaEncoding: 'ieee-p1363' }));
+}
+
+/**
+ * Says what the key of a certificate has to sign.
+ *
+ * @throws {@link KmsError} `KEY_INVALID` for a key of another curve; from `complete`, for a signature that is not its.
+ */
+export function requestSignature(pcr0: Uint8Array, certificate: X509Certificate): SignatureRequest {
+  const { publicKey } = certificate;
+  const algorithm = algorithmOf(publicKey);
   if (!algorithm) throw new KmsError('KEY_INVALID', 'images are signed with keys on P-256, P-384 or P-521');
   const header = encodeCanonical(new Map([[HEADER_ALGORITHM, algorithm.cose]]));
   const payload = encodeCanonical(
@@ -50,16 +71,36 @@ export function signImage(pcr0: Uint8Array, certificatePem: string, privateKeyPe
       ['register_value', [...pcr0]],
     ]),
   );
-  const signature = sign(algorithm.hash, preimage(header, payload), { key, dsaEncoding: 'ieee-p1363' });
-  const cose = encodeCanonical([header, new Map(), payload, new Uint8Array(signature)]);
-  // One entry, the certificate first, as AWS's own tool writes it: QEMU's loader takes no other order.
-  return concatBytes([
-    LIST_OF_ONE_PAIR,
-    ...[
-      ['signing_certificate', [...new TextEncoder().encode(certificate.toString())]] as const,
-      ['signature', [...cose]] as const,
-    ].flatMap(([name, bytes]) => [encodeCanonical(name), encodeCanonical(bytes)]),
-  ]);
+  const signed = preimage(header, payload);
+  return {
+    signed,
+    digest: new Uint8Array(createHash(algorithm.hash).update(signed).digest()),
+    complete: (given) => {
+      const signature = rawOf(given, algorithm.scalarBytes);
+      if (!verify(algorithm.hash, signed, { key: publicKey, dsaEncoding: 'ieee-p1363' }, signature)) {
+        throw new KmsError('KEY_INVALID', 'the signature was not made by the key of the certificate, over this image');
+      }
+      const cose = encodeCanonical([header, new Map(), payload, signature]);
+      // One entry, the certificate first, as AWS's own tool writes it: QEMU's loader takes no other order.
+      return concatBytes([
+        LIST_OF_ONE_PAIR,
+        ...[
+          ['signing_certificate', [...new TextEncoder().encode(certificate.toString())]] as const,
+          ['signature', [...cose]] as const,
+        ].flatMap(([name, list]) => [encodeCanonical(name), encodeCanonical(list)]),
+      ]);
+    },
+  };
+}
+
+/** Key stores give DER, hardware modules r and s. */
+function rawOf(signature: Uint8Array, scalarBytes: number): Uint8Array {
+  if (signature.length === 2 * scalarBytes) return Uint8Array.from(signature);
+  try {
+    return rawSignature(signature, scalarBytes);
+  } catch (error) {
+    throw new KmsError('KEY_INVALID', `a signature is ${2 * scalarBytes} bytes, or DER`, {}, error);
+  }
 }
 
 /**

@@ -6,13 +6,14 @@ import { isKmsError } from '../../../common/errors.ts';
 import { readCpio } from '../../../images/cpio/read-cpio.ts';
 import { diffImages, type ImageDifference } from '../../../images/eif/diff-images.ts';
 import { type EnclaveImage, type ImageSection, sectionOf } from '../../../images/eif/format.ts';
-import { readSignature, signatureFaults, signImage } from '../../../images/eif/image-signature.ts';
+import { readSignature, requestSignature, signatureFaults, signImage } from '../../../images/eif/image-signature.ts';
 import { type ImageMeasurement, measureImage } from '../../../images/eif/measure-image.ts';
 import { readImage } from '../../../images/eif/read-image.ts';
 import { writeImage } from '../../../images/eif/write-image.ts';
-import { EXIT, failure, hasCode } from '../framework/failure.ts';
+import { EXIT, failure, hasCode, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { readLimited } from '../framework/read-limited.ts';
+import { runSigner } from '../framework/run-signer.ts';
 import { readRegisters } from '../governance/measurement-files.ts';
 import { readBytes, writeNewFile } from '../governance/object-files.ts';
 
@@ -54,7 +55,8 @@ export async function runMeasure(
 export async function runSign(
   file: string,
   options: {
-    readonly key: string;
+    readonly key?: string | undefined;
+    readonly signWith?: string | undefined;
     readonly certificate: string;
     readonly out: string;
     readonly force?: true | undefined;
@@ -64,10 +66,9 @@ export async function runSign(
   const image = await readImageFile(file);
   const certificate = await readCertificate(options.certificate);
   const measurement = measureImage(image, certificate.raw);
-  const key = (await readBytes(options.key)).toString('utf8');
-  const signature = signImage(measurement.get(0) ?? new Uint8Array(), certificate.toString(), key);
+  const data = await signatureOf(measurement.get(0) ?? new Uint8Array(), certificate, options);
   const sections = image.sections.filter(({ kind }) => kind !== 'signature');
-  const written = writeImage({ ...image, sections: [...sections, { kind: 'signature', data: signature }] });
+  const written = writeImage({ ...image, sections: [...sections, { kind: 'signature', data }] });
   warnOfTimes(certificate, output);
   await writeNewFile(options.out, written, options.force === true);
   const registers = namedRegisters(measurement);
@@ -75,6 +76,20 @@ export async function runSign(
     { out: options.out, registers },
     [`${options.out}: signed by ${certificate.subject}`, ...linesOf(registers)].join('\n'),
   );
+}
+
+/** The section, by a key in a file or by a command that reaches a key elsewhere. */
+async function signatureOf(
+  pcr0: Uint8Array,
+  certificate: X509Certificate,
+  { key, signWith }: { readonly key?: string | undefined; readonly signWith?: string | undefined },
+): Promise<Uint8Array> {
+  if ((key === undefined) === (signWith === undefined)) {
+    throw usageFailure('needs --key or --sign-with, and not both', 'give one of them');
+  }
+  if (key !== undefined) return signImage(pcr0, certificate.toString(), (await readBytes(key)).toString('utf8'));
+  const { digest, complete } = requestSignature(pcr0, certificate);
+  return complete(await runSigner(signWith ?? '', digest));
 }
 
 /** `arca image verify`. */

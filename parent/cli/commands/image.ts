@@ -65,9 +65,12 @@ function measureCommand() {
 function signCommand() {
   return createCommand('sign', 'Write an image anew with a signature, in place of the one it had.', [
     'arca image sign engine.eif --key signer-key.pem --certificate signer.pem --out signed.eif',
+    "arca image sign engine.eif --certificate signer.pem --out signed.eif --sign-with 'aws kms sign --key-id alias/images --message-type DIGEST --signing-algorithm ECDSA_SHA_384 --message fileb:///dev/stdin --query Signature --output text | base64 -d'",
+    "arca image sign engine.eif --certificate signer.pem --out signed.eif --sign-with 'pkcs11-tool --sign --mechanism ECDSA --id 01 --input-file /dev/stdin --output-file /dev/stdout'",
   ])
     .argument('<file>', 'enclave image')
-    .requiredOption('--key <file>', 'private key in PEM, on P-256, P-384 or P-521')
+    .option('--key <file>', 'private key in PEM, on P-256, P-384 or P-521')
+    .option('--sign-with <command>', 'shell command that gets the digest and gives the signature, r and s or DER')
     .requiredOption('--certificate <file>', 'its certificate in PEM')
     .addOption(outOption())
     .addOption(forceOption())

@@ -1,6 +1,6 @@
 /** `arca image`: what is in an image, what it measures, who signed it, and in what two differ. */
 import { X509Certificate } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { encodeCanonical } from '../../../attestation/cbor.ts';
@@ -92,6 +92,31 @@ t.test('signs an image, which verifies with its registers and no others', async 
   const refused = await arca(dir, 'image', 'verify', '@signed.eif', '--pcrs', '@wrong.json');
   t.equal(refused.code, 1);
   t.match(refused.stdout, `PCR0 should be ${'00'.repeat(48)} and is ${PCR0}`);
+});
+
+t.test('signs by a command that reaches a key elsewhere', async (t) => {
+  const dir = folder(t);
+  const signing = ['image', 'sign', '@a.eif', '--certificate', '@signer.pem'] as const;
+  // openssl stands for a key store: a digest on its input, DER on its output.
+  const openssl = (key: string): string => `openssl pkeyutl -sign -inkey '${join(dir, key)}'`;
+  const signed = await arca(dir, ...signing, '--sign-with', openssl('signer-key.pem'), '--out', '@signed.eif');
+  t.equal(signed.code, 0, signed.stderr);
+  t.equal((await arca(dir, 'image', 'verify', '@signed.eif')).code, 0);
+  for (const [why, command, message] of [
+    ['another key', openssl('other-key.pem'), /not made by the key of the certificate/],
+    ['no signature', 'echo none', /96 bytes, or DER/],
+    ['nothing', 'true', /it wrote nothing/],
+    ['too much', 'head -c 5000 /dev/zero', /more than 4096 bytes/],
+    ['a failure', 'echo no such key >&2; exit 3', /exit code 3: no such key/],
+  ] as const) {
+    const refused = await arca(dir, ...signing, '--sign-with', command, '--out', '@refused.eif');
+    t.not(refused.code, 0, why);
+    t.match(refused.stderr, message, why);
+    t.notOk(existsSync(join(dir, 'refused.eif')), `${why}: nothing is written`);
+  }
+  const both = await arca(dir, ...signing, '--key', '@signer-key.pem', '--sign-with', 'true', '--out', '@x.eif');
+  t.match(both.stderr, /needs --key or --sign-with/);
+  t.match((await arca(dir, ...signing, '--out', '@x.eif')).stderr, /needs --key or --sign-with/);
 });
 
 t.test('a signature of another image, key or time does not count', async (t) => {
