@@ -25,6 +25,8 @@ export interface RestoreOrder {
   readonly plan: boolean;
   /** The newest state of the vault that anybody remembers. */
   readonly remembered?: ManifestPoint | undefined;
+  /** See {@link RestoreParts.beforeKey}. */
+  readonly beforeKey?: RestoreParts['beforeKey'];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -85,10 +87,10 @@ export function lostDesk({ backup: opened, lost, owner: party, native, log }: Lo
 }
 
 function carryOut(
-  { plan, keyring, remembered, signal }: RestoreOrder,
+  { plan, keyring, remembered, beforeKey, signal }: RestoreOrder,
   parts: Pick<RestoreParts, 'backup' | 'target'>,
 ): Promise<RestorePlan> {
-  const order = { ...parts, keyring, remembered, signal };
+  const order = { ...parts, keyring, remembered, beforeKey, signal };
   return plan ? planOf(order) : restoreBackup(order);
 }
 

@@ -34,8 +34,8 @@ export interface RestoreParts {
   /** The newest state of the vault that anybody remembers, if anybody does. */
   readonly remembered?: ManifestPoint | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each object that was written. */
-  readonly onObject?: ((object: PlannedObject) => void) | undefined;
+  /** Done when all but the signing key is there. No engine starts from the vault without that key, so none starts without this. */
+  readonly beforeKey?: ((target: RestoreTarget) => Promise<void>) | undefined;
 }
 
 /** What a restore does, or would do. */
@@ -72,13 +72,12 @@ export async function planOf({ backup, target, remembered, signal }: RestorePart
  *   same call goes on where one ended.
  */
 export async function restoreBackup(parts: RestoreParts): Promise<RestorePlan> {
-  const { backup, target, keyring, signal, onObject } = parts;
+  const { backup, target, keyring, signal, beforeKey } = parts;
   const plan = await planOf(parts);
   // A new vault says from its first state on what it was restored from.
   if (target.head.point === undefined) await target.head.advance(new Map(), { source: plan.source });
   const { store, describe } = readerOf(backup, keyring);
-  for (const planned of plan.objects.filter(isWritten)) {
-    const { object, version, versionHere = 0 } = planned;
+  const add = async ({ object, version, versionHere = 0 }: PlannedObject): Promise<void> =>
     await store.read(
       copyOf(describe(object)),
       async (content, { sizeBytes, compression }) => {
@@ -89,8 +88,10 @@ export async function restoreBackup(parts: RestoreParts): Promise<RestorePlan> {
       },
       signal,
     );
-    onObject?.(planned);
-  }
+  const written = plan.objects.filter(isWritten);
+  for (const planned of written) if (planned.object !== SIGNING_KEY_NAME) await add(planned);
+  await beforeKey?.(target);
+  for (const planned of written) if (planned.object === SIGNING_KEY_NAME) await add(planned);
   return plan;
 }
 

@@ -10,7 +10,7 @@ import { systemRandom } from '../../common/random.ts';
 import type { NodeKey } from '../../native/engine/index.ts';
 import type { EngineMethod } from '../../wire/frames.ts';
 import type { SealingKey } from '../backup/open-backup.ts';
-import type { RestoreDesk } from '../backup/restore-desk.ts';
+import type { RestoreDesk, RestoreOrder } from '../backup/restore-desk.ts';
 import { isWritten } from '../backup/restore-plan.ts';
 import type { RunningBackup } from '../backup/running-backup.ts';
 import type { CallHandler } from '../call.ts';
@@ -64,7 +64,7 @@ export async function openCustodians(parts: CustodianParts): Promise<Custodians>
     attester,
     network,
     charterDigest: digest,
-    onRecovered: (contextId) => office.spend(contextId),
+    onOpened: (contextId) => office.spend(contextId),
     log,
   });
   return {
@@ -89,8 +89,13 @@ function backupOf(backup: RunningBackup): CustodianBackup {
 }
 
 /** Restores what lies in a context's folder. */
-export async function restoreFrom(desk: RestoreDesk, folder: string, keyring: DataKeyring): Promise<RestoreOutcome> {
-  const { objects } = await desk.run({ folder, keyring, plan: false });
+export async function restoreFrom(
+  desk: RestoreDesk,
+  folder: string,
+  keyring: DataKeyring,
+  beforeKey?: RestoreOrder['beforeKey'],
+): Promise<RestoreOutcome> {
+  const { objects } = await desk.run({ folder, keyring, plan: false, beforeKey });
   const restored = objects.filter(isWritten).length;
   return { restored, kept: objects.length - restored };
 }

@@ -56,8 +56,8 @@ export interface RecoveryDeps {
   readonly attester: Attester;
   readonly network: string;
   readonly charterDigest: Uint8Array;
-  /** Told of the context whose key was brought together, once everything is restored. */
-  readonly onRecovered: (contextId: RequestId) => Promise<void>;
+  /** Told of the context whose key was brought together, before anything is restored: a crash between must not forget it. */
+  readonly onOpened: (contextId: RequestId) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -156,10 +156,10 @@ export class CustodianRecovery {
       const outputs = message.custodianRecoveryOutputs.map(outputOf);
       const recovered = recoverBackupKey(material, verificationKey, ephemeral, outputs);
       const keyring = recoveredKeyring({ contextId, privateKey: backupKeyOf(recovered.secret, material) });
-      const { backup, onRecovered, log } = this.#deps;
+      const { backup, onOpened, log } = this.#deps;
       try {
+        await onOpened(contextId);
         const { restored, kept } = await backup.restore(contextId, keyring);
-        await onRecovered(contextId);
         this.#begun = undefined;
         const { used, skipped } = recovered;
         log.info({ event: 'custodians.recovered', contextId, used, skipped: skipped.length, restored, kept });

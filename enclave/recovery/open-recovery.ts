@@ -7,21 +7,17 @@
  */
 
 import type { VerifiedDocument } from '../../attestation/document/index.ts';
-import { type Charter, charterDigest } from '../../attestation/governance/index.ts';
+import { charterDigest } from '../../attestation/governance/index.ts';
 import { KmsError } from '../../common/errors.ts';
 import { packageVersion } from '../../common/package-version.ts';
 import * as native from '../../native/engine/index.ts';
 import { formatAddress } from '../../wire/addresses.ts';
 import { ENGINE_METHOD, type EngineMethod } from '../../wire/frames.ts';
 import { restoreCall } from '../backup/backup-calls.ts';
-import { findBackupAndKey } from '../backup/found-backup.ts';
 import { ownerOf } from '../backup/object-owner.ts';
 import type { OpenedBackup } from '../backup/open-backup.ts';
-import { openIdleVault } from '../backup/restore.ts';
 import { lostDesk, type RestoreDesk } from '../backup/restore-desk.ts';
-import { storageBelow } from '../backup/storage-below.ts';
 import type { CallHandler } from '../call.ts';
-import type { CustodianBackup } from '../custodians/custodian-backup.ts';
 import { custodianCalls, withoutCustodians } from '../custodians/custodian-calls.ts';
 import { restoreFrom } from '../custodians/open-custodians.ts';
 import { CustodianRecovery } from '../custodians/recovery.ts';
@@ -137,6 +133,7 @@ function custodianHandlers({ options, lost, backup }: RecoveryParts, desk: Resto
   let found: FoundCustodians | undefined;
   const { storage } = backup;
   const { address } = lost;
+  const owner = ownerOf({ charterDigest: charterDigest(charter), party: charter.party });
   const recovery = new CustodianRecovery({
     source: async () => {
       found = await findCustodians({ storage, charter, address });
@@ -144,38 +141,18 @@ function custodianHandlers({ options, lost, backup }: RecoveryParts, desk: Resto
     },
     backup: {
       restore: async (contextId, keyring) => {
-        const outcome = await restoreFrom(desk, contextId, keyring);
-        if (found) await noteSpent({ lost, backup, charter, keyring, contextId, found, log });
+        const outcome = await restoreFrom(desk, contextId, keyring, async (target) => {
+          if (found) await markSpent(target, owner, found);
+        });
+        log.warn({ event: 'engine.restored' }, 'start the node again');
         return outcome;
       },
     },
     attester,
     network: charter.network,
     charterDigest: charterDigest(charter),
-    onRecovered: async () => log.warn({ event: 'engine.restored' }, 'start the node again'),
+    onOpened: async () => undefined, // the restored vault says so, before it has its key
     log,
   });
   return custodianCalls({ office: undefined, recovery, attester });
-}
-
-interface SpentParts extends Pick<RecoveryParts, 'lost' | 'backup'>, Pick<EngineOptions, 'log'> {
-  readonly charter: Charter;
-  readonly keyring: Parameters<CustodianBackup['restore']>[1];
-  readonly contextId: Parameters<CustodianBackup['restore']>[0];
-  readonly found: FoundCustodians;
-}
-
-async function noteSpent({ lost, backup, charter, keyring, contextId, found, log }: SpentParts): Promise<void> {
-  const owner = ownerOf({ charterDigest: charterDigest(charter), party: charter.party });
-  const { address, storage, keyring: seals } = lost;
-  const search = { storage: storageBelow(backup.storage, contextId), keyring, owner, address, native };
-  const from = await findBackupAndKey(search);
-  try {
-    const onLeftover = (path: readonly string[], err: unknown): void =>
-      log.warn({ event: 'restore.leftover', object: path.join('/'), err });
-    const idle = { storage, keyring: seals, needsFence: backup.needsFence, onLeftover };
-    await markSpent(await openIdleVault(idle, from), owner, found);
-  } finally {
-    from.key.dispose();
-  }
 }

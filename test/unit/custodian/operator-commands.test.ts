@@ -59,7 +59,7 @@ async function startNode(t: Test) {
     attester: attester.nsm,
     network: charter.network,
     charterDigest: charterDigest(charter),
-    onRecovered: async (contextId) => office.spend(contextId),
+    onOpened: async (contextId) => office.spend(contextId),
     log: createLogger({ name: 'test', level: 'silent' }),
   });
   const calls = custodianCalls({ office, recovery, attester: attester.nsm });

@@ -64,7 +64,7 @@ async function checkWhole(t: Test, scene: Scene, office: CustodianOffice, why: s
     attester: attester.nsm,
     network: 'dev:test',
     charterDigest: CHARTER,
-    onRecovered: async () => undefined,
+    onOpened: async () => undefined,
     log: createLogger({ name: 'test', level: 'silent' }),
   });
   const before = backup.opened.length;

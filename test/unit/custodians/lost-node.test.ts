@@ -5,6 +5,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t, { type Test } from 'tap';
 import { writeNodeFile } from '../../../attestation/node/node-files.ts';
+import { KmsError } from '../../../common/errors.ts';
 import type { EngineOptions } from '../../../enclave/engine-options.ts';
 import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
 import { sealedVault } from '../../../enclave/vault/sealed-vault.ts';
@@ -124,6 +125,43 @@ t.test('a node that has lost its vault comes back from t + 1 custodians with its
     contexts: [{ active: false }, { contextId: idOf(2), active: true, spent: false }],
   });
 });
+
+t.test('a node that dies once it has its key back knows that its custodians are used up', async (t) => {
+  const folder = tempDir(t);
+  const backup = openMemoryStorage();
+  const first = await startNode(t, folder, openMemoryStorage(), backup);
+  await (await first.link()).call(ENGINE_METHOD.newCustodianContext, newContextBody(idOf(1)));
+  await first.stop();
+  const restored = openMemoryStorage();
+  const lost = await startNode(t, folder, dyingWithKey(restored), backup);
+  const waiting = await lost.link();
+  const answers = recoveryBody(idOf(1), await beginRecovery(waiting), [1, 2]);
+  await waiting.call(ENGINE_METHOD.custodianRecovery, answers).catch(() => undefined);
+  await lost.stop();
+  const again = await startNode(t, folder, restored, backup);
+  t.notOk(again.engine.facts.awaitsRestore, 'it starts');
+  t.match(await contextsOf(await again.link()), { contexts: [{ contextId: idOf(1), active: true, spent: true }] });
+});
+
+/** Storage of a process that is killed as soon as its vault's manifest names the signing key. */
+function dyingWithKey(storage: Storage): Storage {
+  let left = Number.POSITIVE_INFINITY;
+  const step = (): void => {
+    if (left-- <= 0) throw new KmsError('UNAVAILABLE', 'killed');
+  };
+  return {
+    ...storage,
+    put: async (path, ...args) => {
+      step();
+      if (path[0] === 'SigningKey') left = 1;
+      return await storage.put(path, ...args);
+    },
+    swap: async (...args) => {
+      step();
+      return await storage.swap(...args);
+    },
+  };
+}
 
 t.test('what somebody plants in the backup storage of a lost node is refused by name', async (t) => {
   const folder = tempDir(t);
