@@ -2,24 +2,20 @@
  * A party of a quorum loses its private vault with all that is in its bucket; then its root key as well. It makes nothing anew:
  * it waits, is restored from its backup by `arca restore`, is confirmed by the other parties, and decrypts as before.
  */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CreateKeyCommand, DisableKeyCommand, GetKeyPolicyCommand, KMSClient } from '@aws-sdk/client-kms';
 import t, { type Test } from 'tap';
-import { loadEvaluationKeys } from '../../native/engine/public.ts';
 import { EMULATED, readAwsFile, writeAwsFile } from '../../parent/cli/supervise/aws/aws-file.ts';
 import { parseUserDecryption } from '../../wire/validate/decryption.ts';
-import { verifyPublicDecryption } from '../../wire/verify-response.ts';
-import { runArca } from '../helpers/cli-script.ts';
-import { newUser, publicDecryption, userDecryption } from '../helpers/party-requests.ts';
+import { decryptAt, encryptFromBucket, operate, VALUE } from '../helpers/aws-quorum.ts';
+import { emptyBucket } from '../helpers/empty-bucket.ts';
+import { newUser, userDecryption } from '../helpers/party-requests.ts';
 import { present } from '../helpers/present.ts';
 import { reconstructWithPublishedClient } from '../helpers/published-quorum-client.ts';
-import { handleOf } from '../helpers/requests.ts';
-import { TEST_DOMAIN } from '../helpers/start-party.ts';
-import { pollFor, type QuorumMember, startQuorum } from '../helpers/start-quorum.ts';
+import { pollFor, startQuorum } from '../helpers/start-quorum.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 
-const VALUE = 0x0123_4567_89ab_cdefn;
 const EUINT64 = 5;
 
 const dir = tempDir(t);
@@ -27,34 +23,13 @@ const dir = tempDir(t);
 const start = () => startQuorum(t, { parties: 4, aws: true, dir });
 let quorum = await start();
 const keyId = present((await quorum.generateKey())[0]?.requestId?.requestId);
-const ciphertext = await encrypt();
+const ciphertext = await encryptFromBucket(t, quorum, keyId);
 const folder = join(dir, 'party-1');
-
-async function encrypt(): Promise<Uint8Array> {
-  const keySet = await fetch(`${present(quorum.running.aws).s3Url}/kms/PUB-p1/CompressedXofKeySet/${keyId}`);
-  const path = join(tempDir(t), 'keys');
-  writeFileSync(path, new Uint8Array(await keySet.arrayBuffer()));
-  using keys = await loadEvaluationKeys({ compressedXofKeySetPath: path });
-  return await keys.encrypt(VALUE, EUINT64, 2);
-}
-
-/** Opens the ciphertext publicly at each of some parties. */
-async function decrypt(members: readonly QuorumMember[]): Promise<readonly bigint[]> {
-  const request = publicDecryption(keyId, [{ ciphertext, fheType: EUINT64, format: 2 }]);
-  const handles = [handleOf(1, EUINT64)];
-  return await Promise.all(
-    members.map(async ({ client, address: signer }) => {
-      const answer = await pollFor(() => client.call('PublicDecryptSync', request));
-      const asked = { domain: TEST_DOMAIN.parsed, handles, extraData: new Uint8Array(), signer };
-      return Buffer.from(present(verifyPublicDecryption(answer, asked)[0]).bytes).readBigUInt64LE();
-    }),
-  );
-}
 
 /** Opens it for a user, who puts the answers together with the published client. */
 async function decryptForUser(): Promise<readonly bigint[]> {
   const user = newUser();
-  const request = userDecryption(keyId, [{ ciphertext, fheType: EUINT64 }], user);
+  const request = userDecryption(keyId, [{ ciphertext: ciphertext.ciphertext, fheType: EUINT64 }], user);
   const answers = await Promise.all(
     quorum.members.map(({ client }) => pollFor(() => client.call('UserDecryptSync', request))),
   );
@@ -86,38 +61,18 @@ async function restore(t: Test): Promise<void> {
   const { plan } = await ask('restore', '--plan');
   t.match(plan, { lost: true, strays: [] });
   const { restored } = await ask('restore', '--yes');
-  t.ok(typeof restored === 'number' && restored >= 5, `${String(restored)} objects`);
+  t.ok(restored >= 5, `${restored} objects`);
   t.match(await ask('restore'), { restored: 0 }, 'a second time adds nothing');
   await quorum.running.stopParty(1, false);
   await quorum.running.startParty(1);
 }
 
-/** What `--json` printed, at a path. */
-async function ask(...args: readonly string[]): Promise<Record<string, unknown>> {
-  const { code, stdout, stderr } = await runArca([...args, '--json', '--dir', folder]);
-  if (code !== 0) throw new Error(`arca ${args.join(' ')}: ${stderr}`);
-  const value: unknown = JSON.parse(stdout);
-  return typeof value === 'object' && value !== null ? { ...value } : {};
-}
+const ask = (...args: readonly string[]) => operate(folder, ...args);
 
-const vaultOf = async (): Promise<Record<string, unknown>> => {
-  const { vaults } = await ask('vault', 'status');
-  return Array.isArray(vaults) ? { ...vaults[0] } : {};
-};
-
-/** Deletes everything of a party in the bucket of private vaults, as somebody does who owns the storage. */
-function emptyBucketOf(prefix: string): number {
-  const bucket = join(dir, 'aws', 'buckets', 'kms-private');
-  const records = readdirSync(bucket).filter((name) => name.endsWith('.json'));
-  const own = records.filter((name) => readFileSync(join(bucket, name), 'utf8').includes(`"key":"${prefix}/`));
-  for (const name of own) {
-    for (const file of [name, name.replace('.json', '.bin')]) rmSync(join(bucket, file), { force: true });
-  }
-  return own.length;
-}
+const vaultOf = async () => (await ask('vault', 'status')).vaults[0];
 
 t.test('the backup follows, verifies, and a restore of it is rehearsed', async (t) => {
-  t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.same(await decryptAt(quorum.members, ciphertext), Array(4).fill(VALUE));
   t.match(await ask('backup', 'verify'), { faulty: [], strays: [] });
   t.match(await ask('backup', 'drill'), { passed: true });
   t.match(await ask('backup', 'status', '--max-behind-secs', '60'), { keychain: 'aws-kms', failures: 0 });
@@ -129,9 +84,9 @@ t.test('a party without its vault waits, while the others serve', async (t) => {
   const { pin } = await vaultOf();
   t.type(pin, 'string');
   await quorum.stop();
-  t.ok(emptyBucketOf('PRIV-p1') > 4);
+  t.ok(emptyBucket(dir, 'kms-private', 'PRIV-p1') > 4);
   quorum = await start();
-  t.same(await decrypt(quorum.members.slice(1)), Array(3).fill(VALUE));
+  t.same(await decryptAt(quorum.members.slice(1), ciphertext), Array(3).fill(VALUE));
   const ready = await fetch(`${quorum.member(1).node.opsUrl}/ready`);
   t.equal(ready.status, 503);
   t.match(await ready.text(), /restore/);
@@ -139,7 +94,7 @@ t.test('a party without its vault waits, while the others serve', async (t) => {
 
 t.test('it is restored, confirmed by the others, and decrypts as before', async (t) => {
   await restore(t);
-  t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.same(await decryptAt(quorum.members, ciphertext), Array(4).fill(VALUE));
   t.match(await vaultOf(), { sealed: true, restored: false, start: { refused: [] } });
 });
 
@@ -147,11 +102,11 @@ t.test('with its root key disabled and all local state gone it comes back from t
   const before = quorum.members.map(({ address }) => address);
   await replaceRootKey();
   await quorum.stop();
-  t.ok(emptyBucketOf('PRIV-p1') > 4);
+  t.ok(emptyBucket(dir, 'kms-private', 'PRIV-p1') > 4);
   rmSync(folder, { recursive: true });
   quorum = await start();
   await restore(t);
-  t.same(await decrypt(quorum.members), Array(4).fill(VALUE));
+  t.same(await decryptAt(quorum.members, ciphertext), Array(4).fill(VALUE));
   t.same(await decryptForUser(), [VALUE], 'the published client accepts the answers');
   t.same(
     quorum.members.map(({ address }) => address),

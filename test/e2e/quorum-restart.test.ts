@@ -64,8 +64,10 @@ async function readiness(party: number): Promise<string> {
 }
 
 /** What the parties answer who are asked to decrypt. */
-const refusals = async (): Promise<readonly number[]> =>
-  await Promise.all(quorum.members.map(({ client }) => statusOf(client.call('PublicDecryptSync', ciphertext.request))));
+async function refusals(): Promise<readonly number[]> {
+  const request = ciphertext.newRequest();
+  return await Promise.all(quorum.members.map(({ client }) => statusOf(client.call('PublicDecryptSync', request))));
+}
 
 t.test('parties 1 and 2 lose their vaults and are restored, while nobody confirms them', async (t) => {
   t.same(await decryptAt(quorum.members, ciphertext), Array(4).fill(VALUE));

@@ -15,10 +15,11 @@ import { type Teardown, tempDir } from './temp-dir.ts';
 export const VALUE = 0x0123_4567_89ab_cdefn;
 const EUINT64 = 5;
 
-/** A ciphertext of {@link VALUE}, and the request that opens it to everybody. */
+/** A ciphertext of {@link VALUE}. */
 export interface BucketCiphertext {
   readonly ciphertext: Uint8Array;
-  readonly request: ReturnType<typeof publicDecryption>;
+  /** Asks for it to be opened to everybody; each time under an id of its own, for answers of before are kept. */
+  newRequest(): ReturnType<typeof publicDecryption>;
 }
 
 /** Encrypts with the key set that party 1 has published, as anybody can. */
@@ -28,14 +29,15 @@ export async function encryptFromBucket(t: Teardown, quorum: TestQuorum, keyId: 
   writeFileSync(path, new Uint8Array(await keySet.arrayBuffer()));
   using keys = await loadEvaluationKeys({ compressedXofKeySetPath: path });
   const ciphertext = await keys.encrypt(VALUE, EUINT64, 2);
-  return { ciphertext, request: publicDecryption(keyId, [{ ciphertext, fheType: EUINT64, format: 2 }]) };
+  return { ciphertext, newRequest: () => publicDecryption(keyId, [{ ciphertext, fheType: EUINT64, format: 2 }]) };
 }
 
 /** Opens a ciphertext publicly at each of some parties, and returns what each of them has signed. */
 export async function decryptAt(
   members: readonly Pick<QuorumMember, 'client' | 'address'>[],
-  { request }: BucketCiphertext,
+  { newRequest }: BucketCiphertext,
 ): Promise<readonly bigint[]> {
+  const request = newRequest();
   const asked = { domain: TEST_DOMAIN.parsed, handles: [handleOf(1, EUINT64)], extraData: new Uint8Array() };
   return await Promise.all(
     members.map(async ({ client, address: signer }) => {
