@@ -15,6 +15,7 @@ import { type DeviceEvent, deviceMakers, measuredRoles, measureFiles } from '../
 import { ensureDeveloperRelease } from '../supervise/developer-release.ts';
 import { openDeveloperTrust, trustPaths } from '../supervise/developer-trust.ts';
 import { withDevices } from '../supervise/node-programs.ts';
+import { enrolFrom } from './developer-enrolment.ts';
 
 /** See the file comment. */
 export interface DeveloperEnclave {
@@ -23,6 +24,8 @@ export interface DeveloperEnclave {
   readonly instanceId: string;
   /** The Core with its security module. */
   readonly core: readonly ChildProgram[];
+  /** Takes what the engine says: a new node is enrolled by its word. */
+  onFacts(facts: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
 /** Settings of {@link prepareDeveloperEnclave}. */
@@ -52,7 +55,12 @@ export async function prepareDeveloperEnclave(options: DeveloperEnclaveOptions):
   await ensureDeveloperRelease(paths.releases, trust, new Map([['engine', engine], ...measuredRoles(measured)]), clock);
   const { root, instanceId } = trust;
   const makers = deviceMakers({ root, instanceId, programs, measured, onEvent, clock });
-  return { root, instanceId, core: withDevices(programs, makers) };
+  return {
+    root,
+    instanceId,
+    core: withDevices(programs, makers),
+    onFacts: (facts) => enrolFrom(facts, paths.record, trust),
+  };
 }
 
 async function measureFile(path: string): Promise<ReadonlyMap<number, Uint8Array>> {

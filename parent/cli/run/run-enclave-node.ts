@@ -7,9 +7,9 @@ import { systemClock } from '../../../common/clock.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import type { EnclaveBackend } from '../../../images/boot/backend.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
-import { failure } from '../framework/failure.ts';
+import { describeFailure, failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import type { ChildProgram } from '../supervise/child.ts';
+import { type ChildProgram, parseLogLine } from '../supervise/child.ts';
 import { describeNode, warningsOf } from '../supervise/describe-node.ts';
 import { removeNodeFile, writeNodeFile } from '../supervise/node-file.ts';
 import { type NodeLog, openNodeLog } from '../supervise/node-log.ts';
@@ -97,13 +97,18 @@ async function startAll(parts: NodeParts, release: () => Promise<void>, output: 
   let started = false;
   const tell = reporter(output);
   let engineFacts: unknown;
-  const supervisor: Supervisor = supervise(await programsOf(parts, output), {
+  const { programs, developer } = await programsOf(parts, output);
+  const enrol = (facts: Readonly<Record<string, unknown>>): void => {
+    developer?.onFacts(facts).catch((error: unknown) => output.warn(`not enrolled: ${describeFailure(error).message}`));
+  };
+  const supervisor: Supervisor = supervise(programs, {
     ...(backOff && { backOff }),
     startLimitMs: START_LIMIT_MS,
     onEvent: (event) => {
       if (event.kind === 'line') (event.name === 'enclave' ? enclaveLog : log).write(event.line);
       else log.write(launcherLine(event));
       if (event.kind === 'ready' && event.name === 'enclave') engineFacts = event.facts;
+      if (event.kind === 'line' && event.name === 'enclave') enrol(parseLogLine(event.line) ?? {});
       if (started) tell(event);
     },
   });
@@ -173,7 +178,7 @@ async function programsOf(parts: NodeParts, output: Output) {
     developerRoot: developer?.root,
     onProxyLine: (line) => log.write(line),
   });
-  return [enclave, ...(developer?.core ?? [core])];
+  return { programs: [enclave, ...(developer?.core ?? [core])], developer };
 }
 
 async function prepareDeveloper(

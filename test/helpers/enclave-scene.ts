@@ -1,0 +1,146 @@
+/**
+ * A node for `arca run` in a test: emulated AWS, an image, a configuration of developer mode, and a fake `nitro-cli` whose
+ * enclave is the real engine in a process of its own (`enclave-engine.ts`).
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { encodeSigned } from '../../attestation/governance/index.ts';
+import { toHex } from '../../common/bytes.ts';
+import { nitroCliBackend } from '../../images/boot/nitro-cli.ts';
+import { measureImage } from '../../images/eif/measure-image.ts';
+import { readImage } from '../../images/eif/read-image.ts';
+import { writeImage } from '../../images/eif/write-image.ts';
+import { loadNodeConfig } from '../../parent/cli/config/check-config.ts';
+import { createOutput } from '../../parent/cli/framework/output.ts';
+import { startEnclaveNode } from '../../parent/cli/run/run-enclave-node.ts';
+import { startEmulatedAws } from '../../parent/cli/supervise/aws/emulated-aws.ts';
+import { withRootKeys } from '../../parent/cli/supervise/aws/record-keys.ts';
+import { openDeveloperTrust, trustPaths, writeWhole } from '../../parent/cli/supervise/developer-trust.ts';
+import { developerConfig } from '../../parent/cli/supervise/node-toml.ts';
+import type { RunningNode } from '../../parent/cli/supervise/run-node.ts';
+import { prepareSocketPath } from '../../parent/cli/supervise/socket-path.ts';
+import { ensureStateFolder } from '../../parent/cli/supervise/state-folder.ts';
+import { parentVsock } from '../../vsock-proxy/parent-vsock.ts';
+import { fakeEnclaves, writeFakeNitroCli } from './fake-nitro-cli.ts';
+import { freePorts } from './free-port.ts';
+import { type Teardown, tempDir } from './temp-dir.ts';
+
+/** A node that can be started. */
+export interface EnclaveScene {
+  readonly dir: string;
+  /** Configuration of the node. */
+  readonly file: string;
+  /** Folder of the fake `nitro-cli`. */
+  readonly cli: string;
+  /** What the command said. */
+  said(): string;
+  start(): Promise<RunningNode>;
+  /** Ends the enclave as a fault of the hypervisor would: without a word. */
+  killEnclave(): void;
+  /** What the next enclave shows of its image; the image's own registers unless a test changes them. */
+  show(pcrs: ReadonlyMap<number, Uint8Array>): void;
+}
+
+const QUICK = { firstMs: 50, maxMs: 500, goodRunMs: 60_000 };
+
+/** Returns a small image that no machine boots, made of the words given. */
+export function smallImage(words: string): Uint8Array {
+  const data = (text: string): Uint8Array => new TextEncoder().encode(text);
+  return writeImage({
+    architecture: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    defaultMemoryBytes: 2 ** 30,
+    defaultCpus: 2,
+    sections: [
+      { kind: 'kernel', data: data('kernel') },
+      { kind: 'cmdline', data: data('console=ttyS0') },
+      { kind: 'ramdisk', data: data('init') },
+      { kind: 'ramdisk', data: data(words) },
+    ],
+  });
+}
+
+/** Sets the scene; everything is stopped when the test ends. */
+export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
+  const dir = tempDir(t);
+  const cli = tempDir(t);
+  let text = '';
+  const sink = {
+    write: (words: string): boolean => {
+      text += words;
+      return true;
+    },
+  };
+  const output = createOutput({ json: false, stdout: sink, stderr: sink });
+  const image = join(cli, 'engine.eif');
+  writeFileSync(image, smallImage('engine'));
+  const measured = measureImage(readImage(readFileSync(image)));
+
+  await ensureStateFolder(dir);
+  const trustFolder = join(dir, 'governance');
+  mkdirSync(trustFolder, { mode: 0o700 });
+  const aws = await startEmulatedAws({ dir, parties: [1], trustFolder, backup: undefined }, output);
+  t.teardown(() => aws.stop());
+  const [clientPort = 0, publicPort = 0, opsPort = 0] = await freePorts(3);
+  const socketPath = await prepareSocketPath(dir);
+  const settings = { dir, socketPath, clientPort, publicPort, opsPort, treatV0ExtraDataAsEmpty: false };
+  const toml = developerConfig({ ...settings, logLevel: 'debug', aws: aws.party(1) });
+  const file = join(dir, 'node.toml');
+  writeFileSync(file, `${toml}\n[enclave]\nimage_path = "${image}"\nmemory_mb = 2048\n`);
+  const config = loadNodeConfig(file, {});
+  const paths = trustPaths(config);
+  const trust = await openDeveloperTrust(paths);
+  const keys = await aws.ensureKeys(trust.charter, measured);
+  await writeWhole(paths.record, encodeSigned(withRootKeys(trust.record, keys, trust.governanceKey)));
+
+  const place = (folder: string): string => join(folder, 'vm.vsock');
+  const show = (pcrs: ReadonlyMap<number, Uint8Array>): void => {
+    const shown = Object.fromEntries([...pcrs].map(([index, value]) => [index, toHex(value)]));
+    const moduleId = `${trust.instanceId}-enc0123456789abcdef`;
+    const path = place(join(socketPath, '../enclave'));
+    writeFileSync(join(cli, 'scene.json'), JSON.stringify({ path, pcrs: shown, moduleId }));
+  };
+  show(measured);
+  writeFileSync(join(cli, 'enclave'), join(import.meta.dirname, 'fake-enclave.ts'));
+  writeParent(join(cli, 'root'));
+  const backend = nitroCliBackend({
+    program: writeFakeNitroCli(cli),
+    root: join(cli, 'root'),
+    pollMs: 100,
+    vsockOf: (_cid, { folder }) => parentVsock({ path: place(folder) }),
+  });
+  const killEnclave = (): void => {
+    for (const { ProcessID } of fakeEnclaves(cli)) process.kill(ProcessID, 'SIGKILL');
+  };
+  t.teardown(killEnclave);
+  return {
+    dir,
+    file,
+    cli,
+    said: () => text,
+    start: async () => {
+      const options = { file, params: 'test', debug: false, backendOf: () => backend, backOff: QUICK } as const;
+      const node = await startEnclaveNode(options, output);
+      t.teardown(() => node.stop());
+      return node;
+    },
+    killEnclave,
+    show,
+  };
+}
+
+/** A parent instance that has room for one enclave. */
+export function writeParent(root: string, changes: Readonly<Record<string, string>> = {}): void {
+  const files = {
+    'dev/nitro_enclaves': '',
+    'etc/nitro_enclaves/allocator.yaml': '---\n# memory_mib: 9999\nmemory_mib: 2048\ncpu_count: 2\n',
+    'sys/module/nitro_enclaves/parameters/ne_cpus': '1,3\n',
+    'sys/devices/system/cpu/smt/active': '1\n',
+    'sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages': '192\n',
+    'sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages': '2\n',
+    ...changes,
+  };
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(join(root, path, '..'), { recursive: true });
+    writeFileSync(join(root, path), content);
+  }
+}
