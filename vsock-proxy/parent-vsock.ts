@@ -5,7 +5,8 @@
  * Everything that comes in is hostile network input; TLS and proofs go on top.
  */
 import type { Socket } from 'node:net';
-import { VSOCK_CID_ANY, vsockConnect, vsockListen } from '../native/nitro/index.ts';
+import { vsockConnect, vsockListen } from '../native/nitro/index.ts';
+import { afVsock } from './af-vsock.ts';
 import { unixVsock } from './unix-vsock.ts';
 
 /** Where an enclave's vsock is: its context id, or the Unix socket that stands for it. */
@@ -48,6 +49,7 @@ export interface ParentVsockOptions {
 }
 
 const CONNECT_WITHIN_MS = 10_000;
+const NATIVE = { connect: vsockConnect, listen: vsockListen };
 
 /**
  * Returns the vsock of the enclave at `place`. Nothing is opened yet.
@@ -56,19 +58,7 @@ const CONNECT_WITHIN_MS = 10_000;
  * const socket = await parentVsock({ cid: 16 }).connect(7100);
  */
 export function parentVsock(place: VsockPlace, { onForeign }: ParentVsockOptions = {}): ParentVsock {
-  return 'path' in place ? unixVsock(place.path, CONNECT_WITHIN_MS) : afVsock(place.cid, onForeign);
-}
-
-function afVsock(cid: number, onForeign: ParentVsockOptions['onForeign']): ParentVsock {
-  return {
-    address: { cid },
-    connect: (port, signal, options) => vsockConnect({ cid, port, timeoutMs: CONNECT_WITHIN_MS, signal, ...options }),
-    listen: (port, onSocket, options) =>
-      vsockListen({ port, cid: VSOCK_CID_ANY, ...options }, (socket, peerCid) => {
-        if (peerCid === cid) return onSocket(socket);
-        // Another enclave of this machine, or a process of it: the port is not theirs.
-        socket.destroy();
-        onForeign?.(peerCid, port);
-      }),
-  };
+  return 'path' in place
+    ? unixVsock(place.path, CONNECT_WITHIN_MS)
+    : afVsock(NATIVE, place.cid, CONNECT_WITHIN_MS, onForeign);
 }

@@ -28,13 +28,15 @@ import { measureSealing } from './seal.ts';
 import { measureSmallFrames } from './small-frames.ts';
 import { measureSteps } from './steps.ts';
 import { measureTransports } from './transport.ts';
+import { measureVsockProxy } from './vsock-proxy.ts';
 import { addWhere } from './where.ts';
 
 const HELP = `Usage: npm run bench -- [options]
   --json FILE            also write every figure, by name, to FILE
   --params default|test  parameter set (default: default, the production one; test makes ciphertexts smaller)
   --seconds N            how long each load is measured (default: 5)
-  --only party|quorum    measure a single party, or quorums, and leave docs/benchmarks.md alone
+  --only party|quorum|proxy
+                         measure a single party, quorums or vsock-proxy, and leave docs/benchmarks.md alone
   --profile              also say which code the main threads of engine and Core are busy with
   --help`;
 
@@ -54,7 +56,7 @@ const say = (line: string): void => void process.stderr.write(`${line}\n`);
 async function main(): Promise<number> {
   const { params, json, only } = values;
   const seconds = Number(values.seconds);
-  const isPart = only === undefined || only === 'party' || only === 'quorum';
+  const isPart = only === undefined || ['party', 'quorum', 'proxy'].includes(only);
   if (values.help || (params !== 'default' && params !== 'test') || !(seconds > 0) || !isPart) {
     say(HELP);
     return values.help ? 0 : 2;
@@ -66,8 +68,9 @@ async function main(): Promise<number> {
     const figures = new Figures();
     const bench: Bench = { figures, folder, seconds, say, loadGenerator: await buildLoadGenerator() };
     if (values.profile) process.env.NODE_OPTIONS = `--cpu-prof --cpu-prof-dir=${folder}`;
-    if (only !== 'quorum') await measureParty(bench, params);
-    if (only !== 'party') await measureQuorums(bench, params);
+    if (only === undefined || only === 'party') await measureParty(bench, params);
+    if (only === undefined || only === 'quorum') await measureQuorums(bench, params);
+    if (only === undefined || only === 'proxy') await measureVsockProxy(bench);
     addWhere(figures);
     process.stdout.write(`\n${machine}\n\n${textTable(figures.all())}\n`);
     if (values.profile) showProfiles(folder);
