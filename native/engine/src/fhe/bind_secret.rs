@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::bind_decrypt::fixed;
 use super::generate::{self, Layout, Objects};
 use super::key::FheSecretKey;
+use super::measure::measure;
 use super::params::Params;
 use super::private_object::{self, Provenance};
 use crate::bytes::NativeBytes;
@@ -77,6 +78,12 @@ impl FheKeyHandle {
 pub fn decode_fhe_key(bytes: Uint8Array) -> napi::Result<FheKeyHandle> {
     let object = guarded("reading a key", || private_object::decode(&bytes))?;
     Ok(FheKeyHandle::new(object.key, object.provenance, object.metadata))
+}
+
+/// Bytes that a library object takes at the start of others; a client key that is read for that is wiped.
+#[napi]
+pub fn measure_object(kind: String, bytes: &[u8]) -> napi::Result<f64> {
+    Ok(guarded("measuring an object", || measure(&kind, bytes))? as f64)
 }
 
 /// One public object of a generation.

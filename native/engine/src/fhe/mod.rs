@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod generate;
 pub mod input;
 pub mod key;
+pub mod measure;
 pub mod object;
 pub mod params;
 pub mod parse;

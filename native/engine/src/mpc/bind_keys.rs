@@ -75,6 +75,11 @@ impl NativeKeyShares {
     }
 
     #[napi(getter)]
+    pub fn has_zeros(&self) -> napi::Result<bool> {
+        Ok(self.get()?.has_zeros())
+    }
+
+    #[napi(getter)]
     pub fn sharing_id<'e>(&self, env: &'e Env) -> napi::Result<Uint8ArraySlice<'e>> {
         Uint8ArraySlice::copy_from(env, self.get()?.sharing.id)
     }

@@ -89,7 +89,7 @@ pub struct KeyShares {
     pub metadata: Vec<u8>,
     /// Elements of GR(2^128, 4), by kind. A kind that the key set lacks is empty.
     keys: [Words<u128>; KINDS],
-    /// Bodies of the encryptions of zero under the keys of [`ZERO_KINDS`], the same at all parties.
+    /// Bodies of the encryptions of zero under the keys of [`ZERO_KINDS`], the same at all parties; zeros if there are none.
     zeros: [u128; ZERO_KINDS.len()],
     squash: OnceLock<ShareKey>,
     squash_compression: OnceLock<ShareKey>,
@@ -169,6 +169,11 @@ impl KeyShares {
             let packed = Packed { polynomials: packing.glwe_dimension, size: packing.polynomial_size };
             ShareKey::from_elements(self.elements(KeyKind::SquashCompression), Some(packed))
         })
+    }
+
+    /// Whether encryptions of zero came with the shares: none do with those that another system made.
+    pub fn has_zeros(&self) -> bool {
+        self.zeros.iter().any(|body| *body != 0)
     }
 
     /// The encryption of zero under a key: masks before the body, as bytes.
