@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NodeConfig } from '../../common/node-config.ts';
-import type { RunningEnclave } from '../../images/boot/backend.ts';
+import type { EnclaveBackend, RunningEnclave } from '../../images/boot/backend.ts';
 import { qemuBackend } from '../../images/boot/qemu.ts';
 import type { EnclaveEngine } from '../../parent/cli/quorum/running-quorum.ts';
 import { bootDocument } from '../../parent/cli/run/boot-document.ts';
@@ -55,14 +55,16 @@ export async function enclaveParty(t: Teardown, { image, pcrs }: TestImage): Pro
   const starts: TimedLine[][] = [];
   const proxyLines: string[] = [];
   const machines: RunningEnclave[] = [];
-  const qemu = qemuBackend(PARENT);
-  const backend: typeof qemu = {
-    ...qemu,
-    start: async (start) => {
-      const machine = await qemu.start(start);
-      machines.push(machine);
-      return machine;
-    },
+  const backendOn = (instanceId: string): EnclaveBackend => {
+    const qemu = qemuBackend({ ...PARENT, parentId: instanceId });
+    return {
+      ...qemu,
+      start: async (start) => {
+        const machine = await qemu.start(start);
+        machines.push(machine);
+        return machine;
+      },
+    };
   };
 
   /** The node's configuration as its enclave is to have it. */
@@ -86,29 +88,31 @@ export async function enclaveParty(t: Teardown, { image, pcrs }: TestImage): Pro
     };
   };
 
-  const start: EnclaveEngine['start'] = (config, root) => (onLine) => {
-    const begun = performance.now();
-    const lines: TimedLine[] = [];
-    starts.push(lines);
-    const program = enclaveProgram({
-      backend,
-      folder: join(folder, 'run'),
-      image: imagePath,
-      memoryMb: MEMORY_MB,
-      cpus: 2,
-      debug: false,
-      document: async () => await bootDocument(await inside(config)),
-      routes: async (vsock) => {
-        const own = await inside(config);
-        return proxyTable(own, vsock, await allowedDestinations(own));
-      },
-      developerRoot: root,
-      onProxyLine: (line) => proxyLines.push(line),
-    });
-    return program.start((line) => {
-      lines.push({ atMs: performance.now() - begun, facts: parseLogLine(line) ?? { text: line } });
-      onLine(line);
-    });
-  };
+  const start: EnclaveEngine['start'] =
+    ({ config, root, instanceId }) =>
+    (onLine) => {
+      const begun = performance.now();
+      const lines: TimedLine[] = [];
+      starts.push(lines);
+      const program = enclaveProgram({
+        backend: backendOn(instanceId),
+        folder: join(folder, 'run'),
+        image: imagePath,
+        memoryMb: MEMORY_MB,
+        cpus: 2,
+        debug: false,
+        document: async () => await bootDocument(await inside(config)),
+        routes: async (vsock) => {
+          const own = await inside(config);
+          return proxyTable(own, vsock, await allowedDestinations(own));
+        },
+        developerRoot: root,
+        onProxyLine: (line) => proxyLines.push(line),
+      });
+      return program.start((line) => {
+        lines.push({ atMs: performance.now() - begun, facts: parseLogLine(line) ?? { text: line } });
+        onLine(line);
+      });
+    };
   return { engine: { pcrs, start }, starts, proxyLines, running: () => present(machines.at(-1)) };
 }

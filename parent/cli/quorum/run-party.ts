@@ -139,6 +139,6 @@ function programsOf(options: PartyOptions, onEvent: (event: DeviceEvent) => void
   );
   if (enclave === undefined) return attested;
   // An enclave has a module of its own.
-  const start = enclave.start(config, root);
+  const start = enclave.start({ config, root, instanceId });
   return attested.map((program) => (program.name === 'engine' ? { name: program.name, start } : program));
 }

@@ -55,7 +55,16 @@ export interface EnclaveEngine {
   /** Registers of its image: what the release set and its root keys admit. */
   readonly pcrs: ReadonlyMap<number, Uint8Array>;
   /** Makes the enclave of a node, which is ready when the engine inside is. */
-  readonly start: (config: NodeConfig, root: DeveloperRoot) => Startable['start'];
+  readonly start: (node: EnclaveNode) => Startable['start'];
+}
+
+/** What an enclave is made for. */
+export interface EnclaveNode {
+  readonly config: NodeConfig;
+  /** Under which documents of a test image are signed. */
+  readonly root: DeveloperRoot;
+  /** The instance that enclave and Core are both on. */
+  readonly instanceId: string;
 }
 
 /** One party of a quorum that runs. */
