@@ -13,6 +13,7 @@ import { KindIndex } from './kind-index.ts';
 import { type LiveEntry, newEntry, runAgain, runsAgain, wake } from './live-entry.ts';
 import type { NewRequest, Outcome, RequestEntry, RequestKind } from './request-entry.ts';
 import { openRequestTable, type RequestTable } from './request-table.ts';
+import { SharedNames } from './shared-names.ts';
 
 export type { NewRequest, Outcome, RequestEntry, RequestKind, RequestState } from './request-entry.ts';
 
@@ -36,6 +37,7 @@ export class RequestStore {
   readonly #queue: CommitQueue;
   readonly #clock: Clock;
   readonly #onFault: (error: unknown, entry: RequestEntry) => void;
+  readonly #names = new SharedNames();
   readonly #kinds: Readonly<Record<RequestKind, KindIndex<LiveEntry>>>;
   #nextSeq = 1;
 
@@ -97,7 +99,7 @@ export class RequestStore {
     }
     const evicted = kind.makeRoom();
     if (evicted) this.#forget(evicted);
-    const entry = newEntry(request, this.#nextSeq++, this.#clock.nowMs());
+    const entry = newEntry(this.#names.shared(request), this.#nextSeq++, this.#clock.nowMs());
     kind.add(entry);
     return entry;
   }
@@ -190,7 +192,10 @@ export class RequestStore {
   settled(request: RequestEntry): Promise<void> {
     const entry = this.#current(request);
     if (entry?.state !== 'running') return Promise.resolve();
-    return new Promise((resolve) => entry.waiters.push(resolve));
+    return new Promise((resolve) => {
+      if (entry.waiters) entry.waiters.push(resolve);
+      else entry.waiters = [resolve];
+    });
   }
 
   /** Notes that a client asked to abort a running request, so that a restart remembers why it failed. */
@@ -244,7 +249,14 @@ export class RequestStore {
 
   #load(): void {
     for (const row of this.#table.readAll()) {
-      const live = { ...row, acknowledged: true, stored: true, settling: false, outcome: undefined, waiters: [] };
+      const live = {
+        ...this.#names.shared(row),
+        acknowledged: true,
+        stored: true,
+        settling: false,
+        outcome: undefined,
+        waiters: undefined,
+      };
       const index = this.#kinds[row.kind];
       if (index.get(row.id)) {
         throw new KmsError('STATE_INVALID', `${this.#file} holds one request twice: restore it or move it away`);
