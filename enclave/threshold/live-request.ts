@@ -26,7 +26,7 @@ export class LiveRequest {
   /** This party's masked shares as they go out, once they are made. Sent only when approved. */
   shares: Uint8Array | undefined;
   /** Bytes of shares of peers that are kept. */
-  readonly kept: (readonly [party: number, bytes: number])[] = [];
+  kept: (readonly [party: number, bytes: number])[] | undefined;
   /** Pause before peers are asked again. */
   askAgainMs: number;
   cancelTimer: (() => void) | undefined;
@@ -87,7 +87,7 @@ export class LiveRequest {
     this.cancelTimer = undefined;
     this.#approval = undefined;
     this.#sentMs = undefined;
-    this.kept.length = 0;
+    this.kept = undefined;
   }
 
   /** Returns whether something of this request goes to a peer for the first time, again, or too soon again. */

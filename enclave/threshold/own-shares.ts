@@ -1,12 +1,14 @@
 /** This engine's own shares of ended requests, kept for peers that come late as long as there is room. */
 import { KmsError } from '../../common/errors.ts';
 import { nameOf } from './approval-book.ts';
+import { ByteBlocks } from './byte-blocks.ts';
 import type { LiveRequest } from './live-request.ts';
 import { encodeEntry, MAX_SHARES_BYTES, tagOf } from './quorum-frame.ts';
 
 /** Holds shares in the order they were made; the oldest of ended requests make room. */
 export class OwnShares {
   readonly #mostBytes: number;
+  readonly #blocks = new ByteBlocks();
   readonly #holders = new Set<LiveRequest>();
   #bytes = 0;
 
@@ -31,8 +33,7 @@ export class OwnShares {
       throw new KmsError('TASK_FAILED', 'too many ciphertexts in one request', facts);
     }
     const tag = tagOf(nameOf(live.own).digest);
-    // In memory of its own: pieces of a pool would keep all of the pool.
-    const shares = Uint8Array.from(encodeEntry({ what: 'shares', tag, shares: all }));
+    const shares = this.#blocks.keep(encodeEntry({ what: 'shares', tag, shares: all }));
     live.shares = shares;
     this.#holders.add(live);
     this.#bytes += shares.byteLength;

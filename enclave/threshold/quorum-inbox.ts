@@ -65,7 +65,7 @@ export class QuorumInbox {
 
   /** A request needs no more shares. */
   ended(live: LiveRequest): void {
-    for (const [party, bytes] of live.kept) this.#kept.give(party, bytes);
+    for (const [party, bytes] of live.kept ?? []) this.#kept.give(party, bytes);
   }
 
   /** Notes that a peer asks for more than it may. */
@@ -115,11 +115,12 @@ export class QuorumInbox {
       return;
     }
     const bytes = shares.byteLength;
-    if (!live.collector.ended && !live.kept.some(([party]) => party === from)) {
+    if (!live.collector.ended && !live.kept?.some(([party]) => party === from)) {
       if (!this.#kept.take(from, bytes)) {
         this.flood(from, live);
         return;
       }
+      live.kept ??= [];
       live.kept.push([from, bytes]);
     }
     if (live.collector.add(from, shares) === 'revised') this.#blame(from, 'revised share', nameOf(live.own));

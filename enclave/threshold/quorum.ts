@@ -235,7 +235,9 @@ export class Quorum {
     await live.approved;
     for (const party of live.own.announcedBy) this.#release.shares(live, party);
     live.collector?.begin(own);
-    live.opened = await live.collector?.opened;
+    const opened = await live.collector?.opened;
+    // What native code made has a buffer of its own outside of the heap; so small a copy lies in it.
+    live.opened = opened?.map((plaintext) => Uint8Array.from(plaintext));
     this.#end(live);
   }
 
