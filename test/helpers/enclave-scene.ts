@@ -11,7 +11,7 @@ import { measureImage } from '../../images/eif/measure-image.ts';
 import { readImage } from '../../images/eif/read-image.ts';
 import { writeImage } from '../../images/eif/write-image.ts';
 import { loadNodeConfig } from '../../parent/cli/config/check-config.ts';
-import { createOutput } from '../../parent/cli/framework/output.ts';
+import { createOutput, type Output } from '../../parent/cli/framework/output.ts';
 import { startEnclaveNode } from '../../parent/cli/run/run-enclave-node.ts';
 import { startEmulatedAws } from '../../parent/cli/supervise/aws/emulated-aws.ts';
 import { withRootKeys } from '../../parent/cli/supervise/aws/record-keys.ts';
@@ -32,13 +32,16 @@ export interface EnclaveScene {
   readonly file: string;
   /** Folder of the fake `nitro-cli`. */
   readonly cli: string;
-  /** What the command said. */
+  /** What the command said, on {@link EnclaveScene.output}. */
   said(): string;
+  readonly output: Output;
   start(): Promise<RunningNode>;
   /** Ends the enclave as a fault of the hypervisor would: without a word. */
   killEnclave(): void;
-  /** What the next enclave shows of its image; the image's own registers unless a test changes them. */
+  /** What the next enclaves show of their image. */
   show(pcrs: ReadonlyMap<number, Uint8Array>): void;
+  /** The next enclaves show the image's own registers, as from the beginning. */
+  showImage(): void;
 }
 
 const QUICK = { firstMs: 50, maxMs: 500, goodRunMs: 60_000 };
@@ -117,6 +120,7 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
     file,
     cli,
     said: () => text,
+    output,
     start: async () => {
       const options = { file, params: 'test', debug: false, backendOf: () => backend, backOff: QUICK } as const;
       const node = await startEnclaveNode(options, output);
@@ -125,6 +129,7 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
     },
     killEnclave,
     show,
+    showImage: () => show(measured),
   };
 }
 

@@ -111,11 +111,19 @@ async function refusePartyFolder(dir: string): Promise<void> {
   throw failure('STATE_INVALID', `${dir} is party ${quorum.party} of a quorum, not a node of its own`, cure, { dir });
 }
 
-/** Starts the node that a configuration file describes; its state folder is that of `[state] path`. */
+/**
+ * Starts the developer node that a configuration file describes; its state folder is that of `[state] path`.
+ *
+ * @throws {@link KmsError} `CONFIG_INVALID` for any other node: its engine runs in an enclave.
+ */
 export async function startConfiguredNode(file: string, params: Params, output: Output): Promise<RunningNode> {
   const startedAt = systemClock.monotonicMs();
   const config = resolve(file);
   const parsed = loadNodeConfig(config, process.env);
+  if (!parsed.developer_mode) {
+    const cure = `run it with 'arca run --config ${file}', or set developer_mode = true`;
+    throw failure('CONFIG_INVALID', 'the engine of a node that is not in developer mode runs in an enclave', cure);
+  }
   const dir = dirname(parsed.state.path);
   const lock = await takeStateFolder(dir, { reset: false, parties: 1 }, output);
   try {
