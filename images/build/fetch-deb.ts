@@ -13,13 +13,19 @@ import { cacheFolder, runTool } from './run-tool.ts';
 const APT_HELPER = '/usr/lib/apt/apt-helper';
 const APT_FOLDER = '/etc/apt';
 
+/** Where packages come from and are kept; tests have a mirror of their own. */
+export interface FetchOptions {
+  readonly mirrors?: readonly string[] | undefined;
+  readonly folder?: string | undefined;
+}
+
 /**
  * Returns the file of a package; it has the digest of the part.
  *
  * @throws {@link KmsError} `UNAVAILABLE` if no mirror has it any more: mirrors keep current versions only.
  */
-export async function fetchDeb(part: DebPart): Promise<string> {
-  const folder = join(cacheFolder(), 'debs');
+export async function fetchDeb(part: DebPart, options: FetchOptions = {}): Promise<string> {
+  const folder = options.folder ?? join(cacheFolder(), 'debs');
   const file = join(folder, `${part.sha256.slice(0, 16)}-${basename(part.path)}`);
   const kept = await readFile(file).catch(() => undefined);
   if (kept !== undefined && sha256(kept) === part.sha256) return file;
@@ -27,7 +33,7 @@ export async function fetchDeb(part: DebPart): Promise<string> {
   const work = await mkdtemp(join(folder, '.fetch-'));
   try {
     const temp = join(work, basename(part.path));
-    await download(part, temp);
+    await download(part, temp, options.mirrors ?? (await readMirrors()));
     await rename(temp, file);
     return file;
   } finally {
@@ -35,8 +41,7 @@ export async function fetchDeb(part: DebPart): Promise<string> {
   }
 }
 
-async function download(part: DebPart, to: string): Promise<void> {
-  const mirrors = await readMirrors();
+async function download(part: DebPart, to: string, mirrors: readonly string[]): Promise<void> {
   const refusals: string[] = [];
   for (const mirror of mirrors) {
     try {
