@@ -132,7 +132,7 @@ export async function openParty(options: PartyOptions, output: Output): Promise<
 /** Each start gets modules that are fresh, as after boot. */
 function programsOf(options: PartyOptions, onEvent: (event: DeviceEvent) => void, clock: Clock) {
   const { file, config, root, instanceId, measured, enclave, leafLifeMs } = options;
-  const programs = nodePrograms({ developerMode: true, threshold: true, configFile: file });
+  const programs = nodePrograms({ threshold: true, configFile: file });
   const attested = withDevices(
     programs,
     deviceMakers({ root, instanceId, programs, measured, onEvent, clock, leafLifeMs }),

@@ -184,7 +184,7 @@ async function prepareTrust(
   const { emulated } = options;
   const [trust, measured] = await Promise.all([
     openQuorumTrust(dir, endpoints, systemClock, { isFirstStart: emulated?.isFirstStart }),
-    measureFiles(nodePrograms({ developerMode: true, threshold: true, configFile: '' }), systemClock),
+    measureFiles(nodePrograms({ threshold: true, configFile: '' }), systemClock),
   ]);
   const numbers = endpoints.map(({ party }) => party);
   const roles = measuredRoles(measured);

@@ -7,13 +7,13 @@ import { systemClock } from '../../../common/clock.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import type { EnclaveBackend } from '../../../images/boot/backend.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
-import { describeFailure, failure } from '../framework/failure.ts';
+import { describeFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { type ChildProgram, parseLogLine } from '../supervise/child.ts';
 import { describeNode, warningsOf } from '../supervise/describe-node.ts';
 import { removeNodeFile, writeNodeFile } from '../supervise/node-file.ts';
 import { type NodeLog, openNodeLog } from '../supervise/node-log.ts';
-import { nodePrograms } from '../supervise/node-programs.ts';
+import { coreProgram } from '../supervise/node-programs.ts';
 import { describeDeviceEvent, reporter } from '../supervise/reporter.ts';
 import type { Params, RunningNode } from '../supervise/run-node.ts';
 import { prepareSocketPath } from '../supervise/socket-path.ts';
@@ -156,13 +156,11 @@ function launcherLine(event: Exclude<SupervisorEvent, { kind: 'line' }>): string
 async function programsOf(parts: NodeParts, output: Output) {
   const { config, dir, file, memoryMb, debug, log, backendOf } = parts;
   const { image_path: image, cpus, cid } = enclaveOf(config);
-  const programs = nodePrograms({
+  const core = coreProgram({
     developerMode: config.developer_mode,
     threshold: config.threshold !== undefined,
     configFile: file,
   });
-  const core = programs.find(({ name }) => name === 'core');
-  if (!core) throw failure('INTERNAL', 'a node has a Core', 'report this');
   const developer = config.developer_mode ? await prepareDeveloper(parts, core, output) : undefined;
   const sockets = dirname(await prepareSocketPath(dir, process.env, SOCKET_FOLDER_BYTES));
   const enclave = enclaveProgram({

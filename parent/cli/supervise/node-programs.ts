@@ -1,5 +1,5 @@
 /**
- * The two programs of a node, as the supervisor starts them.
+ * The programs of a node, as the supervisor starts them.
  */
 import { availableParallelism } from 'node:os';
 import { modulePath } from '../framework/package-files.ts';
@@ -26,35 +26,35 @@ const KERNEL_THREADS = { UV_THREADPOOL_SIZE: String(Math.max(2, availableParalle
 
 /** What decides how a node's programs are run. */
 export interface ProgramsOptions {
-  readonly developerMode: boolean;
   /** The node is one party of a quorum. */
   readonly threshold: boolean;
   readonly configFile: string;
 }
 
-/** Returns engine and core for a configuration file. */
-export function nodePrograms({ developerMode, threshold, configFile }: ProgramsOptions): readonly ChildProgram[] {
-  const main = developerMode ? 'main-dev' : 'main';
-  const args = ['--config', configFile];
-  const env = threshold ? PARTY_ENV : {};
-  return [
-    {
-      name: 'engine',
-      file: modulePath(`enclave/${main}`),
-      args,
-      v8Flags: threshold ? PARTY_ENGINE_YOUNG : SMALL_YOUNG,
-      env: { ...env, ...KERNEL_THREADS },
-      readyEvent: 'engine.ready',
-    },
-    {
-      name: 'core',
-      file: modulePath(`parent/core/${main}`),
-      args,
-      v8Flags: SMALL_YOUNG,
-      env,
-      readyEvent: 'core.ready',
-    },
-  ];
+/** Returns engine and core of developer mode for a configuration file. */
+export function nodePrograms(options: ProgramsOptions): readonly ChildProgram[] {
+  const { threshold, configFile } = options;
+  const engine: ChildProgram = {
+    name: 'engine',
+    file: modulePath('enclave/main-dev'),
+    args: ['--config', configFile],
+    v8Flags: threshold ? PARTY_ENGINE_YOUNG : SMALL_YOUNG,
+    env: { ...(threshold ? PARTY_ENV : {}), ...KERNEL_THREADS },
+    readyEvent: 'engine.ready',
+  };
+  return [engine, coreProgram({ ...options, developerMode: true })];
+}
+
+/** Returns the core for a configuration file, whatever its engine runs in. */
+export function coreProgram(options: ProgramsOptions & { readonly developerMode: boolean }): ChildProgram {
+  return {
+    name: 'core',
+    file: modulePath(`parent/core/${options.developerMode ? 'main-dev' : 'main'}`),
+    args: ['--config', options.configFile],
+    v8Flags: SMALL_YOUNG,
+    env: options.threshold ? PARTY_ENV : {},
+    readyEvent: 'core.ready',
+  };
 }
 
 /** Returns the programs with the security module that each of them gets. */

@@ -217,13 +217,11 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
   };
 }
 
-/** Engine and core; in developer mode with the modules that attest them. */
+/** Engine and core with the modules that attest them. */
 async function preparePrograms(
   { file, config, leafLifeMs, emulated }: ProcessOptions,
   onEvent: (event: DeviceEvent) => void,
 ): Promise<readonly ChildProgram[]> {
-  const { developer_mode: developerMode } = config;
-  const programs = nodePrograms({ developerMode, threshold: config.threshold !== undefined, configFile: file });
-  if (!developerMode) return programs;
+  const programs = nodePrograms({ threshold: config.threshold !== undefined, configFile: file });
   return withDevices(programs, await prepareDevices({ config, programs, onEvent, leafLifeMs, emulated }));
 }
