@@ -4,7 +4,7 @@
  */
 import { copyFile, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { KmsError } from '../../common/errors.ts';
 import { expectDigest, sha256 } from '../build/digest.ts';
 import { fetchDeb } from '../build/fetch-deb.ts';
@@ -23,8 +23,8 @@ const FIXED = {
   LC_ALL: 'C',
 };
 
-/** Where the kernel of the pinned digest lies once it is built. */
-const keptKernel = (): string => join(cacheFolder(), 'kernel', KERNEL_PART.sha256.slice(0, 16), 'bzImage');
+/** Where a kernel lies once it is built. */
+const keptKernel = (digest: string): string => join(cacheFolder(), 'kernel', digest.slice(0, 16), 'bzImage');
 
 /**
  * Returns the kernel, out of the cache, or built (about 14 minutes of one processor).
@@ -33,8 +33,7 @@ const keptKernel = (): string => join(cacheFolder(), 'kernel', KERNEL_PART.sha25
  * @throws {@link KmsError} `PRECONDITION_FAILED` if what was built has another digest, with the compiler that is expected.
  */
 export async function kernel(say: (line: string) => void): Promise<Uint8Array> {
-  const file = keptKernel();
-  const kept = await readFile(file).catch(() => undefined);
+  const kept = await readFile(keptKernel(KERNEL_PART.sha256)).catch(() => undefined);
   if (kept !== undefined && sha256(kept) === KERNEL_PART.sha256) return kept;
   say(`kernel: building ${KERNEL_PART.release} (about 8 minutes on 2 processors, once)`);
   const folder = join(cacheFolder(), 'kernel');
@@ -43,10 +42,12 @@ export async function kernel(say: (line: string) => void): Promise<Uint8Array> {
   try {
     await compile(work);
     const built = await readFile(join(work, 'linux', BUILT));
-    checkKernel(built);
-    await mkdir(join(file, '..'), { recursive: true });
+    // Kept whatever it is: who changes the pinned digest to that of a new kernel does not have to build it again.
+    const file = keptKernel(sha256(built));
+    await mkdir(dirname(file), { recursive: true });
     await copyFile(join(work, 'linux', BUILT), `${file}.new`);
     await rename(`${file}.new`, file);
+    checkKernel(built);
     return built;
   } finally {
     await rm(work, { recursive: true, force: true });
@@ -71,14 +72,11 @@ async function compile(work: string): Promise<void> {
 /** An option whose dependency is missing is dropped without a word. */
 async function checkConfig(file: string): Promise<void> {
   const have = new Set((await readFile(file, 'utf8')).split('\n'));
-  const wanted = (await readFile(CONFIG, 'utf8')).split('\n').filter((line) => /^(CONFIG_|# CONFIG_)/.test(line));
-  const dropped = wanted.filter((line) => line.startsWith('CONFIG_') && !have.has(line) && !DEPENDENT.has(line));
+  const wanted = (await readFile(CONFIG, 'utf8')).split('\n').filter((line) => line.startsWith('CONFIG_'));
+  const dropped = wanted.filter((line) => !have.has(line));
   if (dropped.length === 0) return;
   throw new KmsError('PRECONDITION_FAILED', `the kernel's configuration lost ${dropped.join(', ')}`);
 }
-
-/** Asked for, and given up by this kernel for want of what they depend on. */
-const DEPENDENT: ReadonlySet<string> = new Set([]);
 
 function checkKernel(built: Uint8Array): void {
   try {
