@@ -25,11 +25,13 @@ import {
 import {
   checkFolder,
   checkPath,
+  MAX_WHOLE_BYTES,
   movedOn,
   notFound,
   type ObjectPath,
   type ObjectTag,
   otherContent,
+  refuseLarger,
   resolveRange,
   type Storage,
 } from './storage.ts';
@@ -103,8 +105,8 @@ class FileStorage implements Storage {
     });
   }
 
-  async getTagged(path: ObjectPath): ReturnType<Storage['getTagged']> {
-    const content = await this.get(path);
+  async getTagged(path: ObjectPath, maxBytes?: number): ReturnType<Storage['getTagged']> {
+    const content = await this.get(path, maxBytes);
     return { content, tag: contentTag(content) };
   }
 
@@ -121,11 +123,12 @@ class FileStorage implements Storage {
     return this.#guard(path, () => this.#inTurn(path, swapped));
   }
 
-  get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>> {
+  get(path: ObjectPath, maxBytes = MAX_WHOLE_BYTES): Promise<Uint8Array<ArrayBuffer>> {
     return this.#guard(path, async () => {
       const handle = await this.#openFile(path);
       try {
         const { size } = await handle.stat();
+        refuseLarger(path, size, maxBytes);
         const content = new Uint8Array(size);
         await readFully(handle, content, 0);
         return content;

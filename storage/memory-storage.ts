@@ -7,10 +7,12 @@ import { abortable, contentTag, refuseAborted, toStream } from './content.ts';
 import {
   checkFolder,
   checkPath,
+  MAX_WHOLE_BYTES,
   movedOn,
   notFound,
   type ObjectPath,
   otherContent,
+  refuseLarger,
   resolveRange,
   type Storage,
 } from './storage.ts';
@@ -23,6 +25,12 @@ export function openMemoryStorage(): Storage {
     const found = objects.get(keyOf(path));
     if (!found) throw notFound(path);
     return found;
+  };
+
+  const copyOf = (path: ObjectPath, maxBytes = MAX_WHOLE_BYTES): Uint8Array<ArrayBuffer> => {
+    const found = find(path);
+    refuseLarger(path, found.byteLength, maxBytes);
+    return new Uint8Array(found);
   };
 
   return {
@@ -39,11 +47,11 @@ export function openMemoryStorage(): Storage {
       objects.set(key, content);
       return 'stored';
     },
-    async get(path) {
-      return new Uint8Array(find(path));
+    async get(path, maxBytes) {
+      return copyOf(path, maxBytes);
     },
-    async getTagged(path) {
-      const content = new Uint8Array(find(path));
+    async getTagged(path, maxBytes) {
+      const content = copyOf(path, maxBytes);
       return { content, tag: contentTag(content) };
     },
     async swap(path, content, expected, { signal } = {}) {

@@ -69,15 +69,16 @@ export interface Storage {
   /**
    * Returns a whole object in an ArrayBuffer of its own, which the caller may wipe.
    *
-   * @throws {@link KmsError} `NOT_FOUND`.
+   * @param maxBytes - Largest that is read; none of a larger object is.
+   * @throws {@link KmsError} `NOT_FOUND`; `RESOURCE_EXHAUSTED` for a larger object.
    */
-  get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>>;
+  get(path: ObjectPath, maxBytes?: number): Promise<Uint8Array<ArrayBuffer>>;
   /**
    * As {@link get}, with the tag of what was read.
    *
-   * @throws {@link KmsError} `NOT_FOUND`.
+   * @throws {@link KmsError} `NOT_FOUND`; `RESOURCE_EXHAUSTED` for a larger object.
    */
-  getTagged(path: ObjectPath): Promise<TaggedObject>;
+  getTagged(path: ObjectPath, maxBytes?: number): Promise<TaggedObject>;
   /**
    * Replaces an object only if it is still in the state that the caller last saw: compare-and-swap, for the head of a
    * chain that two servers may want to move. Of many that expect the same state at most one succeeds.
@@ -119,6 +120,13 @@ export function notFound(path: ObjectPath, cause?: unknown): KmsError {
   return new KmsError('NOT_FOUND', 'no such object', { type: path[0] ?? '' }, cause);
 }
 
+/** Refuses to read an object as a whole that is larger than it may be. @throws {@link KmsError} `RESOURCE_EXHAUSTED`. */
+export function refuseLarger(path: ObjectPath, sizeBytes: number, maxBytes: number): void {
+  if (sizeBytes <= maxBytes) return;
+  const facts = { type: path[0] ?? '', sizeBytes, maxBytes };
+  throw new KmsError('RESOURCE_EXHAUSTED', 'the object is too large to be read as a whole', facts);
+}
+
 /** The failure of a first write where other content is already. */
 export function otherContent(path: ObjectPath): KmsError {
   return new KmsError('ALREADY_EXISTS', 'an object of other content is already there', { type: path[0] ?? '' });
@@ -127,6 +135,8 @@ export function otherContent(path: ObjectPath): KmsError {
 /** Names of folders, objects and prefixes: no separators, no leading dot, so nothing climbs and nothing hides. */
 const SEGMENT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const MAX_DEPTH = 8;
+/** Largest object that is read as a whole. */
+export const MAX_WHOLE_BYTES: number = 2 ** 32;
 
 /**
  * Checks every segment of an object's path and hands it back.

@@ -14,7 +14,14 @@ import { formatAddress } from '../../wire/addresses.ts';
 import { SIGNING_KEY_ID } from '../../wire/ids.ts';
 import { decodePrivateSigKey } from '../../wire/signing-keys.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
-import { type Manifest, type ManifestPoint, manifestSigner, peekManifest, readManifest } from '../seal/manifest.ts';
+import {
+  MAX_MANIFEST_BYTES,
+  type Manifest,
+  type ManifestPoint,
+  manifestSigner,
+  peekManifest,
+  readManifest,
+} from '../seal/manifest.ts';
 import { objectSigner } from '../seal/object-signatures.ts';
 import { openWhole } from '../seal/open-object.ts';
 import { peekHead } from '../seal/peek-head.ts';
@@ -99,7 +106,7 @@ export function checkComplete({ source }: Manifest, remembered: ManifestPoint | 
 
 async function headOf(storage: Storage): Promise<Uint8Array> {
   try {
-    return await storage.get(HEAD);
+    return await storage.get(HEAD, MAX_MANIFEST_BYTES);
   } catch (error) {
     if (!isKmsError(error, 'NOT_FOUND')) throw error;
     throw new KmsError('NOT_FOUND', 'there is no backup under this key', {}, error);

@@ -51,8 +51,8 @@ export async function openLate(open: () => Promise<Opened>, onAway: (error: unkn
       return known?.storage.fenced ?? false;
     },
     put: async (path, source, options) => (await get()).put(path, source, options),
-    get: async (path) => (await get()).get(path),
-    getTagged: async (path) => (await get()).getTagged(path),
+    get: async (path, maxBytes) => (await get()).get(path, maxBytes),
+    getTagged: async (path, maxBytes) => (await get()).getTagged(path, maxBytes),
     swap: async (path, content, expected, options) => (await get()).swap(path, content, expected, options),
     open: async (path, range) => (await get()).open(path, range),
     has: async (path) => (await get()).has(path),

@@ -18,8 +18,8 @@ export function storageBelow(storage: Storage, folder: string): Storage {
       return storage.fenced;
     },
     put: (path, source, options) => storage.put(at(path), source, options),
-    get: (path) => storage.get(at(path)),
-    getTagged: (path) => storage.getTagged(at(path)),
+    get: (path, maxBytes) => storage.get(at(path), maxBytes),
+    getTagged: (path, maxBytes) => storage.getTagged(at(path), maxBytes),
     swap: (path, content, expected, options) => storage.swap(at(path), content, expected, options),
     open: (path, range) => storage.open(at(path), range),
     has: (path) => storage.has(at(path)),

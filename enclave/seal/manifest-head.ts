@@ -10,6 +10,7 @@ import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { ObjectPath, ObjectTag, Storage } from '../../storage/storage.ts';
 import {
   type ExpectedManifest,
+  MAX_MANIFEST_BYTES,
   type Manifest,
   type ManifestEntry,
   type ManifestPoint,
@@ -136,7 +137,7 @@ export class ManifestHead {
     const turn = this.#turn.then(async () => {
       if (this.#lost !== undefined) throw this.#lost;
       if (this.#attempted !== undefined) await this.#settle(this.#attempted);
-      if ((await this.#writer.storage.getTagged(HEAD)).tag !== this.#tag) throw this.#lose();
+      if ((await this.#writer.storage.getTagged(HEAD, MAX_MANIFEST_BYTES)).tag !== this.#tag) throw this.#lose();
     });
     this.#turn = turn.catch(() => undefined);
     await turn;
@@ -216,7 +217,7 @@ export class ManifestHead {
   /** Finds out whether a write of unknown outcome came about; says so if it did. */
   async #settle(attempted: Manifest): Promise<boolean> {
     const { storage, asked } = this.#writer;
-    const there = await storage.getTagged(HEAD).catch((error: unknown) => {
+    const there = await storage.getTagged(HEAD, MAX_MANIFEST_BYTES).catch((error: unknown) => {
       if (isKmsError(error, 'NOT_FOUND') && this.#tag === undefined) return undefined;
       throw error;
     });
@@ -233,7 +234,7 @@ export class ManifestHead {
   async #load(): Promise<void> {
     const { storage, asked, incarnation } = this.#writer;
     try {
-      const { content, tag } = await storage.getTagged(HEAD);
+      const { content, tag } = await storage.getTagged(HEAD, MAX_MANIFEST_BYTES);
       this.#current = readManifest(content, asked);
       this.#tag = tag;
     } catch (error) {

@@ -86,7 +86,7 @@ const PLACE = /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/;
 const CHAIN_BYTES = 48;
 const FIELDS = 9;
 /** Most bytes of a manifest: some 15,000 objects. */
-const MAX_BYTES = 4 * 1024 * 1024;
+export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
 /** Most bytes of what is remembered. */
 const MAX_MEMORY_BYTES = 256 * 1024;
 
@@ -126,7 +126,7 @@ export function manifestDigest(manifest: Manifest): Uint8Array {
  */
 export function writeManifest(manifest: Manifest, signer: ObjectSigner): Uint8Array {
   const encoded = encodeCanonical([LABEL, manifestFields(manifest)]);
-  if (SIGNATURE_BYTES + encoded.length > MAX_BYTES || manifest.memory.length > MAX_MEMORY_BYTES) {
+  if (SIGNATURE_BYTES + encoded.length > MAX_MANIFEST_BYTES || manifest.memory.length > MAX_MEMORY_BYTES) {
     throw new KmsError('RESOURCE_EXHAUSTED', 'the manifest holds no more objects', { sizeBytes: encoded.length });
   }
   return Buffer.concat([signer.sign(digestOf(encoded)), encoded]);
@@ -173,7 +173,7 @@ function digestOf(encoded: Uint8Array): Uint8Array {
 
 function decode(encoded: Uint8Array): Manifest | undefined {
   try {
-    return parse(decodeStrict(encoded, { maxBytes: MAX_BYTES, maxDepth: 5, canonical: true }));
+    return parse(decodeStrict(encoded, { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 5, canonical: true }));
   } catch (error) {
     if (isKmsError(error, 'REQUEST_INVALID')) return undefined;
     throw error;

@@ -5,7 +5,6 @@
  * nothing that it did not see. Whether the store keeps to that is probed when the vault is opened. Bytes only: what is
  * private was sealed before. Guide: docs/operators/storage.md.
  */
-import { createHash } from 'node:crypto';
 import { equalBytes, toHex } from '../../common/bytes.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
@@ -14,24 +13,27 @@ import { abortable, refuseAborted, sameContent, toStream } from '../content.ts';
 import {
   checkFolder,
   checkPath,
+  MAX_WHOLE_BYTES,
   movedOn,
   notFound,
   type ObjectPath,
   type ObjectTag,
   otherContent,
+  refuseLarger,
   resolveRange,
   type Storage,
   type TaggedObject,
 } from '../storage.ts';
 import { Turns } from '../turns.ts';
-import { Attempts, type FailedOutcome, type Outcome, type Sleep } from './attempts.ts';
+import { Attempts, type Sleep } from './attempts.ts';
 import { type Head, S3Calls } from './calls.ts';
 import { makeClient } from './client.ts';
 import { listNames, listVersions, type ObjectVersion, openVersion } from './listing.ts';
 import type { S3StorageOptions } from './options.ts';
 import { type Fences, probeFences } from './probe.ts';
+import { conditionFailed, createObject, MAX_TURNS, replaceObject } from './publish.ts';
 import { readObject, wholly } from './read.ts';
-import { type StagedObject, stageObject } from './upload.ts';
+import { stageObject } from './upload.ts';
 
 /** A vault in S3. */
 export interface S3Storage extends Storage {
@@ -55,11 +57,6 @@ export interface S3StorageDeps {
   readonly random?: RandomSource;
   readonly sleep?: Sleep;
 }
-
-/** Largest object that is read as a whole. */
-const MAX_WHOLE_BYTES = 2 ** 32;
-/** How often an object that is replaced again and again is looked at again. */
-const MAX_TURNS = 10;
 
 /**
  * Opens a vault: checks that the bucket can be used and that its server keeps to conditional writes.
@@ -131,7 +128,8 @@ class S3Vault implements S3Storage {
     if (there) return await this.#compare(path, there, stream);
     const staged = await stageObject(this.#calls, path, stream, { partBytes: this.#partBytes, signal });
     try {
-      const publish = () => (replace ? this.#replace(path, staged) : this.#create(path, staged));
+      const target = { calls: this.#calls, fenced: this.fenced, path };
+      const publish = () => (replace ? replaceObject(target, staged) : createObject(target, staged));
       return await (this.fenced ? publish() : this.#inTurn(path, publish));
     } catch (error) {
       await staged.abort();
@@ -158,20 +156,15 @@ class S3Vault implements S3Storage {
     return await (this.fenced ? swapped() : this.#inTurn(path, swapped));
   }
 
-  async get(path: ObjectPath): Promise<Uint8Array<ArrayBuffer>> {
-    return (await this.getTagged(path)).content;
+  async get(path: ObjectPath, maxBytes?: number): Promise<Uint8Array<ArrayBuffer>> {
+    return (await this.getTagged(path, maxBytes)).content;
   }
 
-  async getTagged(path: ObjectPath): Promise<TaggedObject> {
+  async getTagged(path: ObjectPath, maxBytes = MAX_WHOLE_BYTES): Promise<TaggedObject> {
     for (let turn = 1; ; turn++) {
       const head = await this.#head(path);
       if (!head) throw notFound(path);
-      if (head.sizeBytes > MAX_WHOLE_BYTES) {
-        throw new KmsError('RESOURCE_EXHAUSTED', 'the object is too large to be read as a whole', {
-          type: path[0] ?? '',
-          sizeBytes: head.sizeBytes,
-        });
-      }
+      refuseLarger(path, head.sizeBytes, maxBytes);
       try {
         const content = new Uint8Array(head.sizeBytes);
         let at = 0;
@@ -259,56 +252,6 @@ class S3Vault implements S3Storage {
     if (await sameContent(stored, stream)) return 'already';
     throw otherContent(path);
   }
-
-  /** Gives a first object its name. Loses against another writer of the same name, never overwrites. */
-  async #create(path: ObjectPath, staged: StagedObject): Promise<'stored' | 'already'> {
-    for (let turn = 1; ; turn++) {
-      const outcome = this.fenced ? await staged.publish('absent') : undefined;
-      if (outcome?.ok) return 'stored';
-      if (outcome && !conditionFailed(outcome)) throw outcome.failure.error;
-      const state = await this.#compareDigest(path, staged.digest);
-      if (state === 'other') throw otherContent(path);
-      if (state === 'same') break;
-      if (!outcome) return await published(staged.publish('any'));
-      // What stood in the way was removed since.
-      if (outcome.failure.code === 'NoSuchUpload' || turn === MAX_TURNS) throw outcome.failure.error;
-    }
-    await staged.abort();
-    return 'already';
-  }
-
-  /** Gives an object the place of whatever is there, again if that changes meanwhile. */
-  async #replace(path: ObjectPath, staged: StagedObject): Promise<'stored'> {
-    if (!this.fenced) return await published(staged.publish('any'));
-    for (let turn = 1; ; turn++) {
-      const there = await this.#head(path);
-      const outcome = await staged.publish(there ? { tag: there.tag } : 'absent');
-      if (outcome.ok) return 'stored';
-      if (!conditionFailed(outcome)) throw outcome.failure.error;
-      if (outcome.ambiguous && (await this.#compareDigest(path, staged.digest)) === 'same') return 'stored';
-      if (outcome.failure.code === 'NoSuchUpload' || turn === MAX_TURNS) throw outcome.failure.error;
-    }
-  }
-
-  async #compareDigest(path: ObjectPath, digest: Uint8Array): Promise<'absent' | 'same' | 'other'> {
-    const head = await this.#head(path);
-    if (!head) return 'absent';
-    const hash = createHash('sha256');
-    for await (const chunk of readObject(this.#calls, path, head, 0, head.sizeBytes)) hash.update(chunk);
-    return equalBytes(hash.digest(), digest) ? 'same' : 'other';
-  }
-}
-
-/** Whether a write was refused for the state that it met, which may be one that an attempt of its own made. */
-function conditionFailed({ failure, ambiguous }: FailedOutcome): boolean {
-  const { code } = failure;
-  return code === 'PreconditionFailed' || code === 'NoSuchKey' || (code === 'NoSuchUpload' && ambiguous);
-}
-
-async function published(outcome: Promise<Outcome<unknown>>): Promise<'stored'> {
-  const result = await outcome;
-  if (result.ok) return 'stored';
-  throw result.failure.error;
 }
 
 function unlessNotFound(error: unknown): undefined {

@@ -177,6 +177,12 @@ t.test('calls of one server wait for each other', async (t) => {
 });
 
 /** Storage that fails before or after a write, or when asked what happened, as a seed says. */
+t.test('what is larger than any manifest is not read', async (t) => {
+  const storage = openMemoryStorage();
+  await storage.put(['Manifest', 'head'], new Uint8Array(4 * 1024 * 1024 + 1));
+  await t.rejects(ManifestHead.open(writerOf(storage)), { code: 'RESOURCE_EXHAUSTED' });
+});
+
 function faulty(seed: number, percent: number): ManifestWriter['storage'] {
   const memory = openMemoryStorage();
   const random = seededRandom(seed);
@@ -185,9 +191,9 @@ function faulty(seed: number, percent: number): ManifestWriter['storage'] {
   };
   return {
     fenced: true,
-    getTagged: async (path) => {
+    getTagged: async (path, maxBytes) => {
       fail();
-      return await memory.getTagged(path);
+      return await memory.getTagged(path, maxBytes);
     },
     swap: async (...args) => {
       fail();

@@ -85,6 +85,16 @@ export function contractTests(t: Test, open: (t: Test) => Promise<Storage>): voi
     }
   });
 
+  t.test('an object that is larger than it may be is not read', async (t) => {
+    const storage = await open(t);
+    await storage.put(PATH, bytes('four'));
+    t.same(await storage.get(PATH, 4), bytes('four'));
+    t.same((await storage.getTagged(PATH, 4)).content, bytes('four'));
+    const larger = { code: 'RESOURCE_EXHAUSTED', facts: { sizeBytes: 4, maxBytes: 3 } };
+    await t.rejects(storage.get(PATH, 3), larger);
+    await t.rejects(storage.getTagged(PATH, 3), larger);
+  });
+
   t.test('a head moves only from the state that its writer saw', async (t) => {
     const storage = await open(t);
     await t.rejects(storage.swap(PATH, bytes('x'), 'no such state'), { code: 'ABORTED' }, 'nothing is there yet');
