@@ -142,6 +142,7 @@ async function open(
       engineTimeoutMs: service.timeout_secs * 1000,
       hasBackupVault: config.backup_vault !== undefined,
       publish: (info) => vault.follow(info),
+      withdraw: async (type, id) => void (await vault.storage.delete([type, id])),
       storageInfo: vault.description,
       health: parts,
       listen,

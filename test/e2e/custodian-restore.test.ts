@@ -50,3 +50,15 @@ t.test('a party without its vault is brought back by two of three custodians', a
   t.same(await decryptAt(quorum.members, ciphertext), Array(4).fill(VALUE), same);
   t.match(await ask('custodian-context', 'list'), { contexts: [{ contextId: CONTEXT, spent: true }] });
 });
+
+t.test('the recovery ends with a new context, and nothing of the old one is left', async (t) => {
+  const next = 'c2'.repeat(32);
+  await makeCustodianContext(custody, next);
+  await ask('custodian-context', 'destroy', CONTEXT, '--yes');
+  t.match(await ask('custodian-context', 'list'), { contexts: [{ contextId: next, active: true, spent: false }] });
+  const { s3Url } = present(quorum.running.aws);
+  const material = (id: string) => fetch(`${s3Url}/kms/PUB-p1/RecoveryMaterial/${id}`);
+  t.equal((await material(next)).status, 200);
+  t.not((await material(CONTEXT)).status, 200, 'its public recovery material is gone');
+  t.match(await ask('backup', 'status'), { keychain: 'custodians', behind: 0, folder: next });
+});

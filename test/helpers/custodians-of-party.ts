@@ -17,7 +17,7 @@ import { custodianKeys } from '../unit/custodians/scene.ts';
 import { operate, printed } from './aws-quorum.ts';
 import { present } from './present.ts';
 
-/** Id of the context that they make. */
+/** Id of the first context that they make. */
 export const CONTEXT = 'c1'.repeat(32);
 
 /** A party of a real quorum, and where its papers are kept. */
@@ -33,7 +33,7 @@ const people = custodianKeys();
 const paper = ({ papers }: CustodyOf, name: string): string => join(papers, name);
 
 /** Any two of the three can bring the party back from now on. */
-export async function makeCustodianContext(custody: CustodyOf): Promise<void> {
+export async function makeCustodianContext(custody: CustodyOf, id = CONTEXT): Promise<void> {
   const seconds = Math.floor(Date.now() / 1000);
   const files = people.flatMap(({ ek, signer }, index) => {
     const setup = { role: index + 1, name: `custodian ${index + 1}`, randomValue: systemRandom(32), ek };
@@ -42,7 +42,7 @@ export async function makeCustodianContext(custody: CustodyOf): Promise<void> {
     writeFileSync(path, Buffer.from(encodeSetupMessage(message)).toString('base64'));
     return ['--setup', path];
   });
-  await operate(custody.folder, 'custodian-context', 'new', ...files, '--threshold', '1', '--id', CONTEXT);
+  await operate(custody.folder, 'custodian-context', 'new', ...files, '--threshold', '1', '--id', id);
 }
 
 /**

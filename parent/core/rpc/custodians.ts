@@ -57,7 +57,7 @@ export function newCustodianContextRpc(deps: MpcDeps): Rpc {
 }
 
 /** `DestroyCustodianContext`: without a backup vault there is none to destroy. */
-export function destroyCustodianContextRpc({ engine, hasBackupVault, log }: RpcDeps): Rpc {
+export function destroyCustodianContextRpc({ engine, hasBackupVault, publish, withdraw, log }: RpcDeps): Rpc {
   return {
     operation: 'destroy_custodian_context',
     async handle(body, call) {
@@ -67,6 +67,9 @@ export function destroyCustodianContextRpc({ engine, hasBackupVault, log }: RpcD
       if (!hasBackupVault) throw new KmsError('NOT_FOUND', 'this node knows no such custodian context', { contextId });
       if (engine.state !== 'connected') throw engineAway(engine.reason);
       await engine.call(ENGINE_METHOD.destroyCustodianContext, body);
+      // First nobody expects it any more, then it goes: no fault is seen in between.
+      await publish(await engine.refreshInfo());
+      await withdraw('RecoveryMaterial', contextId);
       log.info({ event: 'custodians.context-destroyed', requestId: contextId });
       return EMPTY;
     },

@@ -31,6 +31,8 @@ export interface RpcDeps {
   readonly hasBackupVault: boolean;
   /** Publishes what the engine's description vouches for and the public vault does not have yet. */
   readonly publish: (info: EngineInfo) => Promise<void>;
+  /** Removes a public object that the engine's description no longer vouches for. */
+  readonly withdraw: (type: string, id: string) => Promise<void>;
   /** How storage is described to operators, such as `file storage, prefix PUB`. */
   readonly storageInfo: string;
   /** Aborts when the node stops: nothing new is begun, what runs is left for the next start. */

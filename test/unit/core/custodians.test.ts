@@ -84,6 +84,17 @@ t.test('new recovery material is published once the context is in force, and not
   t.equal(published.length, 1);
 });
 
+t.test('recovery material is withdrawn once its context is destroyed, and not before', async (t) => {
+  const { engine, published, withdrawn, status } = await startTestCore(t, { hasBackupVault: true });
+  engine.answers.set(ENGINE_METHOD.destroyCustodianContext, () => Promise.reject(new KmsError('NOT_FOUND', 'no')));
+  await status('DestroyCustodianContext', destroy);
+  t.same(withdrawn, []);
+  engine.answers.set(ENGINE_METHOD.destroyCustodianContext, () => EMPTY);
+  t.equal(await status('DestroyCustodianContext', destroy), 'OK');
+  t.same(withdrawn, [`RecoveryMaterial/${A}`]);
+  t.equal(published.length, 1, 'and the rest is no longer compared with it');
+});
+
 t.test('bad requests do not reach the engine', async (t) => {
   const { engine, status } = await startTestCore(t, { hasBackupVault: true });
   engine.calls.length = 0;

@@ -84,6 +84,8 @@ export interface TestCore {
   readonly logs: string[];
   /** Descriptions that were handed over to be published. */
   readonly published: readonly EngineInfo[];
+  /** Public objects that were removed. */
+  readonly withdrawn: readonly string[];
   readonly limiterUsed: () => number;
   /** What a scrape gives. */
   readonly metrics: () => Promise<string>;
@@ -108,6 +110,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
   const store = new RequestStore({ file, ...(options.capacity ?? { decCapacity: 10_000, minDecCache: 6000 }) });
   const logs: string[] = [];
   const published: EngineInfo[] = [];
+  const withdrawn: string[] = [];
   const registry = createRegistry();
   const limiter = openRateLimiter({ ...RATE_LIMITS, ...options.limits });
   const core = await startCore({
@@ -128,6 +131,7 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     engineTimeoutMs: 60_000,
     hasBackupVault: options.hasBackupVault ?? false,
     publish: async (info) => void published.push(info),
+    withdraw: async (type, id) => void withdrawn.push(`${type}/${id}`),
     storageInfo: 'file storage',
     health: { reasons: () => [] },
     listen: { host: '127.0.0.1', port: 0 },
@@ -157,5 +161,6 @@ export async function startTestCore(t: Test, options: TestCoreOptions = {}): Pro
     );
   const limiterUsed = (): number => limiter.used;
   const metrics = (): Promise<string> => registry.metrics();
-  return { core, engine, generations, client, store, file, logs, published, limiterUsed, metrics, raw, status, stop };
+  const seen = { logs, published, withdrawn, limiterUsed, metrics };
+  return { core, engine, generations, client, store, file, ...seen, raw, status, stop };
 }
