@@ -7,16 +7,11 @@ import { join } from 'node:path';
 import { CreateKeyCommand, DisableKeyCommand, GetKeyPolicyCommand, KMSClient } from '@aws-sdk/client-kms';
 import t, { type Test } from 'tap';
 import { EMULATED, readAwsFile, writeAwsFile } from '../../parent/cli/supervise/aws/aws-file.ts';
-import { parseUserDecryption } from '../../wire/validate/decryption.ts';
-import { decryptAt, encryptFromBucket, operate, VALUE } from '../helpers/aws-quorum.ts';
+import { decryptAt, decryptForUser, encryptFromBucket, operate, VALUE } from '../helpers/aws-quorum.ts';
 import { emptyBucket } from '../helpers/empty-bucket.ts';
-import { newUser, userDecryption } from '../helpers/party-requests.ts';
 import { present } from '../helpers/present.ts';
-import { reconstructWithPublishedClient } from '../helpers/published-quorum-client.ts';
-import { pollFor, startQuorum } from '../helpers/start-quorum.ts';
+import { startQuorum } from '../helpers/start-quorum.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
-
-const EUINT64 = 5;
 
 const dir = tempDir(t);
 /** Until the whole file has ended, not one test of it. */
@@ -25,18 +20,6 @@ let quorum = await start();
 const keyId = present((await quorum.generateKey())[0]?.requestId?.requestId);
 const ciphertext = await encryptFromBucket(t, quorum, keyId);
 const folder = join(dir, 'party-1');
-
-/** Opens it for a user, who puts the answers together with the published client. */
-async function decryptForUser(): Promise<readonly bigint[]> {
-  const user = newUser();
-  const request = userDecryption(keyId, [{ ciphertext: ciphertext.ciphertext, fheType: EUINT64 }], user);
-  const answers = await Promise.all(
-    quorum.members.map(({ client }) => pollFor(() => client.call('UserDecryptSync', request))),
-  );
-  const addresses = quorum.members.map(({ address }) => address);
-  const read = reconstructWithPublishedClient(parseUserDecryption(request), answers, user, addresses);
-  return read.map(({ value }) => BigInt(value));
-}
 
 /** Disables the root key of party 1's vault for good, and has the governed record name another from the next start on. */
 async function replaceRootKey(): Promise<void> {
@@ -107,7 +90,7 @@ t.test('with its root key disabled and all local state gone it comes back from t
   quorum = await start();
   await restore(t);
   t.same(await decryptAt(quorum.members, ciphertext), Array(4).fill(VALUE));
-  t.same(await decryptForUser(), [VALUE], 'the published client accepts the answers');
+  t.same(await decryptForUser(quorum, ciphertext), [VALUE], 'the published client accepts the answers');
   t.same(
     quorum.members.map(({ address }) => address),
     before,

@@ -2,10 +2,12 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
+import { parseUserDecryption } from '../../wire/validate/decryption.ts';
 import { verifyPublicDecryption } from '../../wire/verify-response.ts';
 import { runArca } from './cli-script.ts';
-import { publicDecryption } from './party-requests.ts';
+import { newUser, publicDecryption, userDecryption } from './party-requests.ts';
 import { present } from './present.ts';
+import { reconstructWithPublishedClient } from './published-quorum-client.ts';
 import { handleOf } from './requests.ts';
 import { TEST_DOMAIN } from './start-party.ts';
 import { pollFor, type QuorumMember, type TestQuorum } from './start-quorum.ts';
@@ -17,6 +19,7 @@ const EUINT64 = 5;
 
 /** A ciphertext of {@link VALUE}. */
 export interface BucketCiphertext {
+  readonly keyId: string;
   readonly ciphertext: Uint8Array;
   /** Asks for it to be opened to everybody; each time under an id of its own, for answers of before are kept. */
   newRequest(): ReturnType<typeof publicDecryption>;
@@ -29,7 +32,8 @@ export async function encryptFromBucket(t: Teardown, quorum: TestQuorum, keyId: 
   writeFileSync(path, new Uint8Array(await keySet.arrayBuffer()));
   using keys = await loadEvaluationKeys({ compressedXofKeySetPath: path });
   const ciphertext = await keys.encrypt(VALUE, EUINT64, 2);
-  return { ciphertext, newRequest: () => publicDecryption(keyId, [{ ciphertext, fheType: EUINT64, format: 2 }]) };
+  const newRequest = () => publicDecryption(keyId, [{ ciphertext, fheType: EUINT64, format: 2 }]);
+  return { keyId, ciphertext, newRequest };
 }
 
 /** Opens a ciphertext publicly at each of some parties, and returns what each of them has signed. */
@@ -45,6 +49,21 @@ export async function decryptAt(
       return Buffer.from(present(verifyPublicDecryption(answer, { ...asked, signer })[0]).bytes).readBigUInt64LE();
     }),
   );
+}
+
+/** Opens it for a user, who puts all answers together with the published client; one value, if that accepts them. */
+export async function decryptForUser(
+  { members }: Pick<TestQuorum, 'members'>,
+  { keyId, ciphertext }: BucketCiphertext,
+): Promise<readonly bigint[]> {
+  const user = newUser();
+  const request = userDecryption(keyId, [{ ciphertext, fheType: EUINT64 }], user);
+  const answers = await Promise.all(
+    members.map(({ client }) => pollFor(() => client.call('UserDecryptSync', request))),
+  );
+  const addresses = members.map(({ address }) => address);
+  const read = reconstructWithPublishedClient(parseUserDecryption(request), answers, user, addresses);
+  return read.map(({ value }) => BigInt(value));
 }
 
 /** Returns what a command prints as JSON; `dir` is the folder of the party that it is about. */
