@@ -39,7 +39,8 @@ export function proxyTable(config: NodeConfig, vsock: VsockPlace, allow: readonl
     route: [
       { name: 'core', from: `unix:${engine.socket_path}`, to: `vsock:${ENCLAVE_PORT.core}` },
       ...(mesh ? [{ name: 'mesh', from: mesh, to: `vsock:${ENCLAVE_PORT.mesh}` }] : []),
-      { name: 'egress', from: `vsock:${PARENT_PORT.egress}`, to: 'connect', allow },
+      // Without anybody to be connected to there is no way out at all.
+      ...(allow.length > 0 ? [{ name: 'egress', from: `vsock:${PARENT_PORT.egress}`, to: 'connect', allow }] : []),
     ],
   };
 }
