@@ -48,10 +48,18 @@ export async function probeFences(calls: S3Calls, name: string): Promise<Fences>
     await mustRefuse('If-None-Match: * of an upload in parts', await inParts(calls, path, content('fourth')));
     if (findings.length === 0) findings.push(...(await movesOn(calls, path, content('fifth'), tag)));
     const deletions = findings.length === 0 && (await refusesDeletion(calls, path, other));
+    await remove(calls, path);
     return { writes: findings.length === 0, deletions, findings };
-  } finally {
+  } catch (error) {
     await calls.delete(path, 'any');
+    throw error;
   }
+}
+
+/** A role that may not remove anything would fill its bucket, and fail when the first object is to go: it is told now. */
+async function remove(calls: S3Calls, path: ObjectPath): Promise<void> {
+  const outcome = await calls.delete(path, 'any');
+  if (!outcome.ok && outcome.failure.error.code === 'PERMISSION_DENIED') throw outcome.failure.error;
 }
 
 /** An upload in one part, which is refused like one in many. */

@@ -66,7 +66,7 @@ t.test('a refused operation names the action that would allow it', async (t) => 
       operation,
     );
   }
-  for (const operation of ['ListObjectsV2', 'PutObject']) {
+  for (const operation of ['ListObjectsV2', 'PutObject', 'DeleteObject']) {
     s3.fault = (point) => (point.operation === operation ? { kind: 'error', code: 'AccessDenied' } : undefined);
     await t.rejects(s3.open(), { code: 'PERMISSION_DENIED' }, `opening, ${operation}`);
   }
