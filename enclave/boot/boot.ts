@@ -2,7 +2,7 @@
  * The first half of an engine's start in an enclave: what the parent hands over is fetched, judged, and laid where the rest
  * of the engine looks for it. Nothing secret has been read yet, and nothing of the parent's is believed.
  */
-import { type BootDocument, PARENT_PORT } from '../../common/enclave-boot.ts';
+import type { BootDocument } from '../../common/enclave-boot.ts';
 import type { EnclaveImage } from '../../common/enclave-config.ts';
 import { KmsError } from '../../common/errors.ts';
 import { createLogger, type Logger } from '../../common/log.ts';
@@ -50,7 +50,7 @@ export async function boot({ image, parent, folder, imageFolders }: BootOptions)
   await writeBootFiles(folder, document);
   const log = createLogger({ name: 'engine', level: config.telemetry.log_level });
   const needMb = writeMemoryNeed(folder, config.threshold !== undefined, imageFolders);
-  log.info({ event: 'engine.booted', image, needMb, bootPort: PARENT_PORT.boot });
+  log.info({ event: 'engine.booted', image, needMb });
   const refresh = async (): Promise<void> => {
     try {
       await writeGoverned(folder, await fetchBootDocument(parent));
