@@ -2,7 +2,8 @@
  * Sealed objects in a storage under a manifest: each writing lies in a place of its own and is never overwritten; the manifest
  * says which one counts. SECRET: content passes through.
  *
- * What a crash or a lost race leaves behind is a writing that no manifest names. Spec: docs/formats/manifest.md.
+ * What a crash or a lost race leaves behind is a writing that no manifest names; it goes with the next writing of that object.
+ * Spec: docs/formats/manifest.md.
  */
 import { toHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
@@ -18,7 +19,7 @@ import type { SealedHead } from './sealed-head.ts';
 
 /** What a store is made of. */
 export interface SealedStoreParts {
-  readonly storage: Pick<Storage, 'put' | 'open' | 'delete'>;
+  readonly storage: Pick<Storage, 'put' | 'open' | 'delete' | 'list'>;
   readonly head: Pick<ManifestHead, 'entry' | 'nextVersion' | 'advance'>;
   readonly sealer: Sealer;
   /** Told of what could not be removed; it counts for nobody, and only takes room. */
@@ -35,6 +36,7 @@ export interface StoreOptions extends Omit<SealOptions, 'onSealed'> {
 }
 
 const PLACE_BYTES = 8;
+const PLACE = /^(\d{1,15})-[0-9a-f]{16}$/;
 
 /** See the file comment. */
 export class SealedStore {
@@ -94,7 +96,7 @@ export class SealedStore {
     if (summary === undefined) throw new KmsError('INTERNAL', 'storage did not take all of a sealed object');
     const entry: ManifestEntry = { version, writing: { place, ...summary } };
     await head.advance(new Map([[object.name, entry]]));
-    if (before !== undefined) await this.#forget(object.name, before);
+    await this.#tidy(object.name, entry, before);
   }
 
   /**
@@ -129,15 +131,34 @@ export class SealedStore {
     const { head } = this.#parts;
     const before = head.entry(name)?.writing;
     if (before === undefined) throw notNamed(name);
-    await head.advance(new Map([[name, { version: head.nextVersion(name), writing: undefined }]]));
-    await this.#forget(name, before);
+    const entry: ManifestEntry = { version: head.nextVersion(name), writing: undefined };
+    await head.advance(new Map([[name, entry]]));
+    await this.#tidy(name, entry, before);
   }
 
-  async #forget(name: string, { place }: ObjectWriting): Promise<void> {
-    const path = pathOf(name, place);
-    // The write is done and cannot be taken back: that this fails is no failure of it.
-    await this.#parts.storage.delete(path).catch((error: unknown) => this.#parts.onLeftover(path, error));
+  /**
+   * Removes the writing before, and what crashes have left of this object. A writing of a later version than the manifest's stays:
+   * another server may be about to name it, or an older manifest has been put in the place of one that did.
+   */
+  async #tidy(name: string, { version, writing }: ManifestEntry, before: ObjectWriting | undefined): Promise<void> {
+    const { storage, onLeftover } = this.#parts;
+    const folder = name.split('/');
+    // The write is done and cannot be taken back: that any of this fails is no failure of it.
+    const listed = await storage.list(folder).catch((error: unknown) => {
+      onLeftover(folder, error);
+      return [];
+    });
+    const overtaken = listed.filter((place) => place !== writing?.place && isOvertaken(place, version));
+    for (const place of new Set([...(before ? [before.place] : []), ...overtaken])) {
+      const path = pathOf(name, place);
+      await storage.delete(path).catch((error: unknown) => onLeftover(path, error));
+    }
   }
+}
+
+function isOvertaken(place: string, version: number): boolean {
+  const [, written] = PLACE.exec(place) ?? [];
+  return written !== undefined && Number(written) <= version;
 }
 
 function pathOf(name: string, place: string): ObjectPath {

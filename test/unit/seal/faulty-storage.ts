@@ -48,6 +48,7 @@ export function faultyStorage(shared: Storage, weather: Weather) {
       return call(() => shared.put(path, interrupted(stream, weather), options));
     },
     delete: (path: ObjectPath) => call(() => shared.delete(path)),
+    list: (path: ObjectPath) => call(() => shared.list(path)),
     swap: (...args: Parameters<Storage['swap']>) => call(() => shared.swap(...args)),
     async getTagged(path: ObjectPath): Promise<TaggedObject> {
       const found = await call(() => shared.getTagged(path));

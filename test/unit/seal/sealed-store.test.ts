@@ -143,11 +143,33 @@ t.test('a crash before the manifest moved leaves the old writing, one after it t
     ...second.storage,
     delete: () => Promise.reject(crash),
     put: second.storage.put.bind(second.storage),
+    list: second.storage.list.bind(second.storage),
   };
   const open = second.storage.open.bind(second.storage);
   await write(new SealedStore({ ...second.parts, storage: { ...failing, open } }), 3);
-  t.equal(second.leftovers.length, 1, 'what could not be removed is told');
+  t.equal(second.leftovers.length, 2, 'what could not be removed is told: the writing before, and what the crash left');
   t.equal(await seedOf((await server(root, 4)).store), 3);
+});
+
+t.test('what crashes have left goes with the next writing, but nothing that a later manifest could name', async (t) => {
+  const root = scene(t);
+  const first = await server(root);
+  const crash = new KmsError('UNAVAILABLE', 'the power went');
+  const dying = { ...first.parts, head: { ...facesOf(first.head), advance: () => Promise.reject(crash) } };
+  for (const seed of [1, 2]) await t.rejects(write(new SealedStore(dying), seed), { message: 'the power went' });
+  const folder = join(root, 'PRIV', KEY.name);
+  t.equal(readdirSync(folder).length, 2);
+  const later = `2-${'ab'.repeat(8)}`;
+  for (const name of [later, 'notes', '1-short']) writeFileSync(join(folder, name), 'of somebody else');
+  const { store, head } = await server(root, 2);
+  await write(store, 3);
+  const place = head.entry(KEY.name)?.writing?.place ?? '';
+  t.same(readdirSync(folder).toSorted(), ['1-short', place, later, 'notes'].toSorted());
+  await write(store, 4);
+  t.notOk(readdirSync(folder).includes(later), 'once it is overtaken');
+  t.equal(await seedOf(store), 4);
+  await store.delete(KEY.name);
+  t.same(readdirSync(folder).toSorted(), ['1-short', 'notes'], 'a removal leaves nothing of ours');
 });
 
 /** The calls of a manifest's head as an object, to change one of. */
