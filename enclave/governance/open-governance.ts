@@ -4,6 +4,7 @@
  */
 import { type Charter, encodeSigned } from '../../attestation/governance/index.ts';
 import type { Clock } from '../../common/clock.ts';
+import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
 import { awaitEnrolment, type EnrolmentFile, enrol, type LocalGovernance } from './enrol.ts';
@@ -31,7 +32,8 @@ export interface OpenGovernanceOptions {
 /**
  * See the file comment.
  *
- * @throws KmsError `STATE_INVALID` if nobody is trusted, or if the record names another node as this party.
+ * @throws KmsError `STATE_INVALID` if nobody is trusted, if the record names another node as this party, or if it is to be a
+ *   party of a quorum and would run alone.
  */
 export async function openGovernance(options: OpenGovernanceOptions): Promise<GovernanceMemory> {
   const { vault, address, charter, record, releases, localGovernance: local, quorum, holdWrites, clock, log } = options;
@@ -45,12 +47,21 @@ export async function openGovernance(options: OpenGovernanceOptions): Promise<Go
     await offerFiles(memory, files, log);
     if (quorum) await awaitEnrolment(memory, address, { ...quorum, isNewVault, clock, log });
     else if (local) await enrol(memory, address, { local, isNewVault, log });
+    else refuseAlone(memory);
     if (local) keepReleases(memory, local, log);
     return memory;
   } catch (error) {
     await memory.close();
     throw error;
   }
+}
+
+/** Whether a node is one of a quorum is governance's to say: whoever writes the configuration only agrees with it. */
+function refuseAlone({ book }: GovernanceMemory): void {
+  const parties = book.record?.body.parties.length ?? 0;
+  if (parties <= 1) return;
+  const message = `the governed record names ${parties} parties, so this node is one of a quorum: configure [threshold]`;
+  throw new KmsError('STATE_INVALID', message, { parties });
 }
 
 /** Keeps the release set in the node's files, from which the next start of developer mode makes a newer one. */
