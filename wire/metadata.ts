@@ -40,6 +40,8 @@ export interface CrsGenMetadata {
 const CURRENT = 0;
 const KEY_VERSION = 0;
 const KEY_INNER_VERSION = 3;
+/** The same without the signatures of other schemes. */
+const KEY_UNSIGNED_VERSION = 2;
 const CRS_VERSION = 1;
 const CRS_INNER_VERSION = 2;
 const SIZE_HINT = 512;
@@ -65,6 +67,25 @@ export function decodeKeyGenMetadata(bytes: Uint8Array): KeyGenMetadata {
     const preprocessingId = idFromBytes(reader.raw(ID_BYTES), 'preprocessing_id');
     return { keyId, preprocessingId, keyDigests: readDigests(reader), ...readTail(reader) };
   });
+}
+
+/**
+ * Reads the `KeyGenMetadata` inside a private object of the published layout, of this release or one before.
+ *
+ * @throws KmsError `REQUEST_INVALID` for anything else, and for the maps of releases without extra data.
+ */
+export function readForeignKeyGenMetadata(reader: BincodeReader): KeyGenMetadata {
+  reader.expectU32(KEY_VERSION, 'KeyGenMetadata version');
+  reader.expectU32(CURRENT, 'KeyGenMetadata variant');
+  const version = reader.u32();
+  if (version !== KEY_INNER_VERSION && version !== KEY_UNSIGNED_VERSION) {
+    throw new KmsError('REQUEST_INVALID', 'key metadata of a version that is not imported', { version });
+  }
+  const keyId = idFromBytes(reader.raw(ID_BYTES), 'key_id');
+  const preprocessingId = idFromBytes(reader.raw(ID_BYTES), 'preprocessing_id');
+  const keyDigests = readDigests(reader);
+  const tail = version === KEY_INNER_VERSION ? readTail(reader) : { ...readSignature(reader), signatures: [] };
+  return { keyId, preprocessingId, keyDigests, ...tail };
 }
 
 /** Encodes a safe-serialized `CrsGenMetadata`. */
@@ -97,9 +118,13 @@ function writeTail(writer: BincodeWriter, { extraData, externalSignature, signat
   for (const { scheme, signature } of signatures) writer.u32(0).u32(0).u32(scheme).vec(signature);
 }
 
-function readTail(reader: BincodeReader): Tail {
+function readSignature(reader: BincodeReader): Omit<Tail, 'signatures'> {
   const extraData = reader.option(() => reader.vec()) ?? EMPTY;
-  const externalSignature = reader.vec();
+  return { extraData, externalSignature: reader.vec() };
+}
+
+function readTail(reader: BincodeReader): Tail {
+  const { extraData, externalSignature } = readSignature(reader);
   const signatures = reader.list(20, () => {
     reader.expectU32(0, 'signature version');
     reader.expectU32(0, 'scheme version');

@@ -36,6 +36,26 @@ const Job = z.strictObject({
   extraData: hex,
 });
 
+const VaultJob = z.strictObject({
+  /** Configuration file of the node that takes a vault over. */
+  config: path,
+  privateFolder: path,
+  publicFolder: path,
+  rootKey: z
+    .strictObject({
+      keyArn: z.string().min(1).max(2048),
+      spec: z.enum(['symm', 'asymm']),
+      /** File with `[aws]`: as whom the key is used, and in developer mode where it is. */
+      awsFile: path,
+    })
+    .optional(),
+  epochId: id.optional(),
+  domain,
+});
+
+/** The vault of another node to take over, checked. */
+export type VaultJob = z.infer<typeof VaultJob>;
+
 /** An import, checked. */
 export type ImportJob = Omit<ImportOptions, 'clientKey' | 'targets' | 'onStep'> & {
   readonly configs: readonly string[];
@@ -48,8 +68,10 @@ export type ImportJob = Omit<ImportOptions, 'clientKey' | 'targets' | 'onStep'> 
  *
  * @throws KmsError `REQUEST_INVALID` naming the field at fault.
  */
-export function parseImportJob(text: string): ImportJob {
-  const parsed = Job.safeParse(parseJson(text));
+export function parseImportJob(text: string): ImportJob | VaultJob {
+  const job = parseJson(text);
+  const isVault = typeof job === 'object' && job !== null && 'config' in job;
+  const parsed = isVault ? VaultJob.safeParse(job) : Job.safeParse(job);
   if (parsed.success) return parsed.data;
   const fields = parsed.error.issues.map((issue) => issue.path.join('.') || 'job').join(', ');
   throw new KmsError('REQUEST_INVALID', `not an import: ${fields}`, {}, parsed.error);

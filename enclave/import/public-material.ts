@@ -26,7 +26,7 @@ import {
   proveInput,
   verifyAndExpand,
 } from '../../native/engine/public.ts';
-import { DomainHasher, HASH_TAG } from '../../wire/hash.ts';
+import { DomainHasher, HASH_TAG, type HashTag } from '../../wire/hash.ts';
 import { idBytes, type RequestId } from '../../wire/ids.ts';
 import { type PublicDataType, publicDataTypeNumber } from '../../wire/public-data.ts';
 import type { ObjectDigest } from '../../wire/signed-payloads.ts';
@@ -67,8 +67,8 @@ export async function materialOfFiles(files: MaterialFiles, key: FheKey): Promis
     'keySet' in files ? ['CompressedXofKeySet', files.keySet] : ['ServerKey', files.serverKey],
   ];
   const objects: Material[] = [];
-  for (const [type, path] of paths) objects.push(fileMaterial(type, await digestOf(readFile(path)), path));
-  await checkAgainst(files, key);
+  for (const [type, path] of paths) objects.push(await hashedFile(type, path));
+  await requireBelongs(files, key);
   return { objects: inOrder(objects), key, dispose: () => undefined };
 }
 
@@ -101,8 +101,15 @@ async function* chunksOf(bytes: NativeBytes): AsyncIterable<Uint8Array> {
   yield* bytes.chunks(READ_BYTES);
 }
 
-function fileMaterial(type: PublicDataType, digest: Uint8Array, path: string): Material {
-  return { type, digest, bytes: () => checked(readFile(path), digest, path) };
+/**
+ * Hashes the file of a public object.
+ *
+ * @throws KmsError `NOT_FOUND` for a missing file.
+ */
+export async function hashedFile(type: PublicDataType, path: string): Promise<Material> {
+  const tag = type === 'CRS' ? HASH_TAG.crs : HASH_TAG.key;
+  const digest = await digestOf(readFile(path), tag);
+  return { type, digest, bytes: () => checked(readFile(path), { digest, tag, path }) };
 }
 
 async function* readFile(path: string): AsyncIterable<Uint8Array> {
@@ -115,8 +122,11 @@ async function* readFile(path: string): AsyncIterable<Uint8Array> {
   }
 }
 
-async function* checked(bytes: AsyncIterable<Uint8Array>, digest: Uint8Array, path: string): AsyncIterable<Uint8Array> {
-  const hasher = new DomainHasher(HASH_TAG.key);
+async function* checked(
+  bytes: AsyncIterable<Uint8Array>,
+  { digest, tag, path }: { readonly digest: Uint8Array; readonly tag: HashTag; readonly path: string },
+): AsyncIterable<Uint8Array> {
+  const hasher = new DomainHasher(tag);
   for await (const chunk of bytes) {
     hasher.update(chunk);
     yield chunk;
@@ -124,17 +134,19 @@ async function* checked(bytes: AsyncIterable<Uint8Array>, digest: Uint8Array, pa
   if (!equalBytes(hasher.digest(), digest)) throw new KmsError('ABORTED', `${path} changed while it was imported`);
 }
 
-async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const hasher = new DomainHasher(HASH_TAG.key);
+async function digestOf(bytes: AsyncIterable<Uint8Array>, tag: HashTag): Promise<Uint8Array> {
+  const hasher = new DomainHasher(tag);
   for await (const chunk of bytes) hasher.update(chunk);
   return hasher.digest();
 }
 
 /**
- * The evaluation keys must make ciphertexts that the key opens, squashed ones too; and the public key must be theirs, as
- * its proofs hold under them.
+ * Checks that public objects belong to a key: the evaluation keys must make ciphertexts that it opens, squashed ones too;
+ * and the public key must be theirs, as its proofs hold under them.
+ *
+ * @throws KmsError `KEY_INVALID` saying which of them does not.
  */
-async function checkAgainst(files: MaterialFiles, key: FheKey): Promise<void> {
+export async function requireBelongs(files: MaterialFiles, key: FheKey): Promise<void> {
   using keys = await loaded(() =>
     loadEvaluationKeys(
       'keySet' in files

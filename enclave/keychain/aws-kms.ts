@@ -116,6 +116,35 @@ export function asymmetricKeyring(options: KmsCallerOptions): DataKeyring {
   };
 }
 
+/** Opens data keys that another system wrapped. */
+export interface ForeignKeys {
+  /**
+   * Returns the data key, which the caller wipes. What it was wrapped for, nothing says.
+   *
+   * @throws KmsError As `DataKeyring.unwrap`.
+   */
+  open(blob: Uint8Array, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  close(): void;
+}
+
+/**
+ * Returns what opens the data keys of a vault of the published layout, which are bound to nothing: for imports alone.
+ *
+ * @throws KmsError `CONFIG_INVALID` for an ARN that is none.
+ */
+export function foreignKeys(rootKeySpec: 'symm' | 'asymm', options: KmsCallerOptions): ForeignKeys {
+  const caller = new KmsCaller(options);
+  const { keyArn } = caller;
+  const how = rootKeySpec === 'symm' ? {} : ({ EncryptionAlgorithm: RSA_ALGORITHM } as const);
+  return {
+    close: () => caller.close(),
+    async open(blob, signal) {
+      const plaintext = await decrypt(caller, { keyId: keyArn, blob }, how, signal);
+      return sized(plaintext, DATA_KEY_BYTES, 'Decrypt', keyArn);
+    },
+  };
+}
+
 /** Returns the data key of `data key ‖ digest` if the digest is the binding's. */
 function boundKey(plaintext: Uint8Array, binding: DataKeyBinding, keyArn: string): Uint8Array<ArrayBuffer> {
   const expected = bindingDigest(binding);
@@ -127,9 +156,10 @@ function boundKey(plaintext: Uint8Array, binding: DataKeyBinding, keyArn: string
 async function decrypt(
   caller: KmsCaller,
   { blob }: WrappedDataKey,
-  how:
-    | { readonly EncryptionContext: Readonly<Record<string, string>> }
-    | { readonly EncryptionAlgorithm: typeof RSA_ALGORITHM },
+  how: {
+    readonly EncryptionContext?: Readonly<Record<string, string>>;
+    readonly EncryptionAlgorithm?: typeof RSA_ALGORITHM;
+  },
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { keyArn, client } = caller;

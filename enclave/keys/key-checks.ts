@@ -55,6 +55,12 @@ export function checkKeys({ catalogue, contexts, gate, native, log }: KeyCheckDe
       log.warn({ event: 'keys.without-epoch', keyId, epochId }, 'the vault has shares of a key whose epoch it lacks');
       return;
     }
+    if (!shares.hasZeros) {
+      const why =
+        'another system made the shares: no encryption of zero came with them, by which parties could check them';
+      log.warn({ event: 'quorum.check-left-out', keyId, epochId, provenance: shares.provenance }, why);
+      return;
+    }
     const { contextId, masks, quorum } = epoch;
     const names = { contextId: idBytes(contextId), epochId: idBytes(epochId), keyId: idBytes(keyId) };
     const ended = new AbortController();

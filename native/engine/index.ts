@@ -28,6 +28,7 @@ export {
   splitKey,
 } from './key-shares.ts';
 export { freeBuffer } from './lent-buffers.ts';
+export { type MeasuredKind, measureObject } from './measure.ts';
 export {
   loadSquashKeys,
   MaskKeys,

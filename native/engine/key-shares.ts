@@ -10,7 +10,7 @@ import { NativeBytes, type RawBytes } from './native-bytes.ts';
 
 /**
  * Where shares come from; stored with them. `distributed`: made by the parties together; `dealt`: by a dealer;
- * `imported`: split from a whole key of another system; `developer`: dealt from a common seed in developer mode.
+ * `imported`: split from a whole key of another system, or taken over from its vaults; `developer`: dealt from a common seed in developer mode.
  * Production refuses `dealt` and `developer`.
  */
 export type ShareProvenance = 'distributed' | 'dealt' | 'imported' | 'developer';
@@ -22,6 +22,7 @@ export interface RawKeyShares {
   readonly t: number;
   readonly party: number;
   readonly provenance: ShareProvenance;
+  readonly hasZeros: boolean;
   readonly sharingId: Uint8Array;
   readonly tag: Uint8Array;
   readonly metadata: Uint8Array;
@@ -105,6 +106,11 @@ export class KeyShares {
   /** Where the shares come from. */
   get provenance(): ShareProvenance {
     return attempt(() => this.#raw.provenance);
+  }
+
+  /** Whether encryptions of zero came with the shares, by which parties check them: none do with those of another system. */
+  get hasZeros(): boolean {
+    return attempt(() => this.#raw.hasZeros);
   }
 
   /** The tag that all public objects of the key set bear. */

@@ -3,13 +3,10 @@
  *
  * This process sees paths and public values; the key is read by the other program alone.
  */
-import { spawn } from 'node:child_process';
 import { access } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { toHex } from '../../../common/bytes.ts';
-import { isErrorCode } from '../../../common/errors.ts';
 import { DEFAULT_EPOCH_ID, parseRequestId } from '../../../wire/ids.ts';
 import { readDomain, readHex } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
@@ -18,16 +15,15 @@ import { journalEntry, readId } from '../client/keys.ts';
 import { absoluteDir } from '../framework/command.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { modulePath } from '../framework/package-files.ts';
 import { readQuorumFile } from '../quorum/quorum-file.ts';
-import { parseLogLine } from '../supervise/child.ts';
 import { acquireFolderLock, type FolderLock } from '../supervise/folder-lock.ts';
+import { runImportProgram } from '../supervise/import-program.ts';
 import { inspectStateFolder, partyFolder, STATE_FILES } from '../supervise/state-folder.ts';
 
 /** Options of the command. */
 export interface ImportCommandOptions extends DomainOptions {
   readonly dir: string;
-  readonly clientKey: string;
+  readonly clientKey?: string | undefined;
   readonly publicKey?: string | undefined;
   readonly keySet?: string | undefined;
   readonly serverKey?: string | undefined;
@@ -44,7 +40,6 @@ const WARNING = [
 
 /** How far each step begins, out of 1. */
 const STEPS = { reading: 0, checking: 0.05, generating: 0.05, publishing: 0.8, storing: 0.95 } as const;
-const PROGRAM = 'enclave/main-import-dev';
 
 const Done = z.object({
   keyId: z.string().regex(/^[0-9a-f]{64}$/),
@@ -53,7 +48,6 @@ const Done = z.object({
   foreignTag: z.boolean(),
   objects: z.array(z.object({ type: z.string(), digest: z.string() })),
 });
-const Failed = z.object({ err: z.object({ code: z.string(), message: z.string() }) });
 
 /** `arca import`. */
 export async function runImport(options: ImportCommandOptions, output: Output): Promise<void> {
@@ -66,7 +60,8 @@ export async function runImport(options: ImportCommandOptions, output: Output): 
     const configs = folders.map((folder) => join(folder, STATE_FILES.config));
     await requireStartedOnce(configs);
     output.warn(WARNING);
-    const done = await runProgram(JSON.stringify({ ...job, configs }), output);
+    const run = { title: 'import a client key', job: { ...job, configs }, steps: STEPS };
+    const done = await runImportProgram(run, Done, output);
     await addToJournal(dir, journalEntry('key', parseRequestId(done.keyId), done.params));
     report(done, output);
   } finally {
@@ -76,6 +71,10 @@ export async function runImport(options: ImportCommandOptions, output: Output): 
 
 /** What the program is asked to do, but for the nodes. */
 function jobOf(options: ImportCommandOptions) {
+  if (options.clientKey === undefined) {
+    const cure = "give --client-key FILE; 'arca import zama-vault' takes over the vaults of a node";
+    throw usageFailure('there is no client key to import', cure);
+  }
   const { parsed } = readDomain(options);
   const { name, version, chainId, verifyingContract } = parsed;
   return {
@@ -102,8 +101,12 @@ function materialOf({ publicKey, keySet, serverKey, layout }: ImportCommandOptio
   );
 }
 
-/** The folders of the nodes: of all parties of a quorum, or the one folder itself. */
-async function nodeFolders(dir: string): Promise<readonly string[]> {
+/**
+ * Returns the folders of the nodes: of all parties of a quorum, or the one folder itself.
+ *
+ * @throws KmsError `NOT_FOUND` without a node.
+ */
+export async function nodeFolders(dir: string): Promise<readonly string[]> {
   const found = await inspectStateFolder(dir);
   if (found.kind !== 'ours') {
     const why = found.kind === 'refused' ? found.reason : 'there is no node in it';
@@ -114,57 +117,13 @@ async function nodeFolders(dir: string): Promise<readonly string[]> {
   return Array.from({ length: quorum.parties }, (_, index) => partyFolder(dir, index + 1));
 }
 
-async function requireStartedOnce(configs: readonly string[]): Promise<void> {
+/** Checks that nodes were started. @throws KmsError `PRECONDITION_FAILED`. */
+export async function requireStartedOnce(configs: readonly string[]): Promise<void> {
   for (const config of configs) {
     await access(config).catch((error: unknown) => {
       throw failure('PRECONDITION_FAILED', `${config} is not there`, "start it once with 'arca dev'", {}, error);
     });
   }
-}
-
-/** Runs the program to its end. A signal for this process ends nothing half-way: the program takes back or finishes. */
-async function runProgram(job: string, output: Output): Promise<z.infer<typeof Done>> {
-  const progress = output.progress('import a client key');
-  const finishing = (): void => output.note('the import is finished first');
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, finishing);
-  const child = spawn(process.execPath, [modulePath(PROGRAM)], { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
-  try {
-    const ended = new Promise<void>((end) => child.once('close', () => end()).once('error', () => end()));
-    child.stdin.on('error', () => {}); // it ended early: what it said tells why
-    child.stdin.end(job);
-    let outcome: Record<string, unknown> = {};
-    const lines = createInterface({ input: child.stdout, crlfDelay: Number.POSITIVE_INFINITY });
-    lines.on('line', (line) => {
-      const facts = parseLogLine(line);
-      if (facts?.event === 'import.step') progress.update(fractionOf(facts.step));
-      else if (facts) outcome = facts;
-    });
-    await ended;
-    const done = Done.safeParse(outcome);
-    if (outcome.event === 'import.done' && done.success) {
-      progress.done();
-      return done.data;
-    }
-    throw failureOf(outcome);
-  } catch (error) {
-    progress.failed();
-    throw error;
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, finishing);
-  }
-}
-
-function fractionOf(step: unknown): number {
-  return Object.entries(STEPS).find(([name]) => name === step)?.[1] ?? 0;
-}
-
-function failureOf(outcome: Record<string, unknown>): Error {
-  const failed = Failed.safeParse(outcome);
-  if (!failed.success || !isErrorCode(failed.data.err.code)) {
-    return failure('INTERNAL', 'the import ended without a word', 'start the nodes: they refuse what is not whole');
-  }
-  const { code, message } = failed.data.err;
-  return failure(code, message, 'nothing was imported; docs/operators/import.md says what is needed');
 }
 
 function report(done: z.infer<typeof Done>, output: Output): void {

@@ -1,6 +1,6 @@
 /**
  * `arca import`: brings a whole client key of another system into a stopped developer node, or splits it among the parties
- * of a stopped developer quorum.
+ * of a stopped developer quorum. `arca import zama-vault`: takes over the vaults of a node of the published layout.
  */
 import { type Command, Option } from '@commander-js/extra-typings';
 import {
@@ -24,7 +24,7 @@ export function importCommand(): Command {
     ],
   )
     .addOption(dirOption())
-    .requiredOption('--client-key <file>', "safe serialization of tfhe's ClientKey, of the parameters default or test")
+    .option('--client-key <file>', "safe serialization of tfhe's ClientKey, of the parameters default or test")
     .option('--public-key <file>', 'its CompactPublicKey; with --key-set or --server-key')
     .option('--key-set <file>', 'its CompressedXofKeySet')
     .option('--server-key <file>', 'its ServerKey, instead of --key-set')
@@ -43,5 +43,42 @@ export function importCommand(): Command {
     .addOption(jsonOption())
     .action((options) =>
       runAction(options, async (output) => (await import('../actions/import.ts')).runImport(options, output)),
-    );
+    )
+    .addCommand(vaultCommand());
+}
+
+function vaultCommand(): Command {
+  return createCommand(
+    'zama-vault',
+    'Take over the vaults of a stopped node of the published layout: its signing key if there is none here, its keys or key shares, its CRSs.',
+    [
+      'arca import zama-vault --from keys/PRIV --public-from keys/PUB                    # vaults in clear',
+      'arca import zama-vault --from keys/PRIV-p2 --public-from keys/PUB-p2 --party 2    # one party of a quorum',
+      'arca import zama-vault --from PRIV --public-from PUB --root-key arn:aws:kms:… --aws aws.toml',
+    ],
+  )
+    .addOption(dirOption())
+    .requiredOption('--from <folder>', 'private vault of the node, its prefix included; a copy of its bucket')
+    .requiredOption('--public-from <folder>', 'public vault of the node, its prefix included')
+    .option('--party <number>', 'the party of a quorum that takes it over')
+    .option('--root-key <arn>', 'key of AWS KMS that sealed the private vault; in clear if absent')
+    .addOption(
+      new Option('--root-key-spec <kind>', 'kind of that key: symmetric, or RSA-4096')
+        .choices(['symm', 'asymm'] as const)
+        .default('symm' as const),
+    )
+    .option('--aws <file>', '[aws] for that key, as in node.toml: region, credentials, developer_kms_endpoint')
+    .option('--epoch <id>', 'epoch to put everything in; the one it has there if absent')
+    .addOption(domainNameOption())
+    .addOption(domainVersionOption())
+    .addOption(domainChainOption())
+    .addOption(domainContractOption())
+    .addOption(jsonOption())
+    .action((_options, command) => {
+      // The parent has some of these options, too, and what stands behind the command's name is found there.
+      const options = command.optsWithGlobals();
+      return runAction(options, async (output) =>
+        (await import('../actions/import-vault.ts')).runImportVault(options, output),
+      );
+    });
 }

@@ -40,9 +40,6 @@ const FOLLOW_MS = 5_000;
 const DRAIN_MS = 1_000;
 const KEPT_LINES = 12;
 
-/** Returns where the routes of the running start stand, in its folder. */
-export const proxyFile = (folder: string): string => join(folder, PROXY_FILE);
-
 /** Returns the enclave as a program called `enclave`. */
 export function enclaveProgram(options: EnclaveProgramOptions): Startable {
   return { name: 'enclave', start: (onLine) => startEnclave(options, onLine) };
@@ -116,7 +113,7 @@ async function startProxy(
   vsock: VsockPlace,
   warn: (msg: string) => void,
 ): Promise<Pick<Supervisor, 'stop'>> {
-  const file = proxyFile(folder);
+  const file = join(folder, PROXY_FILE);
   let written = '';
   const write = async (): Promise<boolean> => {
     const text = stringify(await routes(vsock));

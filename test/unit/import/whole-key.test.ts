@@ -102,3 +102,23 @@ t.test('a job is read strictly', async (t) => {
     t.throws(() => parseImportJob(text), { code: 'REQUEST_INVALID' }, what);
   }
 });
+
+t.test('a job to take a vault over is read strictly', async (t) => {
+  const job = {
+    config: '/a/node.toml',
+    privateFolder: '/b/PRIV',
+    publicFolder: '/b/PUB',
+    rootKey: { keyArn: 'arn', spec: 'asymm', awsFile: '/b/aws.toml' },
+    domain: { name: 'n', version: '1', chainId: '00'.repeat(32), verifyingContract: '11'.repeat(20) },
+  };
+  t.match(parseImportJob(JSON.stringify(job)), { config: '/a/node.toml', rootKey: { spec: 'asymm' } });
+  for (const [what, change] of [
+    ['a client key', { clientKey: '/a' }],
+    ['no public vault', { publicFolder: undefined }],
+    ['another kind of key', { rootKey: { ...job.rootKey, spec: 'aes' } }],
+    ['a root key without account', { rootKey: { keyArn: 'arn', spec: 'symm' } }],
+    ['a zero epoch', { epochId: '00'.repeat(32) }],
+  ] as const) {
+    t.throws(() => parseImportJob(JSON.stringify({ ...job, ...change })), { code: 'REQUEST_INVALID' }, what);
+  }
+});
