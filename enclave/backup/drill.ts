@@ -44,14 +44,15 @@ export async function rehearse(parts: DrillParts): Promise<DrillResult> {
       throw new KmsError('RESOURCE_EXHAUSTED', `the backup is too large for a drill in memory: ${cure}`, { bytes });
     }
     const idle = { storage: openMemoryStorage(), keyring: scratch, needsFence: false, onLeftover: () => undefined };
-    const target = await openIdleVault(idle, backup);
-    await restoreBackup({ backup, keyring, target, signal });
+    await restoreBackup({ backup, keyring, target: await openIdleVault(idle, backup), signal });
+    // As an engine does that starts from the copy: its head is read and checked anew.
+    const copy = await openIdleVault(idle, backup);
     for (const [name, { version }] of entries) {
       // What was written since is in no backup yet.
       if (sealed.head.entry(name)?.version !== version) continue;
       const object = owner.describe(name);
       const [restored, own] = [
-        await target.store.read(object, digestOf, signal),
+        await copy.store.read(object, digestOf, signal),
         await sealed.store.read(object, digestOf, signal),
       ];
       if (timingSafeEqual(restored, own)) continue;

@@ -5,6 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { loadNodeConfig } from '../../parent/cli/config/check-config.ts';
+import { ATTESTATION_CHECK, ENCLAVE_CHECKS } from '../../parent/cli/doctor/enclave-checks.ts';
 import { firstRun } from '../../parent/cli/guided/first-run.ts';
 import { enclaveScene } from '../helpers/enclave-scene.ts';
 import { fakeNitroCalls } from '../helpers/fake-nitro-cli.ts';
@@ -21,6 +23,11 @@ t.test('a node in an enclave serves, survives the end of its enclave, and comes 
   t.match(node.node, { developerMode: true, address: /^0x/ });
   t.same(Object.keys(node.pids()), ['core'], 'the enclave is no process of the launcher');
 
+  const findings = { config: loadNodeConfig(scene.file, {}), dir: scene.dir, isRunning: true };
+  for (const { name, run } of [...ENCLAVE_CHECKS, ATTESTATION_CHECK]) {
+    // The machine of the test is no parent instance; its nitro-cli was asked before the start.
+    if (name !== 'parent instance') t.match(await run(findings), /\w/, name);
+  }
   const before = await firstRun(node, scene.output);
   t.ok(before.verified, "both answers are accepted by Zama's published client");
 

@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { PARENT_PORT } from '../../common/enclave-boot.ts';
 import type { RunningEnclave } from '../../images/boot/backend.ts';
 import { qemuBackend } from '../../images/boot/qemu.ts';
-import { PARENT } from './enclave-image.ts';
+import { PARENT_ROLE } from './enclave-image.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
 /** How an image is booted. */
@@ -32,7 +32,7 @@ export async function bootImage(t: Teardown, { image, memoryMb = 1024, answer }:
   writeFileSync(file, image);
   const said: Readonly<Record<string, unknown>>[] = [];
   const listeners: { close(): Promise<void> }[] = [];
-  const enclave = await qemuBackend(PARENT).start({
+  const enclave = await qemuBackend({ parentRole: PARENT_ROLE }).start({
     image: file,
     memoryMb,
     cpus: 2,

@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { extendedPcr, zeroPcr } from '../../attestation/developer/registers.ts';
+import { toHex } from '../../common/bytes.ts';
 import { packageVersion } from '../../common/package-version.ts';
 import { buildImage } from '../../images/build/build-image.ts';
 import type { ImageKind } from '../../images/build/engine-files.ts';
@@ -17,8 +18,8 @@ import { makeTestCa, type TestCertificate } from './test-ca.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** Role and id of the instance that a test's enclave believes to be on: registers 3 and 4. */
-export const PARENT = { parentRole: 'arn:aws:iam::123456789012:role/arca-parent', parentId: 'i-0123456789abcdef0' };
+/** Role of the instance that a test's enclave is on: register 3. */
+export const PARENT_ROLE = 'arn:aws:iam::123456789012:role/arca-parent';
 
 /** An image and what it measures. */
 export interface TestImage {
@@ -47,10 +48,27 @@ export function signTestImage(image: Uint8Array, { cert, key }: TestCertificate)
   return { image: writeImage({ ...parts, sections: [...parts.sections, signature] }), pcrs };
 }
 
-/** Returns the registers that an enclave of an image on {@link PARENT} must have, user registers aside. */
-export function expectedRegisters({ pcrs }: TestImage): ReadonlyMap<number, Uint8Array> {
+/** Returns an image that differs from another in one byte of a file that it starts: well formed, its checksum right. */
+export function changedImage(image: Uint8Array): Uint8Array {
+  const parts = readImage(image);
+  const sections = parts.sections
+    .filter(({ kind }) => kind !== 'signature')
+    .map(({ kind, data }) => ({ kind, data: Uint8Array.from(data) }));
+  const disk = present(sections.findLast(({ kind }) => kind === 'ramdisk'));
+  const at = Buffer.from(disk.data.buffer).indexOf('Apache License');
+  disk.data[at] = 'a'.charCodeAt(0);
+  return writeImage({ ...parts, sections });
+}
+
+/** Returns all registers that an enclave of an image must have on an instance, under a charter; none of them is the guest's word. */
+export function expectedRegisters(
+  { pcrs }: TestImage,
+  parentId: string,
+  pcr16: Uint8Array,
+): Readonly<Record<string, string>> {
   const text = (value: string): Uint8Array => extendedPcr(zeroPcr(), new TextEncoder().encode(value));
-  const all = new Map(Array.from({ length: 16 }, (_, index) => [index, zeroPcr()] as const));
+  const all = new Map(Array.from({ length: 32 }, (_, index) => [index, zeroPcr()] as const));
   for (const [index, value] of pcrs) all.set(index, value);
-  return all.set(3, text(PARENT.parentRole)).set(4, text(PARENT.parentId));
+  all.set(3, text(PARENT_ROLE)).set(4, text(parentId)).set(16, pcr16);
+  return Object.fromEntries([...all].map(([index, value]) => [String(index), toHex(value)]));
 }

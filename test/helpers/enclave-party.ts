@@ -12,7 +12,7 @@ import { bootDocument } from '../../parent/cli/run/boot-document.ts';
 import { enclaveProgram } from '../../parent/cli/run/enclave-program.ts';
 import { allowedDestinations, proxyTable } from '../../parent/cli/run/proxy-routes.ts';
 import { parseLogLine } from '../../parent/cli/supervise/child.ts';
-import { PARENT, type TestImage } from './enclave-image.ts';
+import { PARENT_ROLE, type TestImage } from './enclave-image.ts';
 import { present } from './present.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 import { makeTestCa } from './test-ca.ts';
@@ -32,8 +32,8 @@ export interface EnclaveParty {
   readonly starts: readonly TimedLine[][];
   /** The enclave that runs now. */
   running(): RunningEnclave;
-  /** What vsock-proxy has logged. */
-  readonly proxyLines: readonly string[];
+  /** The next start boots another image. */
+  replaceImage(image: Uint8Array): void;
 }
 
 const MEMORY_MB = 1536;
@@ -53,10 +53,9 @@ export async function enclaveParty(t: Teardown, { image, pcrs }: TestImage): Pro
     return known;
   };
   const starts: TimedLine[][] = [];
-  const proxyLines: string[] = [];
   const machines: RunningEnclave[] = [];
   const backendOn = (instanceId: string): EnclaveBackend => {
-    const qemu = qemuBackend({ ...PARENT, parentId: instanceId });
+    const qemu = qemuBackend({ parentRole: PARENT_ROLE, parentId: instanceId });
     return {
       ...qemu,
       start: async (start) => {
@@ -107,12 +106,16 @@ export async function enclaveParty(t: Teardown, { image, pcrs }: TestImage): Pro
           return proxyTable(own, vsock, await allowedDestinations(own));
         },
         developerRoot: root,
-        onProxyLine: (line) => proxyLines.push(line),
       });
       return program.start((line) => {
         lines.push({ atMs: performance.now() - begun, facts: parseLogLine(line) ?? { text: line } });
         onLine(line);
       });
     };
-  return { engine: { pcrs, start }, starts, proxyLines, running: () => present(machines.at(-1)) };
+  return {
+    engine: { pcrs, start },
+    starts,
+    running: () => present(machines.at(-1)),
+    replaceImage: (other) => writeFileSync(imagePath, other),
+  };
 }

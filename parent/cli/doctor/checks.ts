@@ -17,6 +17,7 @@ import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
 import { choosePorts } from '../supervise/ports.ts';
 import { inspectStateFolder, requireUsableStateFolder, STATE_FILES } from '../supervise/state-folder.ts';
 import { AWS_CHECKS, type AwsCheck } from './aws-checks.ts';
+import { ATTESTATION_CHECK, ENCLAVE_CHECKS, type EnclaveCheckStep } from './enclave-checks.ts';
 
 /** What the checks find out on their way; later ones use what earlier ones found. */
 export interface Findings {
@@ -48,12 +49,14 @@ export const CHECKS: readonly Check[] = [
   { name: 'native library', run: checkLibrary },
   { name: 'folder', run: checkFolder },
   { name: 'lock', run: checkLock },
+  ...ENCLAVE_CHECKS.map(onEnclave),
   ...AWS_CHECKS.map(onAws),
   { name: 'ports', run: checkPorts },
   { name: 'engine', run: checkEngine },
   { name: 'core', run: checkCore },
   { name: 'public material', run: checkPublicMaterial },
   { name: 'clock', run: checkClock },
+  onEnclave(ATTESTATION_CHECK),
 ];
 
 async function checkNodeVersion(): Promise<string> {
@@ -114,6 +117,18 @@ function onAws({ name, run }: AwsCheck): Check {
     run: async (findings) => {
       const config = await readConfig(findings);
       return config && (await run(config));
+    },
+  };
+}
+
+/** Of a node whose engine runs in an enclave. */
+function onEnclave({ name, run }: EnclaveCheckStep): Check {
+  return {
+    name,
+    applies: async (findings) => (await readConfig(findings))?.enclave !== undefined,
+    run: async (findings) => {
+      const config = await readConfig(findings);
+      return config && (await run({ config, dir: findings.dir, isRunning: findings.node !== undefined }));
     },
   };
 }

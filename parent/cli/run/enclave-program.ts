@@ -40,6 +40,9 @@ const FOLLOW_MS = 5_000;
 const DRAIN_MS = 1_000;
 const KEPT_LINES = 12;
 
+/** Returns where the routes of the running start stand, in its folder. */
+export const proxyFile = (folder: string): string => join(folder, PROXY_FILE);
+
 /** Returns the enclave as a program called `enclave`. */
 export function enclaveProgram(options: EnclaveProgramOptions): Startable {
   return { name: 'enclave', start: (onLine) => startEnclave(options, onLine) };
@@ -113,7 +116,7 @@ async function startProxy(
   vsock: VsockPlace,
   warn: (msg: string) => void,
 ): Promise<Pick<Supervisor, 'stop'>> {
-  const file = join(folder, PROXY_FILE);
+  const file = proxyFile(folder);
   let written = '';
   const write = async (): Promise<boolean> => {
     const text = stringify(await routes(vsock));

@@ -45,19 +45,37 @@ export function proxyTable(config: NodeConfig, vsock: VsockPlace, allow: readonl
   };
 }
 
-/**
- * Returns whom an engine may be connected to, `host:port`, sorted: AWS in its regions, the other parties, and what the
- * operator added. A record that does not verify adds nobody.
- */
-export async function allowedDestinations(config: NodeConfig): Promise<readonly string[]> {
+/** Whom an engine may be connected to, each `host:port`. */
+export interface Destinations {
+  /** AWS in the regions of vaults and keys, or the emulators in their place. */
+  readonly aws: readonly string[];
+  /** Where the keys of the instance's role are. */
+  readonly metadata: readonly string[];
+  /** The other parties of the governed record; nobody if it does not verify. */
+  readonly parties: readonly string[];
+  /** What the operator added. */
+  readonly added: readonly string[];
+}
+
+/** Returns them by what they are. */
+export async function destinationsOf(config: NodeConfig): Promise<Destinations> {
   const { parties, regions } = await readRecord(config);
   const { aws, enclave } = config;
-  const developer = [aws?.developer_s3_endpoint, aws?.developer_kms_endpoint, aws?.developer_sts_endpoint]
+  const emulators = [aws?.developer_s3_endpoint, aws?.developer_kms_endpoint, aws?.developer_sts_endpoint]
     .filter((url) => url !== undefined)
     .map(originOf);
-  const own = aws && developer.length === 0 ? awsDestinations(config, aws.region, regions) : [];
-  const metadata = aws?.instance_role === true ? [METADATA] : [];
-  return [...new Set([...own, ...developer, ...metadata, ...parties, ...(enclave?.egress ?? [])])].sort();
+  return {
+    aws: aws && emulators.length === 0 ? awsDestinations(config, aws.region, regions) : emulators,
+    metadata: aws?.instance_role === true ? [METADATA] : [],
+    parties,
+    added: enclave?.egress ?? [],
+  };
+}
+
+/** Returns all of them, sorted. */
+export async function allowedDestinations(config: NodeConfig): Promise<readonly string[]> {
+  const { aws, metadata, parties, added } = await destinationsOf(config);
+  return [...new Set([...aws, ...metadata, ...parties, ...added])].sort();
 }
 
 function awsDestinations(config: NodeConfig, region: string, keyRegions: readonly string[]): readonly string[] {

@@ -51,6 +51,11 @@ const START_LIMIT_MS = 600_000;
 const DEBUG_WARNING =
   'debug mode: the console of the enclave shows everything, and PCR0, 1 and 2 are zero: peers and AWS KMS refuse it';
 
+/** Returns the folder of a node's running enclave, which depends on the state folder alone; the one around it is made. */
+export async function enclaveFolder(dir: string): Promise<string> {
+  return join(dirname(await prepareSocketPath(dir, process.env, SOCKET_FOLDER_BYTES)), 'enclave');
+}
+
 /**
  * Starts the node and returns when it is ready.
  *
@@ -162,10 +167,9 @@ async function programsOf(parts: NodeParts, output: Output) {
     configFile: file,
   });
   const developer = config.developer_mode ? await prepareDeveloper(parts, core, output) : undefined;
-  const sockets = dirname(await prepareSocketPath(dir, process.env, SOCKET_FOLDER_BYTES));
   const enclave = enclaveProgram({
     backend: await backendOf(config, developer?.instanceId),
-    folder: join(sockets, 'enclave'),
+    folder: await enclaveFolder(dir),
     image,
     memoryMb,
     cpus,
