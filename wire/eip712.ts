@@ -7,7 +7,6 @@
 import { KmsError } from '../common/errors.ts';
 import type { Eip712DomainMsg } from '../proto/gen/kms_pb.js';
 import { ADDRESS_BYTES, type Keccak256, keccak256, parseAddress } from './addresses.ts';
-import { fheType } from './fhe-types.ts';
 import { idBytes, type RequestId } from './ids.ts';
 
 /** A checked EIP-712 domain. Equal contents give the same object while it is remembered. */
@@ -228,26 +227,6 @@ export function decompressionUpgradeDigest(
   struct.set(keccak(args.keyDigest), WORD);
   struct.set(bytesHash(args.extraData, keccak), 2 * WORD);
   return digestOf(args.domain, struct, keccak);
-}
-
-/**
- * ABI-encodes plaintexts as a tuple of uint256: 32 big-endian bytes each, no offsets.
- *
- * @throws {@link KmsError} `TASK_FAILED` for a type that does not fit a word or a plaintext of another width.
- */
-export function abiEncodePlaintexts(
-  plaintexts: readonly { readonly bytes: Uint8Array; readonly fheType: number }[],
-): Uint8Array {
-  const encoded = new Uint8Array(plaintexts.length * WORD);
-  plaintexts.forEach(({ bytes, fheType: number }, index) => {
-    const type = fheType(number);
-    if (type === undefined || !type.abiEncodable || bytes.byteLength !== type.sizeBytes) {
-      throw new KmsError('TASK_FAILED', 'a plaintext of this type cannot be ABI-encoded', { index, fheType: number });
-    }
-    const end = (index + 1) * WORD - 1;
-    for (let i = 0; i < bytes.byteLength; i++) encoded[end - i] = bytes[i] ?? 0;
-  });
-  return encoded;
 }
 
 function structOf(hash: Uint8Array, fields: number): Uint8Array<ArrayBuffer> {

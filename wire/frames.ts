@@ -197,84 +197,25 @@ export function parseCallPayload(payload: Uint8Array): CallPayload {
   return { method, head: payload.subarray(CALL_PREFIX_BYTES, bodyAt), body: payload.subarray(bodyAt) };
 }
 
+/** What stands before a payload. */
+export interface FrameHeader {
+  readonly kind: FrameKind;
+  readonly callId: number;
+  readonly payloadBytes: number;
+}
+
 /**
- * Cuts a byte stream into frames. A payload that lies in one chunk is handed out as a view of it; one that spans
- * chunks is copied once, into memory allocated after its length was checked.
+ * Reads a frame's header of {@link FRAME_HEADER_BYTES}.
  *
- * After an error the decoder is unusable: the stream has lost its frame boundaries.
+ * @throws {@link KmsError} `REQUEST_INVALID` for an unknown kind or a length out of its bounds.
  */
-export class FrameDecoder {
-  readonly #header = new Uint8Array(FRAME_HEADER_BYTES);
-  #headerFilled = 0;
-  #kind: FrameKind = FRAME_KIND.hello;
-  #callId = 0;
-  #payload: Uint8Array | undefined;
-  #payloadFilled = 0;
-  #broken = false;
-
-  /** Bytes of an unfinished frame that have been received; 0 between frames. */
-  get pendingBytes(): number {
-    return this.#payload === undefined ? this.#headerFilled : FRAME_HEADER_BYTES + this.#payloadFilled;
-  }
-
-  /**
-   * Takes the next received bytes and returns the frames that they complete, in order.
-   *
-   * @throws {@link KmsError} `REQUEST_INVALID` for an unknown kind or a length out of its bounds.
-   */
-  push(chunk: Uint8Array): Frame[] {
-    if (this.#broken) throw invalid('the link has lost its frame boundaries');
-    const frames: Frame[] = [];
-    let at = 0;
-    while (at < chunk.byteLength) {
-      if (this.#payload === undefined) {
-        at += this.#takeHeader(chunk, at);
-        if (this.#headerFilled < FRAME_HEADER_BYTES) break;
-        const sizeBytes = this.#readHeader();
-        if (sizeBytes <= chunk.byteLength - at) {
-          frames.push(this.#finish(chunk.subarray(at, at + sizeBytes)));
-          at += sizeBytes;
-          continue;
-        }
-        // Filled completely before anyone sees it, so it need not be zeroed first.
-        this.#payload = Buffer.allocUnsafeSlow(sizeBytes);
-        this.#payloadFilled = 0;
-      }
-      const taken = Math.min(this.#payload.byteLength - this.#payloadFilled, chunk.byteLength - at);
-      this.#payload.set(chunk.subarray(at, at + taken), this.#payloadFilled);
-      this.#payloadFilled += taken;
-      at += taken;
-      if (this.#payloadFilled === this.#payload.byteLength) frames.push(this.#finish(this.#payload));
-    }
-    return frames;
-  }
-
-  #takeHeader(chunk: Uint8Array, at: number): number {
-    const taken = Math.min(FRAME_HEADER_BYTES - this.#headerFilled, chunk.byteLength - at);
-    this.#header.set(chunk.subarray(at, at + taken), this.#headerFilled);
-    this.#headerFilled += taken;
-    return taken;
-  }
-
-  #readHeader(): number {
-    const view = viewOf(this.#header);
-    const sizeBytes = view.getUint32(0, true) - AFTER_LENGTH_BYTES;
-    const kind = view.getUint8(4);
-    this.#broken = true;
-    if (!isKind(kind)) throw invalid('unknown frame kind', { kind });
-    checkPayloadSize(kind, sizeBytes);
-    this.#broken = false;
-    this.#kind = kind;
-    this.#callId = view.getUint32(5, true);
-    return sizeBytes;
-  }
-
-  #finish(payload: Uint8Array): Frame {
-    this.#headerFilled = 0;
-    this.#payload = undefined;
-    this.#payloadFilled = 0;
-    return { kind: this.#kind, callId: this.#callId, payload };
-  }
+export function parseFrameHeader(header: Uint8Array): FrameHeader {
+  const view = viewOf(header);
+  const payloadBytes = view.getUint32(0, true) - AFTER_LENGTH_BYTES;
+  const kind = view.getUint8(4);
+  if (!isKind(kind)) throw invalid('unknown frame kind', { kind });
+  checkPayloadSize(kind, payloadBytes);
+  return { kind, callId: view.getUint32(5, true), payloadBytes };
 }
 
 function writeHeader(into: Uint8Array, kind: FrameKind, callId: number, payloadBytes: number): void {

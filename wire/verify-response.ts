@@ -5,13 +5,8 @@
 import { equalBytes } from '../common/bytes.ts';
 import { KmsError } from '../common/errors.ts';
 import type { PublicDecryptionResponse, UserDecryptionResponse } from '../proto/gen/kms_pb.js';
-import {
-  abiEncodePlaintexts,
-  type Domain,
-  publicDecryptDigest,
-  userDecryptionLink,
-  userDecryptResponseDigest,
-} from './eip712.ts';
+import { abiEncodePlaintexts } from './abi-plaintexts.ts';
+import { type Domain, publicDecryptDigest, userDecryptionLink, userDecryptResponseDigest } from './eip712.ts';
 import { HASH_TAG } from './hash.ts';
 import { parseRequestId, type RequestId } from './ids.ts';
 import {

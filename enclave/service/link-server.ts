@@ -10,12 +10,12 @@ import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import { freeBuffer } from '../../native/engine/index.ts';
 import { CallHeadSchema, HelloSchema } from '../../proto/gen/engine_pb.js';
+import { FrameDecoder } from '../../wire/frame-decoder.ts';
 import {
   type EngineMethod,
   encodeFrame,
   FRAME_KIND,
   type Frame,
-  FrameDecoder,
   type FrameKind,
   LINK_PROTOCOL_VERSION,
   parseCallPayload,

@@ -7,12 +7,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { KmsError } from '../../common/errors.ts';
 import { PublicDecryptionResponseSchema, UserDecryptionResponseSchema } from '../../proto/gen/kms_pb.js';
-import {
-  abiEncodePlaintexts,
-  publicDecryptDigest,
-  userDecryptionLink,
-  userDecryptResponseDigest,
-} from '../../wire/eip712.ts';
+import { abiEncodePlaintexts } from '../../wire/abi-plaintexts.ts';
+import { publicDecryptDigest, userDecryptionLink, userDecryptResponseDigest } from '../../wire/eip712.ts';
 import { effectiveExtraData } from '../../wire/extra-data.ts';
 import { fheType } from '../../wire/fhe-types.ts';
 import { HASH_TAG } from '../../wire/hash.ts';

@@ -4,7 +4,8 @@
  */
 import { createServer } from 'node:net';
 import { openGrpcServer } from '../../parent/grpc/server.ts';
-import { encodeFrame, FRAME_KIND, FrameDecoder } from '../../wire/frames.ts';
+import { FrameDecoder } from '../../wire/frame-decoder.ts';
+import { encodeFrame, FRAME_KIND } from '../../wire/frames.ts';
 
 /** As long as the answer of a public decryption. */
 const ANSWER = new Uint8Array(400);

@@ -17,8 +17,10 @@ import {
   UserDecryptionRequestSchema,
 } from '../../proto/gen/kms_pb.js';
 import { openFileStorage } from '../../storage/file-storage.ts';
-import { abiEncodePlaintexts, publicDecryptDigest } from '../../wire/eip712.ts';
-import { ENGINE_METHOD, encodeCall, FrameDecoder } from '../../wire/frames.ts';
+import { abiEncodePlaintexts } from '../../wire/abi-plaintexts.ts';
+import { publicDecryptDigest } from '../../wire/eip712.ts';
+import { FrameDecoder } from '../../wire/frame-decoder.ts';
+import { ENGINE_METHOD, encodeCall } from '../../wire/frames.ts';
 import { DEFAULT_EPOCH_ID, idFromBytes, parseRequestId } from '../../wire/ids.ts';
 import { encodePublicDecryptionPayload, verificationKeyField } from '../../wire/payloads.ts';
 import { parsePublicDecryption, parseUserDecryption } from '../../wire/validate/decryption.ts';

@@ -2,25 +2,16 @@
  * The crash test: engine and core are killed at random moments under a mixed load. What was acknowledged must end with
  * the right answer, and an answer once given must stay what it is.
  */
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { toBinary } from '@bufbuild/protobuf';
 import type { Test } from 'tap';
-import { toHex } from '../../common/bytes.ts';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
 import { STATUS } from '../../parent/grpc/status.ts';
-import {
-  FheParameter,
-  type KeyGenResult,
-  KeyGenResultSchema,
-  PublicDecryptionResponseSchema,
-  UserDecryptionResponseSchema,
-} from '../../proto/gen/kms_pb.js';
-import { type CrashParty, startCrashParty } from './crash-party.ts';
-import { publicValue, publishedSigner, userValue } from './party-answers.ts';
-import { freshId, newUser, publicDecryption, statusOf, type TestUser, userDecryption } from './party-requests.ts';
+import { FheParameter, type KeyGenResult } from '../../proto/gen/kms_pb.js';
+import { expectPublic, settle } from './crash-expectations.ts';
+import { startCrashParty } from './crash-party.ts';
+import { note, objectFile, type Scene, seePublic, TRY_AGAIN, VALUE } from './crash-scene.ts';
+import { publishedSigner } from './party-answers.ts';
+import { freshId, newUser, publicDecryption, statusOf, userDecryption } from './party-requests.ts';
 import { D0 } from './requests.ts';
 
 /** What a run of {@link crashRounds} is to do. */
@@ -31,33 +22,7 @@ export interface CrashPlan {
   readonly seed: number;
 }
 
-/** What was promised or given, by kind. */
-interface Ledger {
-  /** Public decryptions that were acknowledged. */
-  readonly publicIds: Set<string>;
-  readonly userIds: Set<string>;
-  /** Key generations that were acknowledged. */
-  readonly keyIds: Set<string>;
-  /** SHA-256 of each answer that a client has seen, by request id. */
-  readonly answers: Map<string, string>;
-  /** What must not happen. */
-  readonly violations: string[];
-}
-
-interface Scene {
-  readonly party: CrashParty;
-  readonly keyId: string;
-  readonly signer: Uint8Array;
-  readonly user: TestUser;
-  readonly ciphertext: Uint8Array;
-  readonly ledger: Ledger;
-  readonly over: AbortSignal;
-}
-
-const VALUE = 0x0123_4567_89ab_cdefn;
 const WORKERS = 4;
-/** Statuses that tell a client to try again, or that its connection broke. */
-const TRY_AGAIN: ReadonlySet<number> = new Set([STATUS.UNAVAILABLE, STATUS.CANCELLED, STATUS.RESOURCE_EXHAUSTED]);
 const MAX_PAUSE_MS = 250;
 
 /** Runs the crash test. */
@@ -178,92 +143,6 @@ async function startKey({ party, ledger }: Scene): Promise<string | undefined> {
   return requestId.requestId;
 }
 
-/** After the last crash: everything that was promised must have come true. */
-async function settle(scene: Scene): Promise<void> {
-  const { ledger, party } = scene;
-  const until = performance.now() + 300_000;
-  const all = async (ids: Iterable<string>, expectOne: (scene: Scene, id: string) => Promise<boolean>) => {
-    for (const id of ids) {
-      while (!(await expectOne(scene, id))) {
-        if (performance.now() > until) {
-          ledger.violations.push(`${id}: never finished`);
-          break;
-        }
-        await delay(20);
-      }
-    }
-  };
-  await all(ledger.publicIds, expectPublic);
-  await all(ledger.userIds, expectUser);
-  await all(ledger.keyIds, expectKey);
-  const material = await party.client.call('GetKeyMaterialAvailability', {});
-  for (const id of material.fheKeyIds) {
-    if (!ledger.answers.has(id)) ledger.violations.push(`key ${id} exists, but nobody was told that it was made`);
-  }
-}
-
-/** Returns whether there is an answer; a wrong, lost or changed one is a violation. */
-async function expectPublic(scene: Scene, id: string): Promise<boolean> {
-  const ask = () => scene.party.client.call('GetPublicDecryptionResult', { requestId: id });
-  return await expectAnswer(scene, id, ask, (response) => seePublic(scene, id, response));
-}
-
-async function expectUser(scene: Scene, id: string): Promise<boolean> {
-  const ask = () => scene.party.client.call('GetUserDecryptionResult', { requestId: id });
-  return await expectAnswer(scene, id, ask, (response) => {
-    see(scene, id, toBinary(UserDecryptionResponseSchema, response));
-    if (userValue(response, scene.signer, scene.user) !== VALUE) scene.ledger.violations.push(`${id}: wrong value`);
-  });
-}
-
-/** A key is there with its objects, or has failed with none. */
-async function expectKey(scene: Scene, id: string): Promise<boolean> {
-  const { party, ledger } = scene;
-  const ask = () => party.client.call('GetKeyGenResult', { requestId: id });
-  let failed = false;
-  const answered = await expectAnswer(
-    scene,
-    id,
-    ask,
-    (result) => {
-      see(scene, id, toBinary(KeyGenResultSchema, result));
-      for (const { keyType } of result.keyDigests) {
-        if (!existsSync(objectFile(party, keyType, id))) ledger.violations.push(`${keyType}/${id} is missing`);
-      }
-    },
-    (status) => {
-      failed = status === STATUS.INTERNAL;
-      return failed;
-    },
-  );
-  if (failed) {
-    if (ledger.answers.has(id)) ledger.violations.push(`${id}: was done, has failed now`);
-    for (const type of ['PublicKey', 'CompressedXofKeySet']) {
-      if (existsSync(objectFile(party, type, id))) ledger.violations.push(`${type}/${id} was left behind`);
-    }
-  }
-  return answered || failed;
-}
-
-async function expectAnswer<T>(
-  { ledger }: Scene,
-  id: string,
-  ask: () => Promise<T>,
-  check: (response: T) => void,
-  allowed: (status: number) => boolean = () => false,
-): Promise<boolean> {
-  let response: T | undefined;
-  const status = await statusOf(
-    ask().then((answer) => {
-      response = answer;
-    }),
-  );
-  if (response !== undefined) check(response);
-  else if (!TRY_AGAIN.has(status) && !allowed(status))
-    ledger.violations.push(`${id}: acknowledged, now status ${status}`);
-  return response !== undefined || !TRY_AGAIN.has(status);
-}
-
 async function keyResult({ party }: Scene, requestId: string): Promise<KeyGenResult | undefined> {
   for (let tries = 0; tries < 500; tries++) {
     const result = await party.client.call('GetKeyGenResult', { requestId }).catch(() => undefined);
@@ -271,27 +150,6 @@ async function keyResult({ party }: Scene, requestId: string): Promise<KeyGenRes
     await delay(20);
   }
   return undefined;
-}
-
-function seePublic(scene: Scene, id: string, response: Parameters<typeof publicValue>[0]): void {
-  see(scene, id, toBinary(PublicDecryptionResponseSchema, response));
-  if (publicValue(response, scene.signer) !== VALUE) scene.ledger.violations.push(`${id}: wrong value`);
-}
-
-function see({ ledger }: Scene, id: string, encoded: Uint8Array): void {
-  const digest = toHex(createHash('sha256').update(encoded).digest());
-  const before = ledger.answers.get(id);
-  if (before !== undefined && before !== digest) ledger.violations.push(`${id}: the answer has changed`);
-  ledger.answers.set(id, digest);
-}
-
-function note({ ledger }: Scene, ids: Set<string>, id: string, status: number): void {
-  if (status === STATUS.OK) ids.add(id);
-  else if (!TRY_AGAIN.has(status)) ledger.violations.push(`start: status ${status}`);
-}
-
-function objectFile({ dir }: CrashParty, type: string, id: string): string {
-  return join(dir, 'public/PUB', type, id);
 }
 
 /** A small generator (mulberry32), so that a seed says whom the crashes hit. */

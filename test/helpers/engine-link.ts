@@ -13,7 +13,8 @@ import {
   type Progress,
   ProgressSchema,
 } from '../../proto/gen/engine_pb.js';
-import { type EngineMethod, encodeCall, encodeFrame, FRAME_KIND, type Frame, FrameDecoder } from '../../wire/frames.ts';
+import { FrameDecoder } from '../../wire/frame-decoder.ts';
+import { type EngineMethod, encodeCall, encodeFrame, FRAME_KIND, type Frame } from '../../wire/frames.ts';
 
 /** A public object as it arrived. */
 export interface ReceivedObject {

@@ -7,9 +7,6 @@
  * const [core, engine] = await connectPair(t, await mesh.endpoint('core'), await mesh.endpoint('engine'));
  */
 import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
-import { type AddressInfo, connect, createServer } from 'node:net';
-import { join } from 'node:path';
-import type { Duplex } from 'node:stream';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { keccak_256 } from '@noble/hashes/sha3.js';
 import type { Attester } from '../../attestation/attester/attester.ts';
@@ -33,8 +30,9 @@ import type {
 import { ROLES, type Role, type Service } from '../../attestation/role.ts';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { createLogger, type Logger } from '../../common/log.ts';
+import { type RawTransport, rawPair } from './raw-pair.ts';
 import { platformOf, startTestAttester, type TestAttester, testPcrs } from './software-nsm.ts';
-import { type Teardown, tempDir } from './temp-dir.ts';
+import type { Teardown } from './temp-dir.ts';
 
 /** A party's node key and mesh key, made from its number. */
 export interface TestParty {
@@ -221,39 +219,6 @@ function makeTestSelf(
     }),
     ...self,
   };
-}
-
-/** How two ends of a raw connection are joined. */
-export type RawTransport = 'unix' | 'tcp';
-
-/** Returns the two ends of a new raw connection, the client's first; both are destroyed with the test. */
-export async function rawPair(t: Teardown, transport: RawTransport = 'unix'): Promise<readonly [Duplex, Duplex]> {
-  const pair = await socketPair(transport === 'unix' ? join(tempDir(t), 's') : undefined);
-  t.teardown(() => {
-    for (const end of pair) end.destroy();
-  });
-  return pair;
-}
-
-async function socketPair(path: string | undefined): Promise<[Duplex, Duplex]> {
-  const server = createServer({ allowHalfOpen: false });
-  await new Promise<void>((resolve) => {
-    if (path === undefined) server.listen(0, '127.0.0.1', resolve);
-    else server.listen(path, resolve);
-  });
-  const accepted = new Promise<Duplex>((resolve) => {
-    server.once('connection', resolve);
-  });
-  const address = server.address();
-  const client = path === undefined ? connect(portOf(address), '127.0.0.1') : connect(path);
-  const pair: [Duplex, Duplex] = [client, await accepted];
-  server.close();
-  return pair;
-}
-
-function portOf(address: AddressInfo | string | null): number {
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
-  return address.port;
 }
 
 /** Returns what a role expects of the other side of a service. */

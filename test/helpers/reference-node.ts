@@ -11,14 +11,10 @@ import {
   type UserDecryptionResponse,
   UserDecryptionResponseSchema,
 } from '../../proto/gen/kms_pb.js';
+import { abiEncodePlaintexts } from '../../wire/abi-plaintexts.ts';
 import { addressOfPublicKey, formatAddress } from '../../wire/addresses.ts';
 import { BincodeWriter } from '../../wire/bincode.ts';
-import {
-  abiEncodePlaintexts,
-  publicDecryptDigest,
-  userDecryptionLink,
-  userDecryptResponseDigest,
-} from '../../wire/eip712.ts';
+import { publicDecryptDigest, userDecryptionLink, userDecryptResponseDigest } from '../../wire/eip712.ts';
 import { parseEncKey } from '../../wire/enc-key.ts';
 import { HASH_TAG } from '../../wire/hash.ts';
 import {

@@ -18,11 +18,11 @@ import {
   ProgressSchema,
   type QuorumStatusSchema,
 } from '../../proto/gen/engine_pb.js';
+import { FrameDecoder } from '../../wire/frame-decoder.ts';
 import {
   ENGINE_METHOD,
   encodeFrame,
   FRAME_KIND,
-  FrameDecoder,
   type FrameKind,
   LINK_PROTOCOL_VERSION,
   MAX_CHUNK_BYTES,

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { openGrpcServer } from '../../parent/grpc/server.ts';
 import { GrpcError, STATUS } from '../../parent/grpc/status.ts';
-import { encodeFrame, FRAME_KIND, FrameDecoder, parseCallPayload } from '../../wire/frames.ts';
+import { FrameDecoder } from '../../wire/frame-decoder.ts';
+import { encodeFrame, FRAME_KIND, parseCallPayload } from '../../wire/frames.ts';
 import { buildLoadGenerator, type LoadTarget, runLoad } from '../helpers/load-generator.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 

@@ -4,13 +4,9 @@
  */
 import { z } from 'zod';
 import { equalBytes, fromHex, toHex } from '../../../common/bytes.ts';
+import { abiEncodePlaintexts } from '../../../wire/abi-plaintexts.ts';
 import { formatAddress, parseAddress } from '../../../wire/addresses.ts';
-import {
-  abiEncodePlaintexts,
-  publicDecryptDigest,
-  userDecryptionLink,
-  userDecryptResponseDigest,
-} from '../../../wire/eip712.ts';
+import { publicDecryptDigest, userDecryptionLink, userDecryptResponseDigest } from '../../../wire/eip712.ts';
 import { HASH_TAG } from '../../../wire/hash.ts';
 import {
   decodePublicDecryptionPayload,

@@ -9,13 +9,13 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Clock } from '../../../common/clock.ts';
 import { KmsError } from '../../../common/errors.ts';
 import { HelloSchema } from '../../../proto/gen/engine_pb.js';
+import { FrameDecoder } from '../../../wire/frame-decoder.ts';
 import {
   type EngineMethod,
   encodeCall,
   encodeFrame,
   FRAME_KIND,
   type Frame,
-  FrameDecoder,
   LINK_PROTOCOL_VERSION,
 } from '../../../wire/frames.ts';
 import type { EngineCallOptions } from './engine-client.ts';

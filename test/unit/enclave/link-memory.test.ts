@@ -7,13 +7,13 @@ import type { CallHandler } from '../../../enclave/call.ts';
 import { LinkServer } from '../../../enclave/service/link-server.ts';
 import { WorkBudget } from '../../../enclave/service/work-budget.ts';
 import { HelloSchema } from '../../../proto/gen/engine_pb.js';
+import { FrameDecoder } from '../../../wire/frame-decoder.ts';
 import {
   ENGINE_METHOD,
   encodeCall,
   encodeFrame,
   FRAME_KIND,
   type Frame,
-  FrameDecoder,
   LINK_PROTOCOL_VERSION,
 } from '../../../wire/frames.ts';
 import { silentLog as log } from '../../helpers/engine-clients.ts';

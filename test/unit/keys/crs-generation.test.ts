@@ -8,15 +8,8 @@ import { SigningSchemeType } from '../../../proto/gen/kms_pb.js';
 import { DEFAULT_EPOCH_ID, parseRequestId } from '../../../wire/ids.ts';
 import { present } from '../../helpers/present.ts';
 import { idOf } from '../../helpers/requests.ts';
-import {
-  crsAtAll,
-  type DealingOptions,
-  dealCall,
-  dealCrsCall,
-  dealingParties,
-  heldIn,
-  loadShares,
-} from './dealing-parties.ts';
+import { dealCall, dealCrsCall } from './deal-calls.ts';
+import { crsAtAll, type DealingOptions, dealingParties, heldIn, loadShares } from './dealing-parties.ts';
 
 /** In place of 2 s of work: bytes that the seed determines. */
 const quick: typeof generateCrs = async ({ maxNumBits, seed }) => {

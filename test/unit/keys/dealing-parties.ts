@@ -2,7 +2,7 @@
  * The generations of a quorum in one process: real protocols and real native work, messages by the event loop, and a
  * meeting that waits for everybody and compares what they mean.
  */
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { fromBinary } from '@bufbuild/protobuf';
 import { toHex } from '../../../common/bytes.ts';
 import { systemClock } from '../../../common/clock.ts';
 import { KmsError } from '../../../common/errors.ts';
@@ -22,21 +22,13 @@ import { AnswerSigner } from '../../../enclave/sign/answer-signer.ts';
 import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { dealKeySet, generateCrs, KeyShares, keccak256, NodeKey } from '../../../native/engine/index.ts';
-import { CrsGenCallSchema, KeyGenCallSchema } from '../../../proto/gen/engine_pb.js';
-import {
-  CrsGenRequestSchema,
-  CrsGenResultSchema,
-  FheParameter,
-  KeyGenPreprocRequestSchema,
-  KeyGenRequestSchema,
-  KeyGenResultSchema,
-} from '../../../proto/gen/kms_pb.js';
+import { CrsGenResultSchema, KeyGenResultSchema } from '../../../proto/gen/kms_pb.js';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
 import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID } from '../../../wire/ids.ts';
-import { D0, type Fields, idOf } from '../../helpers/requests.ts';
 import type { Teardown } from '../../helpers/temp-dir.ts';
 import { testMaskKeys } from '../../helpers/threshold-keys.ts';
+import { dealCall, dealCrsCall } from './deal-calls.ts';
 
 /** A public object that a party handed over. */
 export interface Handed {
@@ -272,40 +264,6 @@ function fakeContexts(epoch: Epoch, joint: Contexts['joint']): FakeContexts {
     },
     joint,
   };
-}
-
-/** Encodes an insecure KEYGEN call with test parameters. */
-export function dealCall(overrides: Fields<typeof KeyGenRequestSchema> = {}, insecure = true): Uint8Array {
-  const preproc = create(KeyGenPreprocRequestSchema, {
-    requestId: { requestId: idOf(900) },
-    params: FheParameter.test,
-    domain: D0,
-  });
-  const request = create(KeyGenRequestSchema, {
-    requestId: { requestId: idOf(2) },
-    preprocId: { requestId: idOf(900) },
-    domain: D0,
-    ...overrides,
-  });
-  const message = create(KeyGenCallSchema, {
-    request: toBinary(KeyGenRequestSchema, request),
-    preprocRequest: toBinary(KeyGenPreprocRequestSchema, preproc),
-    insecure,
-  });
-  return toBinary(KeyGenCallSchema, message);
-}
-
-/** Encodes an insecure CRSGEN call with test parameters. */
-export function dealCrsCall(overrides: Fields<typeof CrsGenRequestSchema> = {}, insecure = true): Uint8Array {
-  const request = create(CrsGenRequestSchema, {
-    requestId: { requestId: idOf(3) },
-    params: FheParameter.test,
-    maxNumBits: 64,
-    domain: D0,
-    ...overrides,
-  });
-  const message = create(CrsGenCallSchema, { request: toBinary(CrsGenRequestSchema, request), insecure });
-  return toBinary(CrsGenCallSchema, message);
 }
 
 /** Asks all parties for the same key. */

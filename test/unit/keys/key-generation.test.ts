@@ -10,7 +10,8 @@ import { present } from '../../helpers/present.ts';
 import { idOf } from '../../helpers/requests.ts';
 import { loadObjects } from '../../helpers/test-engine.ts';
 import { TEST_NAMES, testMaskKeys } from '../../helpers/threshold-keys.ts';
-import { dealAtAll, dealCall, dealingParties, heldIn, loadShares, oneByOne } from './dealing-parties.ts';
+import { dealCall } from './deal-calls.ts';
+import { dealAtAll, dealingParties, heldIn, loadShares, oneByOne } from './dealing-parties.ts';
 
 const KEY = parseRequestId(idOf(2));
 const BIG_COMPRESSED = 2;

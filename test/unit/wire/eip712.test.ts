@@ -6,9 +6,9 @@ import t from 'tap';
 import { hashTypedData, toBytes, keccak256 as viemKeccak } from 'viem';
 import { equalBytes, fromHex, toHex } from '../../../common/bytes.ts';
 import { Eip712DomainMsgSchema } from '../../../proto/gen/kms_pb.js';
+import { abiEncodePlaintexts } from '../../../wire/abi-plaintexts.ts';
 import { formatAddress, keccak256, parseAddress } from '../../../wire/addresses.ts';
 import {
-  abiEncodePlaintexts,
   crsgenDigest,
   type Domain,
   decompressionUpgradeDigest,

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { equalBytes } from '../../../common/bytes.ts';
 import { KmsError } from '../../../common/errors.ts';
+import { FrameDecoder } from '../../../wire/frame-decoder.ts';
 import {
   ENGINE_METHOD,
   encodeCall,
@@ -10,7 +11,6 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_KIND,
   type Frame,
-  FrameDecoder,
   MAX_CHUNK_BYTES,
   MAX_FRAME_BYTES,
   parseCallPayload,

@@ -1,3 +1,4 @@
+/** A node, a user and their requests, for the tests of what a client checks in answers. */
 import type { TypedPlaintextData } from '../../../wire/payloads.ts';
 import { generateUserKeyPair } from '../../../wire/signcryption.ts';
 import { parseUserDecryption } from '../../../wire/validate/decryption.ts';

@@ -14,7 +14,8 @@ import { readLeafCertificate } from '../../../../attestation/mesh/leaf-certifica
 import { encodeProof } from '../../../../attestation/mesh/proof.ts';
 import { MESH_REASONS } from '../../../../attestation/mesh/reasons.ts';
 import { encodeVerdict, writeMessage } from '../../../../attestation/mesh/wire-messages.ts';
-import { createTestMesh, expectation, rawPair } from '../../../helpers/mesh-pair.ts';
+import { createTestMesh, expectation } from '../../../helpers/mesh-pair.ts';
+import { rawPair } from '../../../helpers/raw-pair.ts';
 import { startTestAttester } from '../../../helpers/software-nsm.ts';
 import { forgeLeaf, forgeProof, intrude, labelled, receive, sendProof, toPem } from './adversary.ts';
 import { attack, attackProof, outcome, type Scene, SIGNAL, stage } from './scene.ts';

@@ -12,7 +12,8 @@ import { connectMesh } from '../../../../attestation/mesh/connect.ts';
 import { encodeProof } from '../../../../attestation/mesh/proof.ts';
 import { writeMessage } from '../../../../attestation/mesh/wire-messages.ts';
 import type { Role } from '../../../../attestation/role.ts';
-import { connectPair, createTestMesh, expectation, rawPair } from '../../../helpers/mesh-pair.ts';
+import { connectPair, createTestMesh, expectation } from '../../../helpers/mesh-pair.ts';
+import { rawPair } from '../../../helpers/raw-pair.ts';
 import { forgeLeaf, forgeProof, intrude } from './adversary.ts';
 import { attack, outcome, SIGNAL, stage } from './scene.ts';
 

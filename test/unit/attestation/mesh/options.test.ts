@@ -13,7 +13,8 @@ import { readLeafCertificate } from '../../../../attestation/mesh/leaf-certifica
 import type { MeshEndpoint, MeshLimits, MeshView, PeerExpectation } from '../../../../attestation/mesh/mesh-context.ts';
 import { encodeProof } from '../../../../attestation/mesh/proof.ts';
 import { ROLES, SERVICES } from '../../../../attestation/role.ts';
-import { createTestMesh, measurements, rawPair, type TestEndpointOptions } from '../../../helpers/mesh-pair.ts';
+import { createTestMesh, measurements, type TestEndpointOptions } from '../../../helpers/mesh-pair.ts';
+import { rawPair } from '../../../helpers/raw-pair.ts';
 import { testPcrs } from '../../../helpers/software-nsm.ts';
 import { forgeLeaf, forgeProof, sendProof } from './adversary.ts';
 import { attack, outcome, SIGNAL, stage } from './scene.ts';

@@ -6,7 +6,8 @@ import { acceptMesh } from '../../../../attestation/mesh/accept.ts';
 import type { MeshConnection, PeerExpectation } from '../../../../attestation/mesh/mesh-context.ts';
 import type { Role, Service } from '../../../../attestation/role.ts';
 import { isKmsError } from '../../../../common/errors.ts';
-import { createTestMesh, expectation, rawPair, type TestEndpoint, type TestMesh } from '../../../helpers/mesh-pair.ts';
+import { createTestMesh, expectation, type TestEndpoint, type TestMesh } from '../../../helpers/mesh-pair.ts';
+import { rawPair } from '../../../helpers/raw-pair.ts';
 import type { Teardown } from '../../../helpers/temp-dir.ts';
 import {
   type ForgedLeaf,

@@ -7,7 +7,8 @@ import type { Duplex } from 'node:stream';
 import { connect, createSecureContext, TLSSocket } from 'node:tls';
 import { acceptMesh } from '../../../../attestation/mesh/accept.ts';
 import { connectMesh } from '../../../../attestation/mesh/connect.ts';
-import { createTestMesh, expectation, rawPair } from '../../../helpers/mesh-pair.ts';
+import { createTestMesh, expectation } from '../../../helpers/mesh-pair.ts';
+import { rawPair } from '../../../helpers/raw-pair.ts';
 import { hostileChain } from './hostile-chain.ts';
 import { outcome, SIGNAL } from './scene.ts';
 

@@ -10,7 +10,8 @@ import { readLeafCertificate } from '../../../../attestation/mesh/leaf-certifica
 import { encodeProof } from '../../../../attestation/mesh/proof.ts';
 import { MESH_REASONS } from '../../../../attestation/mesh/reasons.ts';
 import { decodeVerdict, writeMessage } from '../../../../attestation/mesh/wire-messages.ts';
-import { expectation, rawPair, tryPair } from '../../../helpers/mesh-pair.ts';
+import { expectation, tryPair } from '../../../helpers/mesh-pair.ts';
+import { rawPair } from '../../../helpers/raw-pair.ts';
 import { forgeLeaf, forgeProof, intrude, receive, sendProof, toPem } from './adversary.ts';
 import { attack, outcome, reasonsOf, SIGNAL, stage } from './scene.ts';
 
