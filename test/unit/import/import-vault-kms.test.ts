@@ -16,7 +16,6 @@ import { CHARTER } from '../../helpers/kms-scene.ts';
 
 const compressed = await testKeySet(t);
 const COMPRESSED = ['PublicKey', 'CompressedXofKeySet'] as const;
-const [_BIG_COMPRESSED, _EUINT64] = [2, 5];
 
 t.test('vaults under root keys of AWS KMS open for the attested importer, symmetric and asymmetric', async (t) => {
   const kms = await startTestKms(t, { charterDigest: CHARTER });
