@@ -1,6 +1,6 @@
 /**
  * Enclave images against the crate of AWS's own tool (test/eif-oracle): it makes the same file from the same parts, and
- * each reads, measures and verifies what the other has signed.
+ * each reads, measures and verifies what the other has signed. Needs the headers of OpenSSL.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';

@@ -1,4 +1,5 @@
 /** What `arca image build` does. */
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { packageVersion } from '../../../common/package-version.ts';
@@ -7,6 +8,8 @@ import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { writeNewFile } from '../governance/object-files.ts';
 
+/** What a build writes. */
+const NAMES = { image: 'engine.eif', registers: 'pcr.json', sbom: 'sbom.json', manifest: 'manifest.json' } as const;
 const ROOT = resolve(import.meta.dirname, '../../..');
 
 /** `arca image build`. */
@@ -14,6 +17,7 @@ export async function runBuild(
   options: { readonly out: string; readonly testImage?: true | undefined; readonly force?: true | undefined },
   output: Output,
 ): Promise<void> {
+  if (options.force !== true) requireEmpty(options.out);
   const built = await buildImage({
     root: ROOT,
     kind: options.testImage ? 'test' : 'production',
@@ -24,10 +28,10 @@ export async function runBuild(
   await mkdir(options.out, { recursive: true });
   const { image, registers, manifest, sbom } = built;
   const files: readonly (readonly [string, Uint8Array | string])[] = [
-    ['engine.eif', image],
-    ['pcr.json', json(registers)],
-    ['sbom.json', json(sbom)],
-    ['manifest.json', json(manifest)],
+    [NAMES.image, image],
+    [NAMES.registers, json(registers)],
+    [NAMES.sbom, json(sbom)],
+    [NAMES.manifest, json(manifest)],
   ];
   for (const [name, data] of files) await writeNewFile(join(options.out, name), data, options.force === true);
   for (const line of built.otherCompilers) output.warn(`this image has other registers than everybody's: ${line}`);
@@ -35,10 +39,17 @@ export async function runBuild(
   output.result(
     { out: options.out, kind: manifest.kind, sizeBytes, sha256, registers, otherCompilers: built.otherCompilers },
     [
-      `${join(options.out, 'engine.eif')}: ${sizeBytes} bytes, sha256 ${sha256}`,
+      `${join(options.out, NAMES.image)}: ${sizeBytes} bytes, sha256 ${sha256}`,
       ...Object.entries(registers).map(([name, value]) => `  ${name}  ${value}`),
     ].join('\n'),
   );
+}
+
+/** Told before the work and not after it. */
+function requireEmpty(folder: string): void {
+  const there = Object.values(NAMES).filter((name) => existsSync(join(folder, name)));
+  if (there.length === 0) return;
+  throw failure('ALREADY_EXISTS', `${folder} has ${there.join(', ')} already`, 'choose another --out, or give --force');
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;

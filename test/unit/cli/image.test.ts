@@ -9,6 +9,7 @@ import { sectionOf } from '../../../images/eif/format.ts';
 import { measureImage } from '../../../images/eif/measure-image.ts';
 import { readImage } from '../../../images/eif/read-image.ts';
 import { writeImage } from '../../../images/eif/write-image.ts';
+import { runArca } from '../../helpers/cli-script.ts';
 import { present } from '../../helpers/present.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 import { makeTestCa } from '../../helpers/test-ca.ts';
@@ -185,3 +186,16 @@ function pemHex(dir: string, file: string): string {
 
 /** A text as a list of numbers in CBOR. */
 const bytesHex = (content: string): string => toHex(encodeCanonical([...Buffer.from(content)]));
+
+t.test('a build that cannot end well does not begin', async (t) => {
+  const dir = folder(t);
+  writeFileSync(join(dir, 'engine.eif'), image());
+  const over = await arca(dir, 'image', 'build', '--out', '@.');
+  t.equal(over.code, 1);
+  t.match(over.stderr, /has engine\.eif already/);
+  t.same(new Uint8Array(readFileSync(join(dir, 'engine.eif'))), image(), 'it is as it was');
+  const env = { ...process.env, SOURCE_DATE_EPOCH: 'yesterday' };
+  const odd = await runArca(['image', 'build', '--out', join(dir, 'new')], env);
+  t.equal(odd.code, 1);
+  t.match(odd.stderr, /SOURCE_DATE_EPOCH is no number/);
+});
