@@ -36,6 +36,8 @@ export interface EngineOptions {
   readonly attestation: EngineAttestation;
   /** Makes it one party of a quorum; without it the node is centralized. */
   readonly threshold?: ThresholdOptions | undefined;
+  /** Of a centralized node: where a record that names it will come from. A party's comes with {@link ThresholdOptions}. */
+  readonly enrolment?: EnrolmentFile | undefined;
   readonly treatV0ExtraDataAsEmpty: boolean;
   readonly clock: Clock;
   readonly log: Logger;

@@ -103,10 +103,14 @@ async function open(
   const identity = await loadOrGenerateIdentity({ native, vault, clock, random: systemRandom, party, key });
   if (!key) opened.push(() => identity.key.dispose());
   const { address } = identity.key;
-  const enrolment = { charter, record, releases, localGovernance };
+  const enrolled = {
+    ...{ charter, record, releases, localGovernance },
+    enrolment: threshold ?? options.enrolment,
+    isParty: threshold !== undefined,
+  };
   // A party of a quorum changes nothing in a sealed vault before the others have confirmed its start.
   const holdWrites = threshold !== undefined && sealed !== undefined;
-  const governance = await openGovernance({ ...enrolment, vault, address, quorum: threshold, holdWrites, clock, log });
+  const governance = await openGovernance({ ...enrolled, vault, address, holdWrites, clock, log });
   opened.push(() => governance.close());
   const incarnation = await count();
   const self = { key: identity.key, governance, incarnation, vault: sealed };

@@ -12,7 +12,7 @@ import { configuredBackup } from '../backup/backup-of-config.ts';
 import { startEngine } from '../engine.ts';
 import type { EngineOptions } from '../engine-options.ts';
 import { meshListener } from '../mesh/mesh-listener.ts';
-import { configuredQuorum } from '../node/quorum-of-config.ts';
+import { configuredQuorum, enrolmentFile } from '../node/quorum-of-config.ts';
 import { configuredVault } from '../vault/vault-of-config.ts';
 import type { Booted } from './boot.ts';
 import { watchClock } from './clock-watch.ts';
@@ -47,6 +47,7 @@ export async function startBooted(
     openBackup: configuredBackup(config, { log, ...reach }),
     listener: (own) => meshListener(parent.transport(ENCLAVE_PORT.core), own),
     attestation: { nsm, anchor, ...files },
+    enrolment: enrolmentFile(config, refresh),
     threshold: configuredQuorum(config, log, { makeDefaultEpoch, mesh, refresh, ...reach }),
     treatV0ExtraDataAsEmpty: config.engine.treat_v0_extra_data_as_empty,
     clock: systemClock,

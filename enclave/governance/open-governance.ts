@@ -21,8 +21,10 @@ export interface OpenGovernanceOptions {
   readonly releases: Uint8Array | undefined;
   /** Governance that approves by itself; developer mode alone has it. */
   readonly localGovernance?: LocalGovernance | undefined;
-  /** Of a party of a quorum: where a record that names it will come from. A node by itself enrols itself. */
-  readonly quorum?: EnrolmentFile | undefined;
+  /** Where a record that names this node will come from; a developer node by itself enrols itself. */
+  readonly enrolment?: EnrolmentFile | undefined;
+  /** Whether it is configured as one of a quorum. */
+  readonly isParty: boolean;
   /** The vault is not written to before the memory's `mayWrite`. */
   readonly holdWrites?: boolean | undefined;
   readonly clock: Clock;
@@ -36,7 +38,18 @@ export interface OpenGovernanceOptions {
  *   party of a quorum and would run alone.
  */
 export async function openGovernance(options: OpenGovernanceOptions): Promise<GovernanceMemory> {
-  const { vault, address, charter, record, releases, localGovernance: local, quorum, holdWrites, clock, log } = options;
+  const {
+    vault,
+    address,
+    charter,
+    record,
+    releases,
+    localGovernance: local,
+    enrolment,
+    holdWrites,
+    clock,
+    log,
+  } = options;
   const memory = await openGovernanceMemory({ vault, charter, localKey: local?.key, holdWrites, clock, log });
   const isNewVault = memory.book.versions.record === 0;
   const files = [
@@ -45,9 +58,9 @@ export async function openGovernance(options: OpenGovernanceOptions): Promise<Go
   ];
   try {
     await offerFiles(memory, files, log);
-    if (quorum) await awaitEnrolment(memory, address, { ...quorum, isNewVault, clock, log });
+    if (enrolment) await awaitEnrolment(memory, address, { ...enrolment, isNewVault, clock, log });
     else if (local) await enrol(memory, address, { local, isNewVault, log });
-    else refuseAlone(memory);
+    if (!options.isParty && !local) refuseAlone(memory);
     if (local) keepReleases(memory, local, log);
     return memory;
   } catch (error) {

@@ -11,6 +11,7 @@ import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
 import { openVaultStorage } from '../../storage/open-storage.ts';
 import type { ThresholdOptions } from '../engine-options.ts';
+import type { EnrolmentFile } from '../governance/enrol.ts';
 import { fetchedPublicFiles, type PublicFiles, publicFilesAt } from '../keys/public-files.ts';
 import { openPeerNetwork } from '../peers/peer-network.ts';
 
@@ -31,14 +32,21 @@ export function configuredQuorum(
   const { threshold } = config;
   if (!threshold || !mesh) return undefined;
   return {
-    readRecord: async () => {
-      await refresh?.();
-      return (await readGovernedFiles(config)).record;
-    },
+    ...enrolmentFile(config, refresh),
     network: (options) => openPeerNetwork({ ...options, ...mesh }),
     makeDefaultEpoch,
     roundTimeoutMs: threshold.round_timeout_secs * 1_000,
     publicFiles: publicFiles(config, { log, connect, ca }),
+  };
+}
+
+/** Returns where a record that names a node will come from: its file. */
+export function enrolmentFile(config: NodeConfig, refresh: (() => Promise<void>) | undefined): EnrolmentFile {
+  return {
+    readRecord: async () => {
+      await refresh?.();
+      return (await readGovernedFiles(config)).record;
+    },
   };
 }
 
