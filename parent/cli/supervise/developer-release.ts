@@ -91,12 +91,14 @@ function releaseName(measured: readonly MeasuredTuple[]): string {
 
 function trustsExactly(set: ReleaseSet, wanted: readonly MeasuredTuple[], nowMs: number): boolean {
   if (set.entries.length !== wanted.length) return false;
-  // Entry by entry: they are written in this order.
-  return set.entries.every(({ role, pcrs, notBeforeMs, notAfterMs }, at) => {
-    const inTime = notBeforeMs <= nowMs && nowMs + RENEWED_BEFORE_MS < notAfterMs;
-    const [wantedRole, values] = wanted[at] ?? [];
-    return inTime && wantedRole === role && values?.size === pcrs.size && sameValues(values, pcrs);
-  });
+  const isListed = ([role, values]: MeasuredTuple): boolean =>
+    set.entries.some(
+      (entry) => entry.role === role && entry.pcrs.size === values.size && sameValues(values, entry.pcrs),
+    );
+  const inTime = set.entries.every(
+    ({ notBeforeMs, notAfterMs }) => notBeforeMs <= nowMs && nowMs + RENEWED_BEFORE_MS < notAfterMs,
+  );
+  return inTime && wanted.every(isListed);
 }
 
 function sameValues(a: ReadonlyMap<number, Uint8Array>, b: ReadonlyMap<number, Uint8Array>): boolean {

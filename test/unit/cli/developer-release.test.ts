@@ -64,3 +64,20 @@ t.test('counts versions up, and leaves a set that trusts what runs as it is', as
   t.equal(await versionAfter(3, true), NOW_MS / 1000, 'beyond all that were counted');
   t.equal(await versionAfter(4, true), NOW_MS / 1000 + 1);
 });
+
+t.test('a set lists engines in enclaves too, and its order means nothing', async (t) => {
+  const { releases, trust } = await openTrust(tempDir(t));
+  const enclaves = [new Map([0, 1, 2].map((index) => [index, new Uint8Array(48).fill(9)]))];
+  const all = measured(1);
+  await ensureDeveloperRelease(releases, trust, all, clock, enclaves);
+  const written = readFileSync(releases);
+  t.equal(verifyReleaseSet(written, trust.record.body).body.entries.length, all.size + 1);
+  await ensureDeveloperRelease(releases, trust, new Map([...all].reverse()), clock, enclaves);
+  t.same(readFileSync(releases), written, 'left as it is');
+  await ensureDeveloperRelease(releases, trust, all, clock);
+  t.equal(
+    verifyReleaseSet(readFileSync(releases), trust.record.body).body.entries.length,
+    all.size,
+    'without it again',
+  );
+});
