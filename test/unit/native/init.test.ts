@@ -1,7 +1,10 @@
 /** PID 1 of an enclave: how it readies the machine, what it refuses, and what it forwards. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { ROOT } from '../../helpers/import-graph.ts';
 import { CMDLINE, runInit } from '../../helpers/init-machine.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
 
@@ -193,6 +196,19 @@ t.test('a log connection that breaks is made again', LINUX, async (t) => {
   });
   t.equal(connections, 2);
   t.match(raw, /"one"[\s\S]*"two"[\s\S]*init\.exit/);
+});
+
+t.test('the binary of an image has no stand-in in it, and the same bytes in every folder', LINUX, async (t) => {
+  const build = join(ROOT, 'native/init/build');
+  const init = readFileSync(join(build, 'init'));
+  t.notOk(init.includes('INIT_ROOT'));
+  t.ok(readFileSync(join(build, 'init-fake')).includes('INIT_ROOT'), 'which the other has');
+  const elsewhere = tempDir(t);
+  for (const path of ['scripts/build-init', 'native/init/src', 'native/init/test']) {
+    cpSync(join(ROOT, path), join(elsewhere, path), { recursive: true });
+  }
+  execFileSync(join(elsewhere, 'scripts/build-init'), { stdio: 'ignore' });
+  t.equal(Buffer.compare(readFileSync(join(elsewhere, 'native/init/build/init')), init), 0);
 });
 
 /** A place where an engine waits for the test. */
