@@ -44,6 +44,17 @@ const RULES: Readonly<Record<string, Rule>> = {
   TimeoutError: ['UNAVAILABLE', 'AWS KMS does not answer in time', 'retry'],
 };
 
+const AWAY = 'AWS KMS cannot be reached';
+/** Codes of the network. All of them may pass. */
+const OF_NETWORK: Readonly<Record<string, string>> = {
+  ENOTFOUND: `${AWAY}: its host name does not exist; check the region of the key in the governed record, and DNS`,
+  EAI_AGAIN: `${AWAY}: DNS does not answer`,
+  ECONNREFUSED: `${AWAY}: nothing listens where it should be; check the relay`,
+  EHOSTUNREACH: `${AWAY}: there is no way to it; check the network and the relay`,
+  ENETUNREACH: `${AWAY}: there is no way to it; check the network and the relay`,
+  ECONNRESET: `${AWAY}: the connection breaks; check the relay`,
+};
+
 /** Codes of TLS for a certificate that is not KMS's. */
 const CERTIFICATE =
   /^(?:CERT_|UNABLE_TO_|ERR_TLS_CERT|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_(?:CA|PURPOSE))/;
@@ -54,6 +65,13 @@ export function judgeKmsFailure(thrown: unknown, operation: string, keyArn: stri
   if (isKmsError(thrown)) {
     return { error: thrown, retryable: thrown.code === 'UNAVAILABLE', isDenied: false };
   }
+  // First, for the client of AWS calls a connection that breaks a TimeoutError.
+  const network = systemErrorCode(thrown);
+  if (network !== undefined && Object.hasOwn(OF_NETWORK, network)) {
+    const message = `${operation}: ${OF_NETWORK[network]}`;
+    const error = new KmsError('UNAVAILABLE', message, { ...facts, reason: network }, thrown);
+    return { error, retryable: true, isDenied: false };
+  }
   const name = thrown instanceof Error ? thrown.name : '';
   const rule = Object.hasOwn(RULES, name) ? RULES[name] : undefined;
   if (rule !== undefined) {
@@ -61,7 +79,6 @@ export function judgeKmsFailure(thrown: unknown, operation: string, keyArn: stri
     const error = new KmsError(code, `${operation}: ${message}`, { ...facts, reason: name }, thrown);
     return { error, retryable: retry === 'retry', isDenied: name === 'AccessDeniedException' };
   }
-  const network = systemErrorCode(thrown);
   if (network !== undefined && CERTIFICATE.test(network)) {
     const message = `${operation}: who answers in place of AWS KMS has no certificate for it`;
     const error = new KmsError('PERMISSION_DENIED', message, { ...facts, reason: network }, thrown);

@@ -1,12 +1,14 @@
 import { createServer } from 'node:http';
+import { Socket } from 'node:net';
 import { DisableKeyCommand } from '@aws-sdk/client-kms';
 import t from 'tap';
 import { toHex } from '../../../common/bytes.ts';
 import { AwsError } from '../../../emulators/aws-kms/aws-error.ts';
 import { symmetricKeyring } from '../../../enclave/keychain/aws-kms.ts';
+import { checkRootKey } from '../../../enclave/keychain/check-root-key.ts';
 import type { KmsCallerOptions } from '../../../enclave/keychain/kms-caller.ts';
 import { credentialsOf } from '../../helpers/aws-kms.ts';
-import { BINDING, CHARTER, scene } from '../../helpers/kms-scene.ts';
+import { BINDING, CHARTER, expected, scene } from '../../helpers/kms-scene.ts';
 import { startTestAttester, testPcrs } from '../../helpers/software-nsm.ts';
 import type { Teardown } from '../../helpers/temp-dir.ts';
 
@@ -111,6 +113,51 @@ t.test('what will not pass by itself is not tried again, and has a cure', async 
   const broke = symmetricKeyring({ ...options, credentials: async () => Promise.reject(new Error('no token')) });
   t.teardown(() => broke.close());
   await t.rejects(broke.generate(BINDING), { code: 'UNAVAILABLE' });
+});
+
+t.test('what keeps a call from arriving is told apart', async (t) => {
+  const { options } = await scene(t);
+  const cases: readonly [string, RegExp][] = [
+    ['ENOTFOUND', /host name does not exist; check the region/],
+    ['EAI_AGAIN', /DNS does not answer/],
+    ['ECONNREFUSED', /nothing listens where it should be/],
+    ['EHOSTUNREACH', /no way to it/],
+    ['ENETUNREACH', /no way to it/],
+    ['ECONNRESET', /connection breaks/],
+  ];
+  for (const [code, message] of cases) {
+    const connect = () => {
+      const socket = new Socket();
+      socket.destroy(Object.assign(new Error(`connect ${code}`), { code }));
+      return socket;
+    };
+    const keyring = symmetricKeyring({ ...options, connect, attempts: 2 });
+    await t.rejects(keyring.generate(BINDING), { code: 'UNAVAILABLE', message }, code);
+    keyring.close();
+  }
+});
+
+t.test('a refusal names the operation that was refused', async (t) => {
+  let refused = '';
+  const intercept = (operation: string) =>
+    operation === refused ? new AwsError('AccessDeniedException', 'text of AWS') : undefined;
+  const { kms, options, keyArn } = await scene(t, {}, { intercept });
+  const keyring = symmetricKeyring(options);
+  t.teardown(() => keyring.close());
+  const { wrapped } = await keyring.generate(BINDING);
+  const wanted = await expected(kms);
+  const calls: readonly [string, () => Promise<unknown>][] = [
+    ['GenerateDataKey', () => keyring.generate(BINDING)],
+    ['Decrypt', () => keyring.unwrap(wrapped, BINDING)],
+    ['DescribeKey', async () => await checkRootKey(options, wanted)],
+    ['GetKeyPolicy', async () => await checkRootKey(options, wanted)],
+    ['ListGrants', async () => await checkRootKey(options, wanted)],
+  ];
+  for (const [operation, run] of calls) {
+    refused = operation;
+    const message = new RegExp(`^${operation}: AWS KMS refuses this engine the key`);
+    await t.rejects(run(), { code: 'PERMISSION_DENIED', message, facts: { operation, keyArn } }, operation);
+  }
 });
 
 t.test('a call ends when it is cancelled', async (t) => {
