@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { packageVersion } from '../../../common/package-version.ts';
 import { buildImage } from '../../../images/build/build-image.ts';
+import { runTool } from '../../../images/build/run-tool.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { writeNewFile } from '../governance/object-files.ts';
@@ -18,11 +19,14 @@ export async function runBuild(
   output: Output,
 ): Promise<void> {
   if (options.force !== true) requireEmpty(options.out);
+  const epoch = sourceDateEpoch();
+  output.note('native parts: built anew if their sources or the compiler changed');
+  await runTool(join(ROOT, 'scripts/build-native'), []);
   const built = await buildImage({
     root: ROOT,
     kind: options.testImage ? 'test' : 'production',
     version: packageVersion(),
-    sourceDateEpoch: sourceDateEpoch(),
+    sourceDateEpoch: epoch,
     say: (line) => output.note(line),
   });
   await mkdir(options.out, { recursive: true });
