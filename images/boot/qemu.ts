@@ -5,14 +5,15 @@
  * Each enclave has a vsock daemon of its own, and stands at CID 16 behind it; the parent is at CID 2 there, which is what
  * the boot parameters say. Made by `scripts/qemu-setup`. How it fits together: docs/developers/images.md.
  */
-import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { availableParallelism, freemem } from 'node:os';
 import { join } from 'node:path';
+import { toHex } from '../../common/bytes.ts';
 import { systemClock } from '../../common/clock.ts';
 import { PARENT_PORT } from '../../common/enclave-boot.ts';
 import { KmsError } from '../../common/errors.ts';
+import { systemRandom } from '../../common/random.ts';
 import { type ParentVsock, parentVsock } from '../../vsock-proxy/parent-vsock.ts';
 import type { EnclaveBackend, EnclaveNeed, EnclaveStart, Finding, RunningEnclave } from './backend.ts';
 import { bootFaults } from './boot-faults.ts';
@@ -102,7 +103,7 @@ async function startEnclave(start: EnclaveStart, options: QemuOptions): Promise<
   const daemon = startProgram(vsockDaemon(tools, folder));
   try {
     await untilExists(join(folder, 'vh.sock'), daemon);
-    const id = `${options.parentId ?? DEFAULT_PARENT_ID}-enc${randomBytes(8).toString('hex')}`;
+    const id = `${options.parentId ?? DEFAULT_PARENT_ID}-enc${toHex(systemRandom(8))}`;
     const machine = startProgram(qemuProgram(tools, start, id, options));
     void machine.ended.then(() => heartbeat.close());
     return running(id, vsock, machine, daemon);
