@@ -45,6 +45,7 @@ export function symmetricKeyring(options: KmsCallerOptions): DataKeyring {
   const { keyArn, client } = caller;
   return {
     name: AWS_KMS,
+    trouble: () => caller.trouble,
     close: () => caller.close(),
     async generate(binding, signal) {
       const { plaintext, rest } = await caller.attested(
@@ -90,6 +91,7 @@ export function asymmetricKeyring(options: KmsCallerOptions): DataKeyring {
   let known: KeyObject | undefined;
   return {
     name: AWS_KMS,
+    trouble: () => caller.trouble,
     close: () => caller.close(),
     async generate(binding, signal) {
       known ??= await fetchPublicKey(caller, signal);

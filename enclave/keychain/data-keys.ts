@@ -50,6 +50,8 @@ export interface DataKeyring {
    * @throws KmsError As {@link DataKeyring.generate}; `STATE_INVALID` for a key of another object, party or epoch.
    */
   unwrap(wrapped: WrappedDataKey, binding: DataKeyBinding, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+  /** Why the last call to what keeps the root key failed, for people; undefined if it succeeded. */
+  readonly trouble?: () => string | undefined;
   close(): void;
 }
 

@@ -61,6 +61,7 @@ export class KmsCaller {
   readonly arn: KeyArn;
   readonly #options: KmsCallerOptions;
   readonly #recipients: RecipientKeys;
+  #trouble: string | undefined;
 
   /** @throws KmsError `CONFIG_INVALID`. */
   constructor(options: KmsCallerOptions) {
@@ -123,10 +124,13 @@ export class KmsCaller {
     for (let attempt = 1; ; attempt++) {
       if (signal?.aborted) throw cancelled(signal);
       try {
-        return await run();
+        const answer = await run();
+        this.#trouble = undefined;
+        return answer;
       } catch (thrown) {
         if (signal?.aborted) throw cancelled(signal);
         const { error, retryable, isDenied } = judgeKmsFailure(thrown, operation, this.keyArn);
+        this.#trouble = error.message;
         if (isDenied) throw await this.#explained(error, signal);
         if (!retryable || attempt >= attempts) throw error;
         onRetry?.(error, attempt);
@@ -134,6 +138,11 @@ export class KmsCaller {
         await this.#pause(attempt, signal);
       }
     }
+  }
+
+  /** Why the last attempt failed; undefined after one that succeeded. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   close(): void {

@@ -41,6 +41,10 @@ export class RootKeyrings implements DataKeyring {
     throw new KmsError('STATE_INVALID', message, { keyArn: this.primaryId });
   }
 
+  trouble(): string | undefined {
+    return this.#primary.keyring.trouble?.();
+  }
+
   close(): void {
     for (const { keyring } of [this.#primary, ...this.#previous]) keyring.close();
   }

@@ -6,6 +6,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { QuorumRestartCallSchema, VaultStatusSchema } from '../../proto/gen/engine_pb.js';
 import type { CallHandler } from '../call.ts';
 import { decodeRequest } from '../decode-request.ts';
+import type { DataKeyring } from '../keychain/data-keys.ts';
 import type { SealedVault } from '../vault/open-vault.ts';
 import type { OpenedStart } from './open-start.ts';
 
@@ -14,7 +15,11 @@ export interface VaultStatusDeps {
   readonly party: number;
   readonly incarnation: number;
   readonly keychain: string;
-  readonly sealed: Pick<SealedVault, 'head' | 'keyPolicyHash'> | undefined;
+  readonly sealed:
+    | (Pick<SealedVault, 'head' | 'keyPolicyHash'> & {
+        readonly sealer?: { readonly keyring: Pick<DataKeyring, 'trouble'> };
+      })
+    | undefined;
   /** Of an engine whose start others confirm. */
   readonly start: OpenedStart | undefined;
 }
@@ -35,6 +40,7 @@ export const vaultStatus =
       bytes: BigInt(stored.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)),
       restored: sealed?.head.source !== undefined,
       keyPolicy: sealed?.keyPolicyHash ?? NOTHING,
+      keyTrouble: sealed?.sealer?.keyring.trouble?.() ?? '',
       ...(start && { start: startStatus(start) }),
     });
     return toBinary(VaultStatusSchema, status);

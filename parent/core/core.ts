@@ -30,10 +30,12 @@ import { registerBackupMetrics } from './metrics/backup-metrics.ts';
 import { openCoreMetrics } from './metrics/open-core-metrics.ts';
 import { registerProcessMetrics } from './metrics/process-metrics.ts';
 import { registerQuorumMetrics } from './metrics/quorum-metrics.ts';
+import { registerStartMetrics } from './metrics/start-metrics.ts';
 import { openGenerations } from './objects/open-generations.ts';
 import { followQuorum } from './quorum/follow-quorum.ts';
 import { startCore } from './server.ts';
 import { RequestStore } from './store/request-store.ts';
+import { vaultNotes } from './vault-notes.ts';
 
 /** What a Core is made of. */
 export interface CoreOptions {
@@ -116,6 +118,7 @@ async function open(
   opened.push(() => quorum?.close());
   if (quorum) registerQuorumMetrics(registry, { engine, clock });
   if (config.backup_vault) registerBackupMetrics(registry, { engine, clock });
+  registerStartMetrics(registry, { engine, clock });
   const tls = await openClientTls(config, mesh, clock, log);
   opened.push(() => tls?.close());
   const limiter = openRateLimiter(config.rate_limiter_conf);
@@ -174,7 +177,10 @@ async function open(
     },
   );
   opened.push(() => materialServer.close(0));
-  const opsServer = await openOps(config, { registry, health, version, party: threshold && mesh.party });
+  const opsServer = await openOps(config, {
+    ...{ registry, health, version, party: threshold && mesh.party },
+    notes: vaultNotes(engine),
+  });
   opened.push(() => opsServer.close(0));
   const openToAll = async (): Promise<void> => {
     await naming(listen, core.listen());

@@ -1840,6 +1840,13 @@ export declare type VaultStatus = Message<"engine.v1.VaultStatus"> & {
    * @generated from field: engine.v1.StartStatus start = 11;
    */
   start?: StartStatus | undefined;
+
+  /**
+   * Why the last call to what keeps the root key failed; empty if it succeeded.
+   *
+   * @generated from field: string key_trouble = 12;
+   */
+  keyTrouble: string;
 };
 
 /**

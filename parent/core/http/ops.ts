@@ -11,6 +11,8 @@ import { type ListenAt, type RunningHttpServer, sendText, startHttpServer } from
 export interface OpsDeps {
   readonly registry: MetricsRegistry;
   readonly health: Health;
+  /** What an operator should know beside the reasons, and what keeps nobody from being served; none if absent. */
+  readonly notes?: (() => Promise<readonly string[]>) | undefined;
   readonly version: string;
   /** Number of a party of a quorum; a centralized node is none. */
   readonly party?: number | undefined;
@@ -24,7 +26,7 @@ const PAGES: Readonly<Record<string, Page>> = {
   '/metrics': async (response, { registry }) => sendText(response, 200, registry.contentType, await registry.metrics()),
   '/live': (response) => sendText(response, 200, 'text/plain', 'alive'),
   '/health': (response, deps) => sendHealth(response, deps, 'ok'),
-  '/ready': (response, deps) => sendHealth(response, deps, 'ready'),
+  '/ready': sendReadiness,
   '/version': (response, { version, party }) =>
     sendText(response, 200, 'text/plain', party === undefined ? version : `${version}\nthreshold, party ${party}\n`),
   '/config': (response, deps) => sendText(response, 200, 'application/json', JSON.stringify(shown(deps), null, 2)),
@@ -48,6 +50,15 @@ function sendHealth(response: ServerResponse, { health }: OpsDeps, well: string)
   const reasons = health.reasons();
   if (reasons.length === 0) sendText(response, 200, 'text/plain', well);
   else sendText(response, 503, 'text/plain', `${reasons.join('\n')}\n`);
+}
+
+/** As `/health`, with the notes: a backup that is behind is no reason to send clients elsewhere, and nothing to hide. */
+async function sendReadiness(response: ServerResponse, { health, notes }: OpsDeps): Promise<void> {
+  const reasons = health.reasons();
+  const lines = [...(reasons.length === 0 ? ['ready'] : reasons), ...((await notes?.()) ?? [])];
+  const text = lines.join('\n');
+  if (reasons.length === 0) sendText(response, 200, 'text/plain', lines.length === 1 ? text : `${text}\n`);
+  else sendText(response, 503, 'text/plain', `${text}\n`);
 }
 
 /**

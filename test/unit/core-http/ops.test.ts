@@ -5,7 +5,7 @@ import { joinHealth } from '../../../parent/core/health.ts';
 import { serveOps } from '../../../parent/core/http/ops.ts';
 import { openCoreMetrics } from '../../../parent/core/metrics/open-core-metrics.ts';
 
-async function start(test: Test) {
+async function start(test: Test, notes?: () => Promise<readonly string[]>) {
   const registry = createRegistry();
   openCoreMetrics(registry).operation('boot');
   const reasons = ['the engine is not connected'];
@@ -15,6 +15,7 @@ async function start(test: Test) {
       registry,
       health: joinHealth(() => reasons),
       version: '9.9.9',
+      notes,
       config: { service: { listen_port: 1 }, tls: { key: '[redacted]' } },
     },
   );
@@ -34,6 +35,17 @@ t.test('health and readiness name what is wrong until nothing is', async (t) => 
   t.strictSame(await get('/live'), { status: 200, text: 'alive' }, 'alive all the same');
   reasons.length = 0;
   t.strictSame(await get('/health'), { status: 200, text: 'ok' });
+  t.strictSame(await get('/ready'), { status: 200, text: 'ready' });
+});
+
+t.test('readiness tells what keeps nobody from being served', async (t) => {
+  const lines = ['backup: 2 objects behind, for 7 s'];
+  const { get, reasons } = await start(t, async () => lines);
+  t.strictSame(await get('/ready'), { status: 503, text: `the engine is not connected\n${lines[0]}\n` });
+  reasons.length = 0;
+  t.strictSame(await get('/ready'), { status: 200, text: `ready\n${lines[0]}\n` });
+  t.strictSame(await get('/health'), { status: 200, text: 'ok' });
+  lines.length = 0;
   t.strictSame(await get('/ready'), { status: 200, text: 'ready' });
 });
 

@@ -44,14 +44,24 @@ t.test('a sealed one tells its newest state, what it holds, and how its start st
     restart: async () => {},
     close: async () => {},
   };
-  const sealed = { head: party.head, keyPolicyHash: new Uint8Array(48).fill(1) };
+  let trouble: string | undefined = 'AWS KMS asks for fewer requests';
+  const sealer = { keyring: { trouble: () => trouble } };
+  const sealed = { head: party.head, keyPolicyHash: new Uint8Array(48).fill(1), sealer };
   const deps = { party: 2, incarnation: 2, keychain: 'aws-kms', sealed, start };
   t.match(await ask(deps), { sealed: true, restored: true, start: { phase: 'waiting', needed: 2, restored: [2] } });
+  t.equal((await ask(deps)).keyTrouble, 'AWS KMS asks for fewer requests');
+  trouble = undefined;
   await quorum.run();
   await party.head.advance(new Map([['a', entry]]));
   await party.head.advance(new Map([['b', { version: 1, writing: undefined }]]));
   const status = await ask(deps);
-  t.match(status, { restored: false, objects: 1n, bytes: 100n, start: { phase: 'confirmed', reason: '' } });
+  t.match(status, {
+    restored: false,
+    keyTrouble: '',
+    objects: 1n,
+    bytes: 100n,
+    start: { phase: 'confirmed', reason: '' },
+  });
   t.equal(status.sequence, BigInt(present(party.head.point).sequence));
   t.same(Buffer.from(status.digest), Buffer.from(present(party.head.point).digest));
   t.equal(status.start?.remembered.length, 3);
