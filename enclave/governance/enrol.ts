@@ -57,12 +57,12 @@ export async function enrol(memory: GovernanceMemory, address: Uint8Array, optio
 export interface EnrolmentFile {
   /** Reads the node's file of the governed record again; undefined while there is none to read. */
   readonly readRecord: () => Promise<Uint8Array | undefined>;
-  /** How long a record may take that names the node. Default 60 s. */
+  /** How long a record may take that names the node. Default 5 minutes: another party may still be booting. */
   readonly enrolWithinMs?: number;
 }
 
 const POLL_MS = 200;
-const ENROL_WITHIN_MS = 60_000;
+const ENROL_WITHIN_MS = 300_000;
 
 /**
  * Waits until the governed record names this node, looking at the node's file again and again. Says in the log which
