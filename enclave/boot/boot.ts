@@ -51,11 +51,15 @@ export async function boot({ image, parent, folder, imageFolders }: BootOptions)
   const log = createLogger({ name: 'engine', level: config.telemetry.log_level });
   const needMb = writeMemoryNeed(folder, config.threshold !== undefined, imageFolders);
   log.info({ event: 'engine.booted', image, needMb });
+  let isAway = false;
   const refresh = async (): Promise<void> => {
     try {
       await writeGoverned(folder, await fetchBootDocument(parent));
+      isAway = false;
     } catch (err) {
-      log.warn({ event: 'engine.boot-document-away', err });
+      // Asked again many times a second: the log is told once.
+      if (!isAway) log.warn({ event: 'engine.boot-document-away', err });
+      isAway = true;
     }
   };
   return { image, parent, folder, document, config, log, refresh };

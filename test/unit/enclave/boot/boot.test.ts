@@ -110,7 +110,8 @@ t.test('the parts lie where the engine reads them, and newer ones take their pla
   const folder = tempDir(t);
   const parent = fakeParent(t);
   let served: BootDocument = document;
-  await parent.serveBoot(() => encodeBootDocument(served));
+  let isAway = false;
+  await parent.serveBoot(() => (isAway ? new Uint8Array(0) : encodeBootDocument(served)));
   const booted = await boot({ image: 'production', parent: parent.link, folder, imageFolders: [folder] });
   t.same([...readFileSync(join(folder, 'charter.cbor'))], [1]);
   t.same([...readFileSync(join(folder, 'record.cbor'))], [2]);
@@ -121,6 +122,9 @@ t.test('the parts lie where the engine reads them, and newer ones take their pla
   t.same([...readFileSync(join(folder, 'releases.cbor'))], [3]);
   t.notOk(existsSync(join(folder, 'record.cbor')), 'a parent may take a record away; the vault remembers');
   t.same([...readFileSync(join(folder, 'charter.cbor'))], [1], 'a charter is for a whole life');
+  isAway = true;
+  await booted.refresh();
+  t.same([...readFileSync(join(folder, 'releases.cbor'))], [3], 'a parent that gives none takes none');
   const anchor = { name: 'test root', certificate: root.certificate };
   await t.rejects(readNodeFiles(booted.config, anchor), { code: 'CONFIG_INVALID' }, 'it is judged when it is read');
 });
