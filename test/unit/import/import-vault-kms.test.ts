@@ -1,3 +1,4 @@
+/** Vaults of the published layout under root keys of AWS KMS: opened for an attested importer, and for no other. */
 import t from 'tap';
 import { foreignKeys } from '../../../enclave/keychain/aws-kms.ts';
 import {

@@ -157,3 +157,27 @@ t.test('shares whose epoch is gone are named', async (t) => {
   t.match(one.lines, [{ event: 'keys.without-epoch', keyId: KEY, epochId: idOf(99) }]);
   for (const other of others) other.dispose();
 });
+
+t.test(
+  'shares that another system made come without encryptions of zero: the check is left out, and says so',
+  async (t) => {
+    const { parties } = await setUp(t);
+    const all = split();
+    const checks = await Promise.all(
+      parties.map(async ({ add, start }, index) => {
+        const stored = present(all[index]).encode();
+        await add(KeyShares.fromBytes(stored.fill(0, stored.length - 32)));
+        return start();
+      }),
+    );
+    for (const shares of all) shares.dispose();
+    for (const { lines, party } of parties) {
+      t.match(lines, [{ event: 'quorum.check-left-out', keyId: KEY }], `party ${party}`);
+    }
+    t.same(
+      checks.flatMap((each) => each.failed()),
+      [],
+    );
+    for (const each of checks) each.close();
+  },
+);
