@@ -57,7 +57,8 @@ export interface FileStorageDeps {
 /**
  * Opens a vault for the one process that writes it, making its folders and removing what a crash left behind.
  *
- * @throws {@link KmsError} `REQUEST_INVALID` for a bad prefix; `STATE_INVALID` if something else lies there.
+ * @throws {@link KmsError} `REQUEST_INVALID` for a bad prefix; `STATE_INVALID` if something else lies there, or this
+ *   user may not write there; `STORAGE_FULL`.
  */
 export async function openFileStorage(options: FileStorageOptions, deps: FileStorageDeps = {}): Promise<Storage> {
   const { fs = nodeFileOps, random = systemRandom } = deps;

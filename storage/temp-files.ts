@@ -5,9 +5,11 @@
 import { join } from 'node:path';
 import { toHex } from '../common/bytes.ts';
 import type { RandomSource } from '../common/random.ts';
+import { toStream } from './content.ts';
 import { CREATE_FLAGS, type FileOps, makeFolder, READ_FLAGS, readRange } from './file-ops.ts';
 
 const TEMP_FOLDER = '.tmp';
+const PROBE = 'probe';
 
 /** What temporary files are made with. */
 export interface TempFilesOptions {
@@ -27,7 +29,10 @@ export interface TempFiles {
   read(temp: string): AsyncIterable<Uint8Array>;
 }
 
-/** Makes the folder and removes what a crash left in it. */
+/**
+ * Makes the folder, removes what a crash left in it, and writes a file for a try: a vault that is full, read-only or somebody
+ * else's is refused when it is opened, and not when the first key is to be kept.
+ */
 export async function openTempFiles({ vault, folderMode, fs, random }: TempFilesOptions): Promise<TempFiles> {
   const folder = join(vault, TEMP_FOLDER);
   await makeFolder(fs, folder, folderMode);
@@ -46,6 +51,12 @@ export async function openTempFiles({ vault, folderMode, fs, random }: TempFiles
       await handle.close();
     }
   };
+  const probe = join(folder, PROBE);
+  try {
+    await write(probe, toStream(Uint8Array.of(0)));
+  } finally {
+    await fs.unlink(probe).catch(() => undefined); // it goes at the next start
+  }
   return {
     use: async (stream, publish) => {
       const temp = join(folder, toHex(random(16)));

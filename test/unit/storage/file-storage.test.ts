@@ -12,6 +12,9 @@ import { bytes, chunks, contractTests, PATH, readAll } from './contract.ts';
 const open = (root: string, fs: FileOps = nodeFileOps, folderMode = 0o700) =>
   openFileStorage({ root, prefix: 'PRIV', folderMode }, { fs });
 
+/** Of a file system that fails from the start on, and not once the vault is open. */
+const AT_ONCE: readonly string[] = [];
+
 t.test('contract', async (t) => contractTests(t, (t) => open(tempDir(t))));
 
 t.test('objects lie at the published paths and outlive the process', async (t) => {
@@ -104,6 +107,24 @@ t.test('a full disk fails the write by name, frees what was written, and keeps t
   }
 });
 
+t.test('a vault that is full, read-only or of another user is refused when it is opened', async (t) => {
+  const cases = [
+    ['open', 'EROFS', 'STATE_INVALID'],
+    ['open', 'EACCES', 'STATE_INVALID'],
+    ['open', 'ENOSPC', 'STORAGE_FULL'],
+    ['write', 'ENOSPC', 'STORAGE_FULL'],
+    ['sync', 'EDQUOT', 'STORAGE_FULL'],
+  ] as const;
+  for (const [call, system, code] of cases) {
+    const root = tempDir(t);
+    await (await open(root)).put(PATH, bytes('kept'));
+    const refused = open(root, failing(call, system, AT_ONCE));
+    await t.rejects(refused, { code, facts: { vault: 'PRIV', cause: system } }, `${call}: ${system}`);
+    t.same(await (await open(root)).get(PATH), bytes('kept'), 'and it is as it was');
+    t.same(readdirSync(join(root, 'PRIV/.tmp')), []);
+  }
+});
+
 t.test('every other failure of the file system is ours too, and quotes no path', async (t) => {
   const codes = [
     ['EDQUOT', 'STORAGE_FULL'],
@@ -181,7 +202,7 @@ async function* watched(source: AsyncIterable<Uint8Array>, watch: () => void): A
 /** File operations of which one fails, for the temporary file and for the folder of the given path. */
 function failing(call: 'open' | 'write' | 'sync' | 'link' | 'mkdir', code: string, path: readonly string[]): FileOps {
   const fail = () => Promise.reject(Object.assign(new Error(`${code}: no good, '/private/path'`), { code }));
-  const isTemp = (file: string) => /\.tmp\/./.test(file);
+  const isTemp = (file: string) => (path === AT_ONCE ? /\.tmp\/./ : /\.tmp\/(?!probe$)./).test(file);
   return {
     ...nodeFileOps,
     async open(file, flags, mode) {
@@ -189,7 +210,7 @@ function failing(call: 'open' | 'write' | 'sync' | 'link' | 'mkdir', code: strin
       const real = await nodeFileOps.open(file, flags, mode);
       return {
         read: (...args) => real.read(...args),
-        write: (...args) => (call === 'write' ? fail() : real.write(...args)),
+        write: (...args) => (call === 'write' && isTemp(file) ? fail() : real.write(...args)),
         stat: () => real.stat(),
         sync: () => (call === 'sync' && isTemp(file) ? fail() : real.sync()),
         close: () => real.close(),
