@@ -25,13 +25,22 @@ const BOUNDS = { maxBytes: 4096, maxDepth: 2, canonical: true } as const;
  */
 export function withSignedDocuments(device: NsmTransport, signer: NsmTransport): NsmTransport {
   const registers = openNsm(device, 'nsm');
+  // A locked register never changes again, and an emulated device takes its time for each question.
+  const values = new Map<number, Uint8Array>();
+  let name: string | undefined;
+  const readLocked = async (): Promise<string> => {
+    if (name !== undefined && values.size === MAX_REGISTERS) return name;
+    const { moduleId, lockedPcrs } = await registers.describe();
+    for (const index of lockedPcrs) {
+      if (!values.has(index)) values.set(index, (await registers.describePcr(index)).value);
+    }
+    name = moduleId;
+    return moduleId;
+  };
   return {
     request: async (cbor, signal) => {
       if (decodeNsmRequest(cbor).kind !== 'Attestation') return await device.request(cbor, signal);
-      const { moduleId, lockedPcrs } = await registers.describe();
-      const values = new Map<number, Uint8Array>();
-      for (const index of lockedPcrs) values.set(index, (await registers.describePcr(index)).value);
-      return await signer.request(encodeCanonical([moduleId, values, cbor]), signal);
+      return await signer.request(encodeCanonical([await readLocked(), values, cbor]), signal);
     },
     close: () => {
       registers.close();
