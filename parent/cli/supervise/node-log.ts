@@ -16,6 +16,7 @@ export interface NodeLog {
 }
 
 const ROTATE_AT_BYTES = 16 * 1024 * 1024;
+const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
 /**
  * Opens a log of a state folder for appending.
@@ -44,6 +45,8 @@ export async function openNodeLog(dir: string, name: string = STATE_FILES.log): 
   return {
     path,
     write: (line) => {
+      // Whoever writes faster than the disk loses lines, not the memory of this process.
+      if (stream.writableLength > MAX_WAITING_BYTES) return;
       const text = `${line}\n`;
       sizeBytes += Buffer.byteLength(text);
       if (sizeBytes > ROTATE_AT_BYTES) {
