@@ -26,6 +26,7 @@ import { keyHandles, publicFile } from '../../helpers/foreign-vault.ts';
 import { present } from '../../helpers/present.ts';
 import { TEST_NAMES, testMaskKeys } from '../../helpers/threshold-keys.ts';
 import { loadShares } from '../keys/dealing-parties.ts';
+import { addressOf, fencedMemory, openVault } from '../vault/sealed-scene.ts';
 
 const compressed = await testKeySet(t);
 const COMPRESSED = ['PublicKey', 'CompressedXofKeySet'] as const;
@@ -200,4 +201,23 @@ t.test('folders that are not there are named', async (t) => {
   const { ForeignVault } = await import('../../../enclave/import/foreign-vault.ts');
   const nowhere = new ForeignVault({ privateFolder: '/nowhere', publicFolder: old.publicFolder });
   await t.rejects(takeOver(nowhere, await newNode()), { code: 'NOT_FOUND', message: /\/nowhere/ });
+});
+
+t.test('in a sealed vault it is sealed, signed and in the manifest like everything else', async (t) => {
+  const old = await oldNode(t, compressed, COMPRESSED);
+  const storage = fencedMemory();
+  const first = await openVault(t, { storage });
+  const target = { ...(await newNode()), vault: first.vault };
+  t.equal(
+    (await takeOver(old.vault(), target)).identity,
+    'own',
+    'a sealed vault has a signing key from its first start',
+  );
+  const names = [`FhePrivateKey/${DEFAULT_EPOCH_ID}/${KEY}`, `CrsInfo/${DEFAULT_EPOCH_ID}/${CRS}`];
+  for (const name of names) t.ok(present(first.sealed).head.entry(name)?.writing, `${name} is in the manifest`);
+  await first.close();
+  const again = await openVault(t, { storage, address: addressOf(first) });
+  const { value, provenance, metadata } = await opened({ ...target, vault: again.vault }, compressed, 11n);
+  t.same([value, provenance], [11n, 'imported'], 'the next start opens it');
+  t.same(recoverSigner(signedDigest(metadata), metadata.externalSignature), addressOf(first));
 });
