@@ -1,8 +1,10 @@
 /** Every command of the operators' guide to backups runs, and does what the page says. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CommandUnknownOpts } from '@commander-js/extra-typings';
 import t, { type Test } from 'tap';
 import { toHex } from '../../../common/bytes.ts';
+import { createProgram } from '../../../parent/cli/program.ts';
 import { runArca } from '../../helpers/cli-script.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 import { lostCalls, openedIn, runningBackup, serveCalls } from './served-backup.ts';
@@ -36,6 +38,28 @@ t.test('the page has commands of each kind, and no other block that looks like o
   t.equal(commands('sh').length, 1);
   const fences = [...PAGE.matchAll(/^```(.+)$/gm)].map(([, name]) => name);
   t.same(new Set(fences), new Set(['toml', 'sh', 'sh serving', 'sh lost']));
+});
+
+t.test('commands that the text names beside the blocks exist with their options', async (t) => {
+  const named = [...PAGE.matchAll(/`(arca [^`]+)`/g)].map(([, command = '']) => command.split(' ').slice(1));
+  t.ok(named.length >= 6);
+  for (const words of named) {
+    let command: CommandUnknownOpts = createProgram();
+    let depth = 0;
+    for (const word of words) {
+      const found = command.commands.find((candidate) => candidate.name() === word);
+      if (found === undefined) break;
+      command = found;
+      depth += 1;
+    }
+    t.ok(depth > 0 && command.commands.length === 0, `arca ${words.join(' ')}`);
+    const known = command.options.map(({ long }) => long);
+    t.same(
+      words.slice(depth).filter((word) => word.startsWith('--') && !known.includes(word)),
+      [],
+      words.join(' '),
+    );
+  }
 });
 
 t.test('those for a node that serves', async (t) => {
