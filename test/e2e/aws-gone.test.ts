@@ -40,6 +40,12 @@ const others = quorum.members.slice(1);
 
 const ask = (...args: readonly string[]) => operate(folder, ...args);
 
+/** The public key set in the bucket of a party. */
+async function keySetOf(party: number): Promise<Buffer> {
+  const { s3Url } = present(quorum.running.aws);
+  return Buffer.from(await (await fetch(`${s3Url}/kms/PUB-p${party}/CompressedXofKeySet/${keyId}`)).arrayBuffer());
+}
+
 /** Starts emulators for a state folder; they run until the file has ended. */
 async function startAws(of: string, parties: readonly number[]) {
   const output = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
@@ -72,6 +78,8 @@ t.test('the backup lies outside of AWS, and custodians have the key', async (t) 
   await makeCustodianContext(custody);
   t.match(await ask('backup', 'status'), { keychain: 'custodians', behind: 0 });
   t.ok(existsSync(join(backups, 'BACKUP-p1', CONTEXT)));
+  const [own, another] = [await keySetOf(1), await keySetOf(2)];
+  t.ok(own.length > 1000 && own.equals(another), 'what is public of a key, any other party has too');
 });
 
 t.test('with all of AWS gone the other parties go on', async (t) => {
