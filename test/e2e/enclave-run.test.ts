@@ -12,14 +12,17 @@ import { enclaveScene } from '../helpers/enclave-scene.ts';
 import { fakeNitroCalls } from '../helpers/fake-nitro-cli.ts';
 
 /** Looks again and again until `check` holds; the test's own time limit ends it. */
-async function until(check: () => boolean): Promise<void> {
-  while (!check()) await new Promise((resolve) => setTimeout(resolve, 50));
+async function until(check: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await check())) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 t.test('a node in an enclave serves, survives the end of its enclave, and comes back from a refused one', async (t) => {
   const scene = await enclaveScene(t);
   const node = await scene.start();
   const count = (what: string): number => scene.said().split(what).length - 1;
+  /** The enclave was started again so often, and the Core has found its engine. */
+  const isBack = async (times: number): Promise<boolean> =>
+    count('the enclave is ready again') === times && (await fetch(`${node.node.opsUrl}/ready`)).ok;
   t.match(node.node, { developerMode: true, address: /^0x/ });
   t.same(Object.keys(node.pids()), ['core'], 'the enclave is no process of the launcher');
 
@@ -32,7 +35,7 @@ t.test('a node in an enclave serves, survives the end of its enclave, and comes 
   t.ok(before.verified, "both answers are accepted by Zama's published client");
 
   scene.killEnclave();
-  await until(() => count('the enclave is ready again') === 1);
+  await until(() => isBack(1));
   t.match(scene.said(), /the enclave ended \(no last words were heard: the hypervisor has ended it\); started again/);
   const after = await firstRun(node, scene.output);
   t.match(after, { verified: true, keyId: before.keyId }, 'nothing is lost');
@@ -48,7 +51,7 @@ t.test('a node in an enclave serves, survives the end of its enclave, and comes 
   t.equal(count('the enclave is ready again'), 1, 'it never was');
 
   scene.showImage();
-  await until(() => count('the enclave is ready again') === 2);
+  await until(() => isBack(2));
   t.match(await firstRun(node, scene.output), { verified: true, keyId: before.keyId });
   await node.stop();
 

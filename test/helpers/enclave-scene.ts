@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { encodeSigned } from '../../attestation/governance/index.ts';
 import { toHex } from '../../common/bytes.ts';
 import { nitroCliBackend } from '../../images/boot/nitro-cli.ts';
@@ -21,7 +22,7 @@ import type { RunningNode } from '../../parent/cli/supervise/run-node.ts';
 import { prepareSocketPath } from '../../parent/cli/supervise/socket-path.ts';
 import { ensureStateFolder } from '../../parent/cli/supervise/state-folder.ts';
 import { parentVsock } from '../../vsock-proxy/parent-vsock.ts';
-import { fakeEnclaves, writeFakeNitroCli } from './fake-nitro-cli.ts';
+import { fakeEnclaves, writeFakeNitroCli, writeNitroParent } from './fake-nitro-cli.ts';
 import { freePorts } from './free-port.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
@@ -103,8 +104,10 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
     writeFileSync(join(cli, 'scene.json'), JSON.stringify({ path, pcrs: shown, moduleId }));
   };
   show(measured);
-  writeFileSync(join(cli, 'enclave'), join(import.meta.dirname, 'fake-enclave.ts'));
-  writeParent(join(cli, 'root'));
+  writeFileSync(join(cli, 'enclave'), fileURLToPath(new URL('./fake-enclave.ts', import.meta.url)));
+  writeNitroParent(join(cli, 'root'), {
+    'sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages': '2\n',
+  });
   const backend = nitroCliBackend({
     program: writeFakeNitroCli(cli),
     root: join(cli, 'root'),
@@ -131,21 +134,4 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
     show,
     showImage: () => show(measured),
   };
-}
-
-/** A parent instance that has room for one enclave. */
-export function writeParent(root: string, changes: Readonly<Record<string, string>> = {}): void {
-  const files = {
-    'dev/nitro_enclaves': '',
-    'etc/nitro_enclaves/allocator.yaml': '---\n# memory_mib: 9999\nmemory_mib: 2048\ncpu_count: 2\n',
-    'sys/module/nitro_enclaves/parameters/ne_cpus': '1,3\n',
-    'sys/devices/system/cpu/smt/active': '1\n',
-    'sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages': '192\n',
-    'sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages': '2\n',
-    ...changes,
-  };
-  for (const [path, content] of Object.entries(files)) {
-    mkdirSync(join(root, path, '..'), { recursive: true });
-    writeFileSync(join(root, path), content);
-  }
 }

@@ -21,7 +21,7 @@ const logs = connect(`${scene.path}_${PARENT_PORT.logs}`);
 await once(logs, 'connect');
 const say = (line: object): void => void logs.write(`${JSON.stringify({ name: 'init', ...line })}\n`);
 say({ event: 'init.booted' });
-const engine = spawn(process.execPath, [fileURLToPath(new URL('enclave-engine.ts', import.meta.url)), folder], {
+const engine = spawn(process.execPath, [fileURLToPath(new URL('./enclave-engine.ts', import.meta.url)), folder], {
   // The fourth is the pipe whose end tells the engine that init is gone.
   stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
 });

@@ -6,8 +6,8 @@
  * its argument; without it an enclave is a process that waits).
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFileSync, chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -47,6 +47,24 @@ export function fakeEnclaves(folder: string): readonly Enclave[] {
   const path = join(folder, 'enclaves.json');
   const known: readonly Enclave[] = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : [];
   return known.filter(({ ProcessID }) => isAlive(ProcessID));
+}
+
+/** Writes the files of a parent instance that has room for one enclave of two CPUs and 1,408 MB, but for the changes. */
+export function writeNitroParent(root: string, changes: Readonly<Record<string, string>> = {}): void {
+  const files = {
+    'dev/nitro_enclaves': '',
+    'etc/nitro_enclaves/allocator.yaml': '---\n# memory_mib: 9999\nmemory_mib: 2048\ncpu_count: 2\n',
+    'sys/module/nitro_enclaves/parameters/ne_cpus': '1,3\n',
+    'sys/devices/system/cpu/smt/active': '1\n',
+    'sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages': '192\n',
+    'sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages': '1\n',
+    'sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages': '300\n',
+    ...changes,
+  };
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  }
 }
 
 function isAlive(pid: number): boolean {

@@ -1,9 +1,9 @@
 /** Enclaves of a Nitro parent: what nitro-cli is called with, what is made of its answers, what a parent needs. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { nitroCliBackend } from '../../../../images/boot/nitro-cli.ts';
-import { fakeEnclaves, fakeNitroCalls, writeFakeNitroCli } from '../../../helpers/fake-nitro-cli.ts';
+import { fakeEnclaves, fakeNitroCalls, writeFakeNitroCli, writeNitroParent } from '../../../helpers/fake-nitro-cli.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 
 const START = { image: '/images/engine.eif', memoryMb: 1408, cpus: 2, cid: 17, debug: false, folder: '/nowhere' };
@@ -22,24 +22,6 @@ function scene(t: Teardown) {
     for (const { ProcessID } of fakeEnclaves(folder)) process.kill(ProcessID, 'SIGKILL');
   });
   return { folder, root, backend: nitroCliBackend({ program, root, pollMs: 20, vsockOf }) };
-}
-
-/** A parent that has all that two CPUs and 1,408 MB need. */
-function writeParent(root: string, changes: Readonly<Record<string, string>> = {}): void {
-  const files = {
-    'dev/nitro_enclaves': '',
-    'etc/nitro_enclaves/allocator.yaml': '---\n# memory_mib: 9999\nmemory_mib: 2048\ncpu_count: 2\n',
-    'sys/module/nitro_enclaves/parameters/ne_cpus': '1,3\n',
-    'sys/devices/system/cpu/smt/active': '1\n',
-    'sys/devices/system/node/node0/hugepages/hugepages-2048kB/free_hugepages': '192\n',
-    'sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages': '1\n',
-    'sys/devices/system/node/node1/hugepages/hugepages-2048kB/free_hugepages': '300\n',
-    ...changes,
-  };
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
-  }
 }
 
 t.test('an enclave is started with exactly what was asked for, and never in debug mode by itself', async (t) => {
@@ -134,7 +116,7 @@ t.test('answers that are none are refused', async (t) => {
 
 t.test('a parent that has all of it passes every check', async (t) => {
   const { root, backend } = scene(t);
-  writeParent(root);
+  writeNitroParent(root);
   const findings = await backend.check(START);
   t.same(
     findings.filter(({ ok }) => !ok),
@@ -156,7 +138,7 @@ t.test('a machine without anything is told of everything, with a cure for each',
 t.test('each shortage is named by its number', async (t) => {
   const { root, backend } = scene(t);
   const faultsOf = async (changes: Readonly<Record<string, string>>, need = START) => {
-    writeParent(root, changes);
+    writeNitroParent(root, changes);
     return (await backend.check(need)).filter(({ ok }) => !ok).map(({ name, found }) => `${name}: ${found}`);
   };
   t.match(await faultsOf({ 'etc/nitro_enclaves/allocator.yaml': '---\nmemory_mib: 512\ncpu_count: 2\n' }), [
@@ -177,7 +159,7 @@ t.test('memory that a leftover holds counts as free', async (t) => {
   const { root, backend } = scene(t);
   const left = await backend.start(START);
   const pages = { 'sys/devices/system/node/node0/hugepages/hugepages-1048576kB/free_hugepages': '0\n' };
-  writeParent(root, pages);
+  writeNitroParent(root, pages);
   const memory = (await backend.check(START)).find(({ name }) => name === 'memory');
   t.match(memory, { ok: true, found: /1408 MB are held by an enclave that the start ends/ });
   t.match(
