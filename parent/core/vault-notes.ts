@@ -4,20 +4,16 @@
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import { type BackupStatus, EngineStatusSchema, VaultStatusSchema } from '../../proto/gen/engine_pb.js';
-import { ENGINE_METHOD, type EngineMethod } from '../../wire/frames.ts';
-import type { EngineClient } from './engine-client/engine-client.ts';
-
-const TIMEOUT_MS = 2_000;
-const NOTHING = new Uint8Array(0);
+import { ENGINE_METHOD } from '../../wire/frames.ts';
+import { type AskedEngine, askStatus } from './metrics/engine-gauges.ts';
 
 /** Returns what reads the notes. */
-export function vaultNotes(engine: Pick<EngineClient, 'call' | 'state'>): () => Promise<readonly string[]> {
-  const ask = async (method: EngineMethod): Promise<Uint8Array | undefined> => {
-    if (engine.state !== 'connected') return undefined;
-    return await engine.call(method, NOTHING, { timeoutMs: TIMEOUT_MS }).catch(() => undefined);
-  };
+export function vaultNotes(engine: AskedEngine): () => Promise<readonly string[]> {
   return async () => {
-    const [status, vault] = await Promise.all([ask(ENGINE_METHOD.status), ask(ENGINE_METHOD.vaultStatus)]);
+    const [status, vault] = await Promise.all([
+      askStatus(engine, ENGINE_METHOD.status),
+      askStatus(engine, ENGINE_METHOD.vaultStatus),
+    ]);
     const backup = status && fromBinary(EngineStatusSchema, status).backup;
     const trouble = vault && fromBinary(VaultStatusSchema, vault).keyTrouble;
     return [...(trouble ? [`root key: ${trouble}`] : []), ...(backup ? backupNotes(backup) : [])];

@@ -62,6 +62,17 @@ export interface Scene {
   readonly options: KmsCallerOptions;
 }
 
+/** How the engine of a test reaches a root key. */
+export const callerOf = (kms: TestKms, keyArn: string): KmsCallerOptions => ({
+  keyArn,
+  nsm: kms.enclave.nsm,
+  charterDigest: CHARTER,
+  party: 1,
+  credentials: credentialsOf('engine'),
+  developerEndpoint: kms.emulator.url,
+  sleep: async () => {},
+});
+
 /** Sets the scene. */
 export async function scene(
   t: Teardown,
@@ -72,15 +83,6 @@ export async function scene(
   const kms = await startTestKms(t, { charterDigest: CHARTER, ...kmsOptions });
   const admin = kms.client('admin');
   const keyArn = await makeRootKey(admin, await ourPolicy(kms), key);
-  const options: KmsCallerOptions = {
-    keyArn,
-    nsm: kms.enclave.nsm,
-    charterDigest: CHARTER,
-    party: 1,
-    credentials: credentialsOf('engine'),
-    developerEndpoint: kms.emulator.url,
-    sleep: async () => {},
-    ...change,
-  };
+  const options = { ...callerOf(kms, keyArn), ...change };
   return { kms, admin, keyArn, options };
 }

@@ -4,27 +4,20 @@
  * While the engine is away, or has no backup vault, there are no values, rather than old ones.
  */
 import { fromBinary } from '@bufbuild/protobuf';
-import { Counter, Gauge } from 'prom-client';
+import { Counter } from 'prom-client';
 import type { Clock } from '../../../common/clock.ts';
 import type { MetricsRegistry } from '../../../common/metrics.ts';
 import { type BackupStatus, EngineStatusSchema } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
-import type { EngineClient } from '../engine-client/engine-client.ts';
+import { type AskedEngine, askStatus, type EngineGauge, registerEngineGauges } from './engine-gauges.ts';
 
 /** What the metrics are read from. */
 export interface BackupMetricsDeps {
-  readonly engine: Pick<EngineClient, 'call' | 'state'>;
+  readonly engine: AskedEngine;
   readonly clock: Clock;
 }
 
-interface Metric {
-  readonly name: string;
-  readonly help: string;
-  /** Undefined: there is no value. */
-  read(status: BackupStatus, nowMs: number): number | undefined;
-}
-
-const GAUGES: readonly Metric[] = [
+const GAUGES: readonly EngineGauge<BackupStatus>[] = [
   {
     name: 'kms_backup_behind_objects',
     help: 'Objects of the private vault that the backup does not have as they are now',
@@ -52,32 +45,13 @@ const GAUGES: readonly Metric[] = [
   },
 ];
 
-/** One scrape reads all metrics of one look; the next scrape looks again. */
-const FRESH_MS = 500;
-const TIMEOUT_MS = 2_000;
-const NOTHING = new Uint8Array(0);
-
 /** Registers `kms_backup_*`. */
 export function registerBackupMetrics(registry: MetricsRegistry, { engine, clock }: BackupMetricsDeps): void {
-  let last: { readonly atMs: number; readonly status: Promise<BackupStatus | undefined> } | undefined;
-  const look = async (): Promise<BackupStatus | undefined> => {
-    const nowMs = clock.monotonicMs();
-    if (!last || nowMs - last.atMs > FRESH_MS) last = { atMs: nowMs, status: statusOf(engine) };
-    return await last.status;
+  const ask = async (): Promise<BackupStatus | undefined> => {
+    const answer = await askStatus(engine, ENGINE_METHOD.status);
+    return answer && fromBinary(EngineStatusSchema, answer).backup;
   };
-  for (const { name, help, read } of GAUGES) {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      async collect() {
-        const status = await look();
-        const value = status && read(status, clock.nowMs());
-        if (value === undefined) this.remove();
-        else this.set(value);
-      },
-    });
-  }
+  const look = registerEngineGauges(registry, GAUGES, { ask, clock });
   // The published name and words: the engine counts attempts, not operations.
   const labels = { operation: 'private_vault', error: 'backup_error' };
   new Counter({
@@ -91,14 +65,4 @@ export function registerBackupMetrics(registry: MetricsRegistry, { engine, clock
       if (status) this.inc(labels, Number(status.failures));
     },
   });
-}
-
-async function statusOf(engine: BackupMetricsDeps['engine']): Promise<BackupStatus | undefined> {
-  if (engine.state !== 'connected') return undefined;
-  try {
-    const answer = await engine.call(ENGINE_METHOD.status, NOTHING, { timeoutMs: TIMEOUT_MS });
-    return fromBinary(EngineStatusSchema, answer).backup;
-  } catch {
-    return undefined; // an engine that is away has no numbers, and its absence has metrics of its own
-  }
 }

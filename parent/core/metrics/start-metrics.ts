@@ -3,30 +3,22 @@
  * rather than old ones.
  */
 import { fromBinary } from '@bufbuild/protobuf';
-import { Gauge } from 'prom-client';
 import type { Clock } from '../../../common/clock.ts';
 import type { MetricsRegistry } from '../../../common/metrics.ts';
 import { type StartStatus, type VaultStatus, VaultStatusSchema } from '../../../proto/gen/engine_pb.js';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
-import type { EngineClient } from '../engine-client/engine-client.ts';
+import { type AskedEngine, askStatus, type EngineGauge, registerEngineGauges } from './engine-gauges.ts';
 
 /** What the metrics are read from. */
 export interface StartMetricsDeps {
-  readonly engine: Pick<EngineClient, 'call' | 'state'>;
+  readonly engine: AskedEngine;
   readonly clock: Clock;
-}
-
-interface Metric {
-  readonly name: string;
-  readonly help: string;
-  /** Undefined: there is no value. */
-  read(status: VaultStatus): number | undefined;
 }
 
 /** Of an engine whose start others confirm; none of another. */
 const ofStart = (read: (start: StartStatus) => number) => (status: VaultStatus) => status.start && read(status.start);
 
-const GAUGES: readonly Metric[] = [
+const GAUGES: readonly EngineGauge<VaultStatus>[] = [
   {
     name: 'kms_start_incarnation',
     help: 'Which start of this party the engine is',
@@ -69,42 +61,11 @@ const GAUGES: readonly Metric[] = [
   },
 ];
 
-/** One scrape reads all metrics of one look; the next scrape looks again. */
-const FRESH_MS = 500;
-const TIMEOUT_MS = 2_000;
-const NOTHING = new Uint8Array(0);
-
 /** Registers `kms_start_*`. */
 export function registerStartMetrics(registry: MetricsRegistry, { engine, clock }: StartMetricsDeps): void {
-  let last: { readonly atMs: number; readonly status: Promise<VaultStatus | undefined> } | undefined;
-  const look = async (): Promise<VaultStatus | undefined> => {
-    const nowMs = clock.monotonicMs();
-    if (!last || nowMs - last.atMs > FRESH_MS) last = { atMs: nowMs, status: statusOf(engine) };
-    return await last.status;
+  const ask = async (): Promise<VaultStatus | undefined> => {
+    const answer = await askStatus(engine, ENGINE_METHOD.vaultStatus);
+    return answer && fromBinary(VaultStatusSchema, answer);
   };
-  for (const { name, help, read } of GAUGES) {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      async collect() {
-        const status = await look();
-        const value = status && read(status);
-        if (value === undefined) this.remove();
-        else this.set(value);
-      },
-    });
-  }
-}
-
-async function statusOf(engine: StartMetricsDeps['engine']): Promise<VaultStatus | undefined> {
-  if (engine.state !== 'connected') return undefined;
-  try {
-    return fromBinary(
-      VaultStatusSchema,
-      await engine.call(ENGINE_METHOD.vaultStatus, NOTHING, { timeoutMs: TIMEOUT_MS }),
-    );
-  } catch {
-    return undefined; // an engine that is away has no numbers, and its absence has metrics of its own
-  }
+  registerEngineGauges(registry, GAUGES, { ask, clock });
 }

@@ -1,19 +1,11 @@
 /** Vaults of the published layout under root keys of AWS KMS: opened for an attested importer, and for no other. */
 import t from 'tap';
 import { foreignKeys } from '../../../enclave/keychain/aws-kms.ts';
-import {
-  ADMIN_MAY_ALL,
-  attested,
-  credentialsOf,
-  engineMay,
-  makeKey,
-  startTestKms,
-  USE,
-} from '../../helpers/aws-kms.ts';
+import { ADMIN_MAY_ALL, attested, engineMay, makeKey, startTestKms, USE } from '../../helpers/aws-kms.ts';
 import { testKeySet } from '../../helpers/fhe-key-set.ts';
 import { CRS, newNode, oldNode, opened, takeOver, written } from '../../helpers/foreign-node.ts';
 import { appKeyBlob, asymmetricKeys, symmetricKeys } from '../../helpers/foreign-vault.ts';
-import { CHARTER } from '../../helpers/kms-scene.ts';
+import { CHARTER, callerOf } from '../../helpers/kms-scene.ts';
 
 const compressed = await testKeySet(t);
 const COMPRESSED = ['PublicKey', 'CompressedXofKeySet'] as const;
@@ -25,15 +17,6 @@ t.test('vaults under root keys of AWS KMS open for the attested importer, symmet
     Version: '2012-10-17',
     Statement: [ADMIN_MAY_ALL, engineMay([...USE, 'kms:GetKeyPolicy'], attested(kms))],
   });
-  const caller = (keyArn: string) => ({
-    keyArn,
-    nsm: kms.enclave.nsm,
-    charterDigest: CHARTER,
-    party: 1,
-    credentials: credentialsOf('engine'),
-    developerEndpoint: kms.emulator.url,
-    sleep: async () => {},
-  });
   for (const [spec, change, make] of [
     ['symm', {}, symmetricKeys],
     ['asymm', { KeySpec: 'RSA_4096', KeyUsage: 'ENCRYPT_DECRYPT' }, asymmetricKeys],
@@ -41,7 +24,7 @@ t.test('vaults under root keys of AWS KMS open for the attested importer, symmet
     const keyArn = await makeKey(admin, policy, change);
     const seal = (object: Uint8Array) => appKeyBlob(keyArn.split('/')[1] ?? '', object, make(admin, keyArn));
     const old = await oldNode(t, compressed, COMPRESSED, { seal });
-    const keys = foreignKeys(spec, caller(keyArn));
+    const keys = foreignKeys(spec, callerOf(kms, keyArn));
     t.teardown(() => keys.close());
     const source = old.vault({ keyArn, keys });
     const target = await newNode({ isEmpty: true });
@@ -58,7 +41,7 @@ t.test('vaults under root keys of AWS KMS open for the attested importer, symmet
     );
 
     const other = await makeKey(admin, policy, change);
-    const otherKeys = foreignKeys(spec, caller(other));
+    const otherKeys = foreignKeys(spec, callerOf(kms, other));
     t.teardown(() => otherKeys.close());
     const wrong = takeOver(old.vault({ keyArn: other, keys: otherKeys }), await newNode());
     await t.rejects(wrong, { code: 'STATE_INVALID', message: /another root key/ });
@@ -95,15 +78,7 @@ t.test('an importer that is not in the policy of the root key gets nothing', asy
   const old = await oldNode(t, compressed, COMPRESSED, {
     seal: (object) => appKeyBlob(keyArn, object, symmetricKeys(admin, keyArn)),
   });
-  const keys = foreignKeys('symm', {
-    keyArn,
-    nsm: kms.enclave.nsm,
-    charterDigest: CHARTER,
-    party: 1,
-    credentials: credentialsOf('engine'),
-    developerEndpoint: kms.emulator.url,
-    sleep: async () => {},
-  });
+  const keys = foreignKeys('symm', callerOf(kms, keyArn));
   t.teardown(() => keys.close());
   const target = await newNode();
   await t.rejects(takeOver(old.vault({ keyArn, keys }), target), {
