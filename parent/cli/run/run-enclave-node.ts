@@ -10,12 +10,13 @@ import { loadNodeConfig } from '../config/check-config.ts';
 import { describeFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { type ChildProgram, parseLogLine } from '../supervise/child.ts';
-import { describeNode, warningsOf } from '../supervise/describe-node.ts';
+import { describeNode } from '../supervise/describe-node.ts';
 import { removeNodeFile, writeNodeFile } from '../supervise/node-file.ts';
 import { type NodeLog, openNodeLog } from '../supervise/node-log.ts';
 import { coreProgram } from '../supervise/node-programs.ts';
 import { describeDeviceEvent, reporter } from '../supervise/reporter.ts';
 import type { Params, RunningNode } from '../supervise/run-node.ts';
+import { runningNode } from '../supervise/running-node.ts';
 import { prepareSocketPath } from '../supervise/socket-path.ts';
 import { STATE_FILES } from '../supervise/state-folder.ts';
 import {
@@ -122,25 +123,13 @@ async function startAll(parts: NodeParts, release: () => Promise<void>, output: 
     const node = describeNode(parts, engineFacts);
     await writeNodeFile(dir, node);
     started = true;
-    let stopping: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       started = false; // what is said from here on is about the end
       await removeNodeFile(dir);
       await supervisor.stop();
       await release();
     };
-    return {
-      dir,
-      node,
-      releaseWarnings: await warningsOf(config, node),
-      readyMs: systemClock.monotonicMs() - startedAt,
-      pids: () => supervisor.pids(),
-      stop: () => {
-        stopping ??= stop();
-        return stopping;
-      },
-      kill: () => supervisor.kill(),
-    };
+    return await runningNode({ dir, node, config, startedAt, supervisor, stop });
   } catch (error) {
     await supervisor.stop();
     throw error;

@@ -12,7 +12,7 @@ import { quorumAround } from '../quorum/quorum-file.ts';
 import type { BackupKeychainName } from './aws/aws-file.ts';
 import type { EmulatedAws } from './aws/emulated-aws.ts';
 import type { ChildProgram } from './child.ts';
-import { describeNode, warningsOf } from './describe-node.ts';
+import { describeNode } from './describe-node.ts';
 import { type DeviceEvent, prepareDevices } from './developer-devices.ts';
 import type { FolderLock } from './folder-lock.ts';
 import { type NodeFile, removeNodeFile, writeNodeFile } from './node-file.ts';
@@ -21,6 +21,7 @@ import { nodePrograms, withDevices } from './node-programs.ts';
 import { writeDeveloperConfig } from './node-toml.ts';
 import { choosePorts } from './ports.ts';
 import { describeDeviceEvent, reporter } from './reporter.ts';
+import { runningNode } from './running-node.ts';
 import { prepareSocketPath } from './socket-path.ts';
 import { STATE_FILES } from './state-folder.ts';
 import { type Supervisor, supervise } from './supervisor.ts';
@@ -192,7 +193,6 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     throw error;
   }
   started = true;
-  let stopping: Promise<void> | undefined;
   const stop = async () => {
     started = false; // what the children say from here on is about their end
     await removeNodeFile(dir);
@@ -200,16 +200,9 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     await release();
   };
   return {
-    dir,
-    node,
-    releaseWarnings: await warningsOf(config, node),
-    readyMs: systemClock.monotonicMs() - startedAt,
+    ...(await runningNode({ dir, node, config, startedAt, supervisor, stop })),
     aws: emulated,
     pids: () => ({ ...supervisor.pids(), ...emulated?.pids() }),
-    stop: () => {
-      stopping ??= stop();
-      return stopping;
-    },
     kill: () => {
       supervisor.kill();
       emulated?.kill();

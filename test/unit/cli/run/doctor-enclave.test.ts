@@ -5,13 +5,13 @@ import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import t from 'tap';
-import { parseConfig } from '../../../../common/config.ts';
-import { NodeConfig } from '../../../../common/node-config.ts';
+import type { NodeConfig } from '../../../../common/node-config.ts';
 import { ENCLAVE_CHECKS, type EnclaveFindings } from '../../../../parent/cli/doctor/enclave-checks.ts';
 import { enclaveFolder } from '../../../../parent/cli/run/run-enclave-node.ts';
 import { freePorts } from '../../../helpers/free-port.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 import { makeTestCa } from '../../../helpers/test-ca.ts';
+import { enclaveConfig } from './enclave-toml.ts';
 
 /** Runs one check by its name. */
 async function check(name: string, findings: EnclaveFindings): Promise<string> {
@@ -20,35 +20,14 @@ async function check(name: string, findings: EnclaveFindings): Promise<string> {
   return await found.run(findings);
 }
 
-function configOf(dir: string, s3: string, more = ''): NodeConfig {
-  const text = `
-developer_mode = true
-[engine]
-socket_path = "/run/arca/engine.sock"
-[aws]
-region = "eu-west-1"
-role_arn = "arn:aws:iam::111122223333:role/engine"
-developer_access_key_id = "a"
-developer_secret_access_key = "b"
-developer_s3_endpoint = "${s3}"
-[public_vault.storage.s3]
-bucket = "pub"
-[private_vault]
-storage.s3.bucket = "priv"
-keychain.aws_kms = {}
-[attestation]
-charter_path = "${dir}/charter.cbor"
-record_path = "${dir}/record.cbor"
-releases_path = "${dir}/releases.cbor"
-developer_root_path = "${dir}/root.pem"
-[state]
-path = "${dir}/core.sqlite"
-[enclave]
-image_path = "${dir}/engine.eif"
-${more}
-`;
-  return parseConfig(NodeConfig, { text, env: {}, name: 'node.toml' });
-}
+const configOf = (dir: string, s3: string, enclave = ''): NodeConfig =>
+  enclaveConfig({
+    dir,
+    top: 'developer_mode = true',
+    aws: `developer_access_key_id = "a"\ndeveloper_secret_access_key = "b"\ndeveloper_s3_endpoint = "${s3}"`,
+    attestation: `developer_root_path = "${dir}/root.pem"`,
+    enclave,
+  });
 
 async function listen(t: Teardown, server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');

@@ -5,38 +5,17 @@ import { stringify } from 'smol-toml';
 import t from 'tap';
 import { encodeCharter, encodeSigned, makeRecord, signRecord } from '../../../../attestation/governance/index.ts';
 import { parseConfig } from '../../../../common/config.ts';
-import { NodeConfig } from '../../../../common/node-config.ts';
+import type { NodeConfig } from '../../../../common/node-config.ts';
 import { allowedDestinations, proxyTable } from '../../../../parent/cli/run/proxy-routes.ts';
 import { openDeveloperTrust, trustPaths } from '../../../../parent/cli/supervise/developer-trust.ts';
 import { ProxyConfig } from '../../../../vsock-proxy/config.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
+import { enclaveConfig } from './enclave-toml.ts';
 
-function configOf(dir: string, more = '', aws = ''): NodeConfig {
-  const text = `
-${more}
-[engine]
-socket_path = "/run/arca/engine.sock"
-[aws]
-region = "eu-west-1"
-role_arn = "arn:aws:iam::111122223333:role/engine"
-${aws === '' ? 'instance_role = true' : aws}
-[public_vault.storage.s3]
-bucket = "pub"
-[private_vault]
-storage.s3.bucket = "priv"
-keychain.aws_kms = {}
-[attestation]
-charter_path = "${dir}/charter.cbor"
-record_path = "${dir}/record.cbor"
-releases_path = "${dir}/releases.cbor"
-${more.includes('developer_mode') ? `developer_root_path = "${dir}/root/developer-root.pem"` : ''}
-[state]
-path = "${dir}/core.sqlite"
-[enclave]
-image_path = "/images/engine.eif"
-egress = ["proxy.example:3128"]
-`;
-  return parseConfig(NodeConfig, { text, env: {}, name: 'node.toml' });
+function configOf(dir: string, top = '', aws?: string): NodeConfig {
+  const attestation = top.includes('developer_mode') ? `developer_root_path = "${dir}/root/developer-root.pem"` : '';
+  const enclave = 'egress = ["proxy.example:3128"]';
+  return enclaveConfig({ dir, top, attestation, enclave, ...(aws !== undefined && { aws }) });
 }
 
 /** A record with another party and a key in another region. */
