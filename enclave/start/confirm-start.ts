@@ -143,7 +143,6 @@ export class ConfirmStart {
     return !this.#isRestarted && this.#restored().length > this.#options.t();
   }
 
-  /** Governance has restarted the quorum, and this engine knows. */
   get #isRestarted(): boolean {
     return this.#options.memory.reshareDue !== undefined;
   }

@@ -1,6 +1,5 @@
 /** A party with a sealed vault and a backup of it, in storages that a test may spoil. */
 import type { Clock } from '../../../common/clock.ts';
-import { isKmsError, KmsError } from '../../../common/errors.ts';
 import { createLogger } from '../../../common/log.ts';
 import { openBackupVault } from '../../../enclave/backup/backup-vault.ts';
 import { BackupFollower, type BackupPlace, type FollowerParts } from '../../../enclave/backup/follow-vault.ts';
@@ -157,34 +156,4 @@ export async function copyAll(
     else await copyAll(from, to, path);
   }
   return to;
-}
-
-/** Returns the fault that a work ends with, or its code; `done` if it ends well. */
-export async function faultOf(work: Promise<unknown>): Promise<unknown> {
-  try {
-    await work;
-    return 'done';
-  } catch (error) {
-    if (!isKmsError(error)) throw error;
-    return error.facts.fault ?? error.code;
-  }
-}
-
-/** Storage of a process that is killed after so many writes. */
-export function dyingAfter(storage: Storage, writes: number): Storage {
-  let left = writes;
-  const step = (): void => {
-    if (left-- <= 0) throw new KmsError('UNAVAILABLE', 'killed');
-  };
-  return {
-    ...storage,
-    put: async (...args) => {
-      step();
-      return await storage.put(...args);
-    },
-    swap: async (...args) => {
-      step();
-      return await storage.swap(...args);
-    },
-  };
 }

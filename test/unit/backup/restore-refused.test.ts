@@ -4,13 +4,12 @@ import { findBackupAndKey } from '../../../enclave/backup/found-backup.ts';
 import { NodeKey } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import { encodePrivateSigKey } from '../../../wire/signing-keys.ts';
+import { dyingAfter, faultOf } from './backup-faults.ts';
 import {
   backedUp,
   bytesOf,
   completeBackup,
   copyAll,
-  dyingAfter,
-  faultOf,
   fileOf,
   followerOf,
   GOVERNANCE,

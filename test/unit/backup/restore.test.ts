@@ -5,6 +5,7 @@ import { findBackupAndKey } from '../../../enclave/backup/found-backup.ts';
 import { openIdleVault, planOf, restoreBackup } from '../../../enclave/backup/restore.ts';
 import type { PlannedObject } from '../../../enclave/backup/restore-plan.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
+import { dyingAfter, faultOf } from './backup-faults.ts';
 import {
   BACKUP_KEYRING,
   backedUp,
@@ -12,8 +13,6 @@ import {
   completeBackup,
   contentOf,
   copyAll,
-  dyingAfter,
-  faultOf,
   fileOf,
   followerOf,
   GOVERNANCE,

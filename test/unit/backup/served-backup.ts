@@ -28,6 +28,8 @@ import {
   type vaultIn,
 } from './backup-scene.ts';
 
+const SERVED_ADDRESS = '0x6370eF2f4Db3611D657b90667De398a2Cc2a370C';
+
 /** Folder of the backups of these tests. */
 export const FOLDER = 'aws-kms-0011223344556677';
 
@@ -87,14 +89,22 @@ export async function callEngine(
   return await handler({ body, ...rest });
 }
 
+/** What is said of a node, and whether it has a backup vault. */
+export interface ServedNode {
+  readonly address?: string;
+  readonly network?: string;
+  readonly hasBackupVault?: boolean;
+}
+
 /** Serves calls behind a Core. @returns The state folder, for `--dir`, and the engine, for other answers. */
 export async function serveCalls(
   t: Test,
   calls: Readonly<Partial<Record<EngineMethod, CallHandler>>>,
+  { hasBackupVault = false, address = SERVED_ADDRESS, network = 'dev:test' }: ServedNode = {},
 ): Promise<{ readonly dir: string; readonly engine: ScriptedEngine }> {
   const dir = tempDir(t);
   const adminSocketPath = join(dir, 'run', 'admin.sock');
-  const { core, engine } = await startTestCore(t, { insecure: false, access: { adminSocketPath } });
+  const { core, engine } = await startTestCore(t, { insecure: false, hasBackupVault, access: { adminSocketPath } });
   for (const method of Object.values(ENGINE_METHOD)) {
     if (calls[method]) engine.answers.set(method, (body) => callEngine(calls, method, body));
   }
@@ -110,8 +120,8 @@ export async function serveCalls(
     version: '0.0.0',
     developerMode: false,
     authorizationPolicy: 'operator-trusted',
-    address: '0x6370eF2f4Db3611D657b90667De398a2Cc2a370C',
-    network: 'dev:test',
+    address,
+    network,
     release: '1',
   });
   return { dir, engine };

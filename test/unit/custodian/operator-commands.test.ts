@@ -16,7 +16,6 @@ import { setupWords } from '../../../custodian/sheet.ts';
 import { verifyRecoveryRequest } from '../../../custodian/verify-request.ts';
 import { custodianCalls } from '../../../enclave/custodians/custodian-calls.ts';
 import { CustodianRecovery } from '../../../enclave/custodians/recovery.ts';
-import { writeNodeFile } from '../../../parent/cli/supervise/node-file.ts';
 import { formatAddress } from '../../../wire/addresses.ts';
 import { decodeRecoveryRequest, encodeRecoveryOutput } from '../../../wire/custodian/recovery-request.ts';
 import { encodeSetupMessage } from '../../../wire/custodian/setup-message.ts';
@@ -26,8 +25,7 @@ import { present } from '../../helpers/present.ts';
 import { startTestAttester } from '../../helpers/software-nsm.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 import { charterOf, DEV_KEY, engineEntry, RELEASE } from '../attestation/governance/fixtures.ts';
-import { callEngine } from '../backup/served-backup.ts';
-import { startTestCore } from '../core/test-core.ts';
+import { serveCalls } from '../backup/served-backup.ts';
 import { openScene } from '../custodians/scene.ts';
 import { makeScene } from './scene.ts';
 
@@ -46,13 +44,6 @@ async function startNode(t: Test) {
   const charter = charterOf({ network: people.charter.network, governance, anchor });
   const attester = await startTestAttester({ role: 'engine', root, charterDigest: charterDigest(charter) });
   const { office, backup, key } = await openScene();
-  const dir = tempDir(t);
-  const adminSocketPath = join(dir, 'run', 'admin.sock');
-  const { core, engine } = await startTestCore(t, {
-    insecure: false,
-    hasBackupVault: true,
-    access: { adminSocketPath },
-  });
   const recovery = new CustodianRecovery({
     source: async () => office.recoverySource(),
     backup,
@@ -63,25 +54,8 @@ async function startNode(t: Test) {
     log: createLogger({ name: 'test', level: 'silent' }),
   });
   const calls = custodianCalls({ office, recovery, attester: attester.nsm });
-  for (const method of [30, 31, 33, 34, 35, 36] as const) {
-    engine.answers.set(method, (body) => callEngine(calls, method, body));
-  }
-  await writeNodeFile(dir, {
-    pid: process.pid,
-    clientUrl: `http://127.0.0.1:${core.address.port}`,
-    publicUrl: 'http://127.0.0.1:1/kms/PUB',
-    opsUrl: 'http://127.0.0.1:1',
-    params: 'test',
-    engineSocket: '/none',
-    adminSocket: adminSocketPath,
-    startedAt: new Date(0).toISOString(),
-    version: '0.0.0',
-    developerMode: false,
-    authorizationPolicy: 'operator-trusted',
-    address: formatAddress(key.address),
-    network: charter.network,
-    release: '1',
-  });
+  const node = { address: formatAddress(key.address), network: charter.network, hasBackupVault: true };
+  const { dir } = await serveCalls(t, calls, node);
   const engines = [
     engineEntry('arca-2', { platform: 'developer', pcrs: attester.pcrs, notBeforeMs: 0, notAfterMs: 4e12 }),
   ];

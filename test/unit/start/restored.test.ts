@@ -1,6 +1,6 @@
 /** Parties that came out of backups: no memory of others until they are confirmed, and too many of them stop everything. */
 import { createHash } from 'node:crypto';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { encodeRestart, makeRestart } from '../../../attestation/start/quorum-restart.ts';
 import type { SignedStart } from '../../../attestation/start/start-record.ts';
 import { KmsError } from '../../../common/errors.ts';
@@ -43,6 +43,18 @@ const restartOf = (parties: readonly RunningParty[], number = 1): Uint8Array =>
 
 const apply = (party: RunningParty, encoded: Uint8Array, governance: ReturnType<typeof governanceOf>['governance']) =>
   applyRestart(encoded, { governance, memory: party.memory, own: party.own, confirm: party.start });
+
+/** A quorum of four that was killed, two of whose parties then came out of backups. */
+async function withTwoRestored(t: Test) {
+  const quorum = startScene(t, 4);
+  await quorum.startAll();
+  await quorum.run();
+  await quorum.kill();
+  for (const party of [1, 2]) await restore(quorum, party);
+  const parties = await quorum.startAll();
+  await quorum.run();
+  return { quorum, parties };
+}
 
 t.test('one restored party is confirmed by the others, and learns what they remember', async (t) => {
   const quorum = startScene(t, 4);
@@ -100,13 +112,7 @@ t.test('a backup that is older than what others remember is refused, however oft
 });
 
 t.test('with more than t restored nothing serves before governance has restarted the quorum', async (t) => {
-  const quorum = startScene(t, 4);
-  await quorum.startAll();
-  await quorum.run();
-  await quorum.kill();
-  for (const party of [1, 2]) await restore(quorum, party);
-  const parties = await quorum.startAll();
-  await quorum.run();
+  const { quorum, parties } = await withTwoRestored(t);
   t.same(new Set(phases(parties)), new Set(['quorum-restart']));
   t.throws(() => present(parties[3]).start.state.require(), { code: 'PRECONDITION_FAILED', message: /quorum restart/ });
   t.same(present(parties[3]).start.report().restored, [1, 2]);
@@ -132,13 +138,7 @@ t.test('with more than t restored nothing serves before governance has restarted
 });
 
 t.test('a party that has not been told of the restart does not serve, whoever else has been', async (t) => {
-  const quorum = startScene(t, 4);
-  await quorum.startAll();
-  await quorum.run();
-  await quorum.kill();
-  for (const party of [1, 2]) await restore(quorum, party);
-  const parties = await quorum.startAll();
-  await quorum.run();
+  const { quorum, parties } = await withTwoRestored(t);
   const encoded = restartOf(parties);
   const { governance } = governanceOf(quorum, true);
   for (const [told, party] of parties.entries()) {
