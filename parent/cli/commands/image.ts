@@ -110,8 +110,8 @@ function bootCommand() {
     'boot',
     'Boot an image under QEMU and show what it says, until it ends; exit code 0 if it ended well.',
     [
-      'scripts/qemu-setup                      # once a machine',
       'arca image boot build/image/engine.eif   # without a document it waits for its parent, and says so',
+      'scripts/qemu-setup                       # before, once a machine',
     ],
   )
     .argument('<file>', 'enclave image')
