@@ -4,6 +4,7 @@
  * The peer is the Core and gets no trust: frames are bounded before they are held, a frame that breaks the protocol
  * ends the link, a call that fails ends that call only. When the link ends, its calls are cancelled.
  */
+import { Socket } from 'node:net';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Clock } from '../../common/clock.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
@@ -83,8 +84,9 @@ export class LinkServer {
     try {
       const frames = this.#decoder.push(chunk);
       for (const frame of frames) this.#handle(frame);
-      // What a large body came in was copied into it.
-      if (frames.every(({ payload }) => payload.buffer !== chunk.buffer)) freeBuffer(chunk);
+      // What a large body came in was copied into it. A stream in memory hands over bytes that are its sender's.
+      const isOurs = this.#link.stream instanceof Socket;
+      if (isOurs && frames.every(({ payload }) => payload.buffer !== chunk.buffer)) freeBuffer(chunk);
     } catch (error) {
       this.#breakOff(error);
     }
