@@ -1,14 +1,15 @@
 /**
  * Unix sockets that belong to this user alone.
  */
-import { chmod, unlink } from 'node:fs/promises';
+import { chmod, lstat, unlink } from 'node:fs/promises';
 import { connect, createServer, type ServerOpts, type Socket } from 'node:net';
 import { KmsError, systemErrorCode } from '../common/errors.ts';
 
 const BACKLOG = 1024;
 
 /**
- * Listens on `path`, with mode 0600. A socket that a killed process left is removed; one that still answers is not.
+ * Listens on `path`, with mode 0600. A socket that a killed process left is removed; one that still answers is not, and
+ * nothing else is.
  *
  * @throws {@link KmsError} `UNAVAILABLE` if it cannot be listened on.
  */
@@ -18,9 +19,7 @@ export async function listenUnix(
   onSocket: (socket: Socket) => void,
 ): Promise<{ close(): Promise<void> }> {
   if (await answers(path)) throw new KmsError('UNAVAILABLE', `another process listens on ${path}`);
-  await unlink(path).catch((error: unknown) => {
-    if (systemErrorCode(error) !== 'ENOENT') throw cannotListen(path, error);
-  });
+  await removeSocket(path);
   const server = createServer(options, onSocket);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
@@ -30,6 +29,14 @@ export async function listenUnix(
   });
   await chmod(path, 0o600);
   return { close: async () => void server.close() };
+}
+
+async function removeSocket(path: string): Promise<void> {
+  try {
+    if ((await lstat(path)).isSocket()) await unlink(path);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw cannotListen(path, error);
+  }
 }
 
 function answers(path: string): Promise<boolean> {

@@ -2,8 +2,8 @@
  * The Unix-socket form of vsock, against a stand-in of the daemon.
  */
 import { once } from 'node:events';
-import { statSync, writeFileSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { linkSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import t from 'tap';
 import { parentVsock } from '../../../vsock-proxy/parent-vsock.ts';
@@ -54,7 +54,7 @@ t.test('a connect ends in time, or when it is given up', async (t) => {
 
 t.test('a port of the host serves the guest over a socket that is for this user alone', async (t) => {
   const guest = await fakeGuest(t);
-  writeFileSync(`${guest.path}_7000`, 'left from a killed process');
+  await staleSocket(`${guest.path}_7000`);
   const sockets: Socket[] = [];
   const listener = await parentVsock({ path: guest.path }).listen(7000, (socket) => void sockets.push(socket.resume()));
   t.equal(statSync(`${guest.path}_7000`).mode & 0o777, 0o600);
@@ -64,6 +64,34 @@ t.test('a port of the host serves the guest over a socket that is for this user 
   t.equal(sockets.length, 1);
   await listener.close();
   await t.rejects(guest.dial(7000), { code: 'ENOENT' }, 'closed');
+});
+
+/** A socket file as a killed process leaves it: a second name outlives the listener. */
+async function staleSocket(path: string): Promise<void> {
+  const server = createServer();
+  server.listen(`${path}.first`);
+  await once(server, 'listening');
+  linkSync(`${path}.first`, path);
+  server.close();
+  await once(server, 'close');
+}
+
+t.test('a file that is no socket, and a socket that answers, stay where they are', async (t) => {
+  const guest = await fakeGuest(t);
+  const vsock = parentVsock({ path: guest.path });
+  writeFileSync(`${guest.path}_7000`, 'somebody’s file');
+  await t.rejects(
+    vsock.listen(7000, () => undefined),
+    { code: 'UNAVAILABLE' },
+  );
+  t.equal(readFileSync(`${guest.path}_7000`, 'utf8'), 'somebody’s file');
+  const listener = await vsock.listen(7001, (socket) => void socket.on('error', () => undefined).end('here'));
+  t.teardown(() => listener.close());
+  await t.rejects(
+    vsock.listen(7001, () => undefined),
+    { code: 'UNAVAILABLE', message: /another process listens/ },
+  );
+  t.equal(await text(await guest.dial(7001)), 'here');
 });
 
 t.test('ports that are none are refused', async (t) => {
