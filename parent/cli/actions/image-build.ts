@@ -21,7 +21,7 @@ export async function runBuild(
   if (options.force !== true) requireEmpty(options.out);
   const epoch = sourceDateEpoch();
   output.note('native parts: built anew if their sources or the compiler changed');
-  await runTool(join(ROOT, 'scripts/build-native'), []);
+  await runTool(nativeScript(), []);
   const built = await buildImage({
     root: ROOT,
     kind: options.testImage ? 'test' : 'production',
@@ -46,6 +46,17 @@ export async function runBuild(
       `${join(options.out, NAMES.image)}: ${sizeBytes} bytes, sha256 ${sha256}`,
       ...Object.entries(registers).map(([name, value]) => `  ${name}  ${value}`),
     ].join('\n'),
+  );
+}
+
+/** An installed package has no sources to build from. */
+function nativeScript(): string {
+  const script = join(ROOT, 'scripts/build-native');
+  if (existsSync(script)) return script;
+  throw failure(
+    'PRECONDITION_FAILED',
+    'an image is built from a clone, and this is no clone',
+    'git clone arca, and there again',
   );
 }
 
