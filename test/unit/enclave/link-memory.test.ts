@@ -27,7 +27,7 @@ const BODY = Uint8Array.from({ length: 99_000 }, (_, i) => i % 251);
 /** Both ends of a connection as the system makes it: what is read is the reader's alone. */
 async function socketPair(t: Teardown): Promise<readonly [Socket, Socket]> {
   const server = createServer().listen(0, '127.0.0.1');
-  t.teardown(() => server.close());
+  t.teardown(() => void server.close());
   await once(server, 'listening');
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('a port is needed');
