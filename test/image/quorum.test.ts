@@ -95,8 +95,6 @@ t.test('public and user decryptions through the client ports, verified by the pu
 
 t.test('whoever scans its ports or sends garbage is dropped, and the engine goes on', async (t) => {
   const { vsock } = party.running();
-  const refusals = (): number => party.starts[0]?.filter(({ facts }) => facts.event === 'mesh.refused').length ?? 0;
-  const before = refusals();
   await t.rejects(vsock.connect(12_345), { code: 'UNAVAILABLE' }, 'nobody listens elsewhere');
   for (const port of [ENCLAVE_PORT.core, ENCLAVE_PORT.mesh]) {
     const socket = await vsock.connect(port);
@@ -105,7 +103,6 @@ t.test('whoever scans its ports or sends garbage is dropped, and the engine goes
     socket.write('GET / HTTP/1.1\r\n\r\n');
     await closed;
   }
-  while (refusals() < before + 2) await new Promise((resolve) => setTimeout(resolve, 50));
   t.same(await decryptAt(quorum.members, ciphertext), [VALUE, VALUE, VALUE, VALUE]);
 });
 
