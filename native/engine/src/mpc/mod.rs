@@ -27,6 +27,7 @@ pub mod share_key;
 pub mod squash;
 pub mod toeplitz;
 pub mod vector;
+mod vector_ops;
 
 #[cfg(test)]
 mod tests;
