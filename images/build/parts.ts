@@ -78,7 +78,7 @@ export const KERNEL_PART = {
     sha256: 'a7fe4673af74236c99dad9766eca714a198e50a07e5d659e63ec312ae6afccfe',
   } satisfies DebPart,
   release: '6.12.95',
-  sha256: '0f27fe6116d111e0791feed8f442547dacbe768f207ad5672a2bcec4edcedfe3',
+  sha256: '05fc879956240a9335ed9fbecf06444d9cdf97769503ee617e992c8d5e7ae0eb',
 } as const;
 
 /**

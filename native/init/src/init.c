@@ -34,7 +34,7 @@ enum { HEARTBEAT_MS = 30000, LAST_WORDS_MS = 3000, ENTROPY_MS = 30000, REDIAL_MS
 /* The command line of the image, compiled in: it is measured, but without a length (docs/security/boot.md). */
 static const char CMDLINE[] = "reboot=k panic=30 pci=off nomodules console=ttyS0 i8042.noaux i8042.nomux i8042.nopnp "
                               "i8042.dumbkbd random.trust_cpu=on";
-static char *const ARGV[] = {"/usr/bin/node", "--disable-sigusr1", "--max-semi-space-size=8", "/app/engine.mjs", NULL};
+static char *const ARGV[] = {"/usr/bin/node", "--disable-sigusr1", "--max-semi-space-size=2", "/app/engine.mjs", NULL};
 static unsigned parent_cid = VMADDR_CID_HOST + 1;
 static char buffer[BUFFER]; /* lines that wait for the parent */
 static size_t held, dropped;

@@ -37,7 +37,7 @@ t.test('the engine gets constants, no rights and no core dumps', LINUX, async (t
   const { lines, calls } = await runInit(t, { engine, cmdline: `${CMDLINE} quiet` });
   t.match(
     lines.find(({ event }) => event === 'mine'),
-    { argv: 2, execArgv: ['--disable-sigusr1', '--max-semi-space-size=8'], noNewPrivs: true, core: true },
+    { argv: 2, execArgv: ['--disable-sigusr1', '--max-semi-space-size=2'], noNewPrivs: true, core: true },
   );
   const env = calls.filter((call) => call.startsWith('env ')).map((call) => call.slice(4));
   t.match(env.pop(), /^UV_THREADPOOL_SIZE=\d+$/);
