@@ -45,7 +45,7 @@ export interface ParentVsock {
 /** Settings of {@link parentVsock}. */
 export interface ParentVsockOptions {
   /** Told of each connection that came from elsewhere than the enclave; it is closed already. */
-  readonly onForeign?: (cid: number, port: number) => void;
+  readonly onForeign?: ((cid: number, port: number) => void) | undefined;
 }
 
 const CONNECT_WITHIN_MS = 10_000;

@@ -18,6 +18,8 @@ export interface EnclaveStart {
   readonly folder: string;
   /** Called with the parent's end of the vsock before the enclave boots, to listen on the ports that it will dial. */
   readonly beforeBoot?: ((vsock: Pick<ParentVsock, 'listen' | 'address'>) => Promise<void>) | undefined;
+  /** Told of each connection to the parent's ports that came from another CID; it is closed already. */
+  readonly onForeign?: ((cid: number, port: number) => void) | undefined;
 }
 
 /** What a start needs of the machine. */

@@ -37,9 +37,11 @@ const Described = z.array(
 );
 type Described = z.infer<typeof Described>;
 
+const nitroVsock = (cid: number, { onForeign }: EnclaveStart): ParentVsock => parentVsock({ cid }, { onForeign });
+
 /** Returns the back end. */
 export function nitroCliBackend(options: NitroCliOptions = {}): EnclaveBackend {
-  const { program = 'nitro-cli', root = '/', pollMs = POLL_MS, vsockOf = (cid) => parentVsock({ cid }) } = options;
+  const { program = 'nitro-cli', root = '/', pollMs = POLL_MS, vsockOf = nitroVsock } = options;
   const cli = runNitroCli(program);
   return {
     name: 'nitro-cli',

@@ -10,6 +10,7 @@ import { systemClock } from '../../../common/clock.ts';
 import { type BootDocument, encodeBootDocument, PARENT_PORT } from '../../../common/enclave-boot.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import type { ParentVsock } from '../../../vsock-proxy/parent-vsock.ts';
+import type { DropReason } from './dropped-streams.ts';
 import type { EnclaveWords } from './enclave-words.ts';
 
 /** What stands behind the doors. */
@@ -21,6 +22,8 @@ export interface DoorsOptions {
   readonly developerRoot?: DeveloperRootKey | undefined;
   /** Learns why a document could not be handed over. */
   readonly onFault: (why: string) => void;
+  /** Told of each stream that was dropped. */
+  readonly onDropped: (port: number, why: DropReason) => void;
 }
 
 /** Open doors. */
@@ -39,14 +42,18 @@ const IDLE_MS = 10_000;
  * @throws {@link KmsError} `ALREADY_EXISTS` or `UNAVAILABLE` if a port cannot be had.
  */
 export async function openDoors(vsock: Pick<ParentVsock, 'listen'>, options: DoorsOptions): Promise<EnclaveDoors> {
-  const { words, document, developerRoot: root, onFault } = options;
+  const { words, document, developerRoot: root, onFault, onDropped } = options;
   const opened: { close(): Promise<void> }[] = [];
   const sockets = new Set<Socket>();
   const listen = async (port: number, serve: (socket: Socket) => void): Promise<void> => {
     let open = 0;
     const take = (socket: Socket): void => {
       socket.on('error', () => socket.destroy());
-      if (open >= MAX_STREAMS) return void socket.destroy();
+      if (open >= MAX_STREAMS) {
+        socket.destroy();
+        onDropped(port, 'full');
+        return;
+      }
       open++;
       sockets.add(socket);
       socket.once('close', () => {
@@ -63,8 +70,17 @@ export async function openDoors(vsock: Pick<ParentVsock, 'listen'>, options: Doo
     words.close();
   };
   try {
-    opened.push(await vsock.listen(PARENT_PORT.logs, (socket) => words.take(socket)));
-    await listen(PARENT_PORT.boot, (socket) => void handOver(socket, document, onFault));
+    const hear = (socket: Socket): void => {
+      if (!words.take(socket)) onDropped(PARENT_PORT.logs, 'full');
+    };
+    opened.push(await vsock.listen(PARENT_PORT.logs, hear));
+    await listen(PARENT_PORT.boot, (socket) => {
+      socket.setTimeout(IDLE_MS, () => {
+        socket.destroy();
+        onDropped(PARENT_PORT.boot, 'idle');
+      });
+      void handOver(socket, document, onFault);
+    });
     if (root) {
       const signer = createRegisterSigner({ root, clock: systemClock });
       await listen(PARENT_PORT.testNsm, (socket) => serveNsm(socket, signer));
@@ -81,7 +97,6 @@ async function handOver(
   document: DoorsOptions['document'],
   onFault: DoorsOptions['onFault'],
 ): Promise<void> {
-  socket.setTimeout(IDLE_MS, () => socket.destroy());
   // What the other end writes is of no interest, but its end is.
   socket.resume();
   try {

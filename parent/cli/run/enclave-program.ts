@@ -13,12 +13,13 @@ import type { VsockPlace } from '../../../vsock-proxy/parent-vsock.ts';
 import { modulePath } from '../framework/package-files.ts';
 import type { ChildExit, RunningChild, Startable } from '../supervise/child.ts';
 import { describeExit, type Supervisor, supervise } from '../supervise/supervisor.ts';
+import { countDropped } from './dropped-streams.ts';
 import { openDoors } from './enclave-doors.ts';
 import { collectWords, type EnclaveWords } from './enclave-words.ts';
 import type { ProxyTable } from './proxy-routes.ts';
 
 /** What an enclave is run with. */
-export interface EnclaveProgramOptions extends Omit<EnclaveStart, 'folder' | 'beforeBoot'> {
+export interface EnclaveProgramOptions extends Omit<EnclaveStart, 'folder' | 'beforeBoot' | 'onForeign'> {
   readonly backend: EnclaveBackend;
   /** Folder of the running start, cleared before and after each: 80 bytes at most, for the sake of its sockets. */
   readonly folder: string;
@@ -80,18 +81,23 @@ async function live({ options, words, say, stopping }: Life): Promise<ChildExit>
   const note = (level: 'info' | 'warn' | 'error', event: string, msg: string): void =>
     say(JSON.stringify({ level, name: 'launcher', event, msg }));
   await using opened = new AsyncDisposableStack();
+  const dropped = countDropped((port, why, count) =>
+    say(JSON.stringify({ level: 'warn', name: 'launcher', event: 'launcher.dropped', port, why, count })),
+  );
+  opened.defer(() => dropped.close());
   try {
     await rm(folder, { recursive: true, force: true });
     await mkdir(folder, { recursive: true, mode: 0o700 });
     opened.defer(() => rm(folder, { recursive: true, force: true }));
     const beforeBoot: EnclaveStart['beforeBoot'] = async (vsock) => {
       const onFault = (why: string): void => note('error', 'launcher.boot-document', why);
-      const doors = await openDoors(vsock, { words, document, developerRoot, onFault });
+      const doors = await openDoors(vsock, { words, document, developerRoot, onFault, onDropped: dropped.add });
       opened.defer(() => doors.close());
       const proxy = await startProxy(options, vsock.address, (msg) => note('warn', 'launcher.proxy', msg));
       opened.defer(() => proxy.stop());
     };
-    const enclave = await backend.start({ image, memoryMb, cpus, cid, debug, folder, beforeBoot });
+    const onForeign: EnclaveStart['onForeign'] = (_cid, port) => dropped.add(port, 'foreign');
+    const enclave = await backend.start({ image, memoryMb, cpus, cid, debug, folder, beforeBoot, onForeign });
     note('info', 'launcher.started', `${enclave.id} at CID ${enclave.cid}`);
     const { promise: told, resolve } = Promise.withResolvers<void>();
     if (stopping.aborted) resolve();

@@ -14,8 +14,8 @@ export interface LastWords {
 
 /** The log port of one start. */
 export interface EnclaveWords {
-  /** Takes a stream of the log port. */
-  take(socket: Socket): void;
+  /** Takes a stream of the log port; closes it and returns false if there are too many. */
+  take(socket: Socket): boolean;
   /** Resolves with the engine's line that says it is ready; never rejects. */
   readonly ready: Promise<Readonly<Record<string, unknown>>>;
   /** What init said last; undefined as long as it has not. */
@@ -51,7 +51,10 @@ export function collectWords(onLine: (line: string) => void): EnclaveWords {
   return {
     take: (socket) => {
       socket.on('error', () => socket.destroy());
-      if (streams.size >= MAX_STREAMS) return void socket.destroy();
+      if (streams.size >= MAX_STREAMS) {
+        socket.destroy();
+        return false;
+      }
       streams.add(socket);
       const lines = lineCutter(read);
       socket.on('data', (chunk: Buffer) => lines.push(chunk));
@@ -60,6 +63,7 @@ export function collectWords(onLine: (line: string) => void): EnclaveWords {
         streams.delete(socket);
         if (streams.size === 0) onEmpty();
       });
+      return true;
     },
     ready: ready.promise,
     lastWords: () => last,

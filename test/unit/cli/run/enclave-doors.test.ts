@@ -24,9 +24,16 @@ async function scene(
   mkdirSync(join(folder, 'v'), { mode: 0o700 });
   const path = join(folder, 'v/vm');
   const faults: string[] = [];
+  const dropped: [number, string][] = [];
   const vsock = parentVsock({ path });
   const words = collectWords(() => {});
-  const doors = await openDoors(vsock, { words, document, developerRoot, onFault: (why) => faults.push(why) });
+  const doors = await openDoors(vsock, {
+    words,
+    document,
+    developerRoot,
+    onFault: (why) => faults.push(why),
+    onDropped: (port, why) => dropped.push([port, why]),
+  });
   t.teardown(() => doors.close());
   const dial = async (port: number): Promise<Socket> => {
     const socket = connect(`${path}_${port}`);
@@ -41,7 +48,7 @@ async function scene(
     await once(socket, 'close');
     return Buffer.concat(chunks);
   };
-  return { path, faults, doors, dial, ask };
+  return { path, faults, dropped, doors, dial, ask };
 }
 
 t.test('everyone who asks gets the document as it is then', async (t) => {
@@ -68,13 +75,29 @@ t.test('a document that is too large is not sent', async (t) => {
 
 t.test('streams that never end do not keep others out for ever, nor pile up', async (t) => {
   const never = Promise.withResolvers<BootDocument>();
-  const { dial } = await scene(t, () => never.promise);
+  const { dial, dropped } = await scene(t, () => never.promise);
   const idle = await Promise.all(Array.from({ length: 8 }, () => dial(PARENT_PORT.boot)));
   const over = await dial(PARENT_PORT.boot);
   over.resume();
   await once(over, 'close');
   t.equal(idle.filter(({ destroyed }) => destroyed).length, 0, 'the ninth is closed, the others wait');
+  t.same(dropped, [[PARENT_PORT.boot, 'full']], 'and counted');
   for (const socket of idle) socket.destroy();
+});
+
+t.test('log streams over the limit are dropped and counted', async (t) => {
+  const { dial, dropped } = await scene(t, async () => DOCUMENT);
+  const open = await Promise.all(Array.from({ length: 4 }, () => dial(PARENT_PORT.logs)));
+  for (let over = 0; over < 2; over++) {
+    const socket = await dial(PARENT_PORT.logs);
+    socket.resume();
+    await once(socket, 'close');
+  }
+  t.same(dropped, [
+    [PARENT_PORT.logs, 'full'],
+    [PARENT_PORT.logs, 'full'],
+  ]);
+  for (const socket of open) socket.destroy();
 });
 
 t.test('nobody signs for an enclave without a developer root', async (t) => {
@@ -89,7 +112,9 @@ t.test('closed doors are free for the next start', async (t) => {
   const { path, doors } = await scene(t, async () => DOCUMENT);
   await doors.close();
   const words = collectWords(() => {});
-  const next = await openDoors(parentVsock({ path }), { words, document: async () => DOCUMENT, onFault: () => {} });
+  const none = (): void => {};
+  const options = { words, document: async () => DOCUMENT, onFault: none, onDropped: none };
+  const next = await openDoors(parentVsock({ path }), options);
   await next.close();
   t.pass();
 });

@@ -128,6 +128,21 @@ t.test('an enclave that cannot be ended does not hold the launcher up', async (t
   t.ok(events.some((event) => event.kind === 'line' && event.line.includes('nitro-cli is gone')));
 });
 
+t.test('what comes from another CID is counted for the operator, the last count included', async (t) => {
+  const { backend, starts } = played(() => READY);
+  const { events, supervisor } = scene(t, backend);
+  await supervisor.ready;
+  for (let scan = 0; scan < 3; scan++) present(starts[0]).onForeign?.(99, PARENT_PORT.boot);
+  await supervisor.stop();
+  const lines = events.flatMap((event) => (event.kind === 'line' ? [JSON.parse(event.line)] : []));
+  const dropped = lines.filter(({ event }) => event === 'launcher.dropped');
+  t.match(dropped, [
+    { level: 'warn', port: 7001, why: 'foreign', count: 1 },
+    { level: 'warn', port: 7001, why: 'foreign', count: 2 },
+    { level: 'warn', port: 7001, why: 'foreign', count: 3 },
+  ]);
+});
+
 t.test('vsock-proxy follows changed routes, and is started again when it ends', async (t) => {
   let allowed = ['a.example:443'];
   const { backend } = played(() => READY);
