@@ -1,11 +1,12 @@
-/** What `arca logs` does: the end of a log file, read backwards as far as it is needed. */
+/** What `arca logs` does: the end of a log file, and what is written behind it. */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { absoluteDir } from '../framework/command.ts';
-import { failure, hasCode } from '../framework/failure.ts';
+import { failure, hasCode, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { printable } from '../quorum/quorum-table.ts';
 import { parseLogLine } from '../supervise/child.ts';
+import { followLog, type LogPlace } from '../supervise/follow-log.ts';
 import { STATE_FILES } from '../supervise/state-folder.ts';
 
 /** Options of `arca logs`. */
@@ -13,18 +14,25 @@ export interface LogsOptions {
   readonly dir: string;
   readonly enclave?: true | undefined;
   readonly lines: number;
+  readonly follow?: true | undefined;
 }
 
 /** More of a file is never read. */
 const MAX_BYTES = 32 * 1024 * 1024;
 
-/** `arca logs`. */
-export async function runLogs({ dir, enclave, lines: count }: LogsOptions, output: Output): Promise<void> {
+/** `arca logs`; following ends with the signal. */
+export async function runLogs(
+  { dir, enclave, lines: count, follow }: LogsOptions,
+  output: Output,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (follow === true && output.json) throw usageFailure('--follow never ends, --json is one object', 'leave one out');
   const folder = absoluteDir(dir);
   const path = join(folder, enclave === true ? STATE_FILES.enclaveLog : STATE_FILES.log);
   // The file before counts too: a log may just have been begun anew.
-  const text = `${(await readEnd(`${path}.1`)) ?? ''}${(await readEnd(path)) ?? (await missing(path, enclave === true))}`;
-  const lines = text
+  const before = await readEnd(`${path}.1`);
+  const { text, place } = (await readEnd(path, follow)) ?? (await missing(path, enclave === true));
+  const lines = `${before?.text ?? ''}${text}`
     .split('\n')
     .filter((line) => line !== '')
     .slice(-count);
@@ -32,6 +40,8 @@ export async function runLogs({ dir, enclave, lines: count }: LogsOptions, outpu
     { file: path, lines: lines.map((line) => parseLogLine(line) ?? line) },
     lines.map(printable).join('\n'),
   );
+  if (follow !== true) return;
+  await followLog(path, place, (more) => output.result({}, more.map(printable).join('\n')), signal);
 }
 
 async function missing(path: string, enclave: boolean): Promise<never> {
@@ -39,13 +49,16 @@ async function missing(path: string, enclave: boolean): Promise<never> {
   throw failure('NOT_FOUND', `there is no log ${path}`, cure);
 }
 
-async function readEnd(path: string): Promise<string | undefined> {
+/** With `whole` a line that is being written is left out: it comes with what follows. */
+async function readEnd(path: string, whole = false): Promise<{ text: string; place: LogPlace } | undefined> {
   try {
     await using file = await open(path, 'r');
-    const { size } = await file.stat();
+    const { size, ino } = await file.stat();
     const bytes = Buffer.alloc(Math.min(size, MAX_BYTES));
-    await file.read(bytes, 0, bytes.length, size - bytes.length);
-    return bytes.toString('utf8');
+    const start = size - bytes.length;
+    await file.read(bytes, 0, bytes.length, start);
+    const end = whole ? bytes.lastIndexOf('\n') + 1 : bytes.length;
+    return { text: bytes.subarray(0, end).toString('utf8'), place: { ino, offset: start + end } };
   } catch (error) {
     if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
     throw error;

@@ -10,10 +10,12 @@ export function logsCommand() {
     'arca logs',
     'arca logs --enclave --lines 1000        # what the engine and its init said, last words included',
     'arca logs --enclave --json',
+    'arca logs --enclave --follow            # and what is said from now on, until Ctrl-C',
   ])
     .addOption(dirOption())
     .option('--enclave', 'what came out of the enclave')
     .option('--lines <n>', 'how many lines', parseLines, 100)
+    .option('--follow', 'go on with what is written, until Ctrl-C')
     .addOption(jsonOption())
     .action((options) =>
       runAction(options, async (output) => (await import('../actions/logs.ts')).runLogs(options, output)),

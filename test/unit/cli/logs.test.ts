@@ -1,5 +1,5 @@
 /** Logs of a node: bounded on disk, and shown from their end without anything that a terminal would obey. */
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { runLogs } from '../../../parent/cli/actions/logs.ts';
@@ -35,6 +35,36 @@ t.test('the last lines are shown, of the node or of its enclave', async (t) => {
     reason: 'x',
   });
   t.match(await logs(dir, { enclave: true, lines: 3 }), /init\.booted/, 'the file before counts too');
+});
+
+t.test('a log is followed over the moment at which it is begun anew, whole lines at a time', async (t) => {
+  const dir = tempDir(t);
+  const path = join(dir, 'enclave.log');
+  writeFileSync(path, 'one\ntwo\nthr');
+  let text = '';
+  const stdout = {
+    write: (words: string): boolean => {
+      text += words;
+      return true;
+    },
+  };
+  const output = createOutput({ json: false, stdout, stderr: { write: () => true } });
+  const ended = new AbortController();
+  const shown = async (lines: string): Promise<void> => {
+    while (text !== lines) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  const running = runLogs({ dir, enclave: true, lines: 1, follow: true }, output, ended.signal);
+  await shown('two\n');
+  appendFileSync(path, 'ee\nfo');
+  await shown('two\nthree\n');
+  appendFileSync(path, 'ur\nlast\n');
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, 'a\u001b[2Jnew\n');
+  await shown('two\nthree\nfour\nlast\na?[2Jnew\n');
+  ended.abort();
+  await running;
+  const json = createOutput({ json: true, stdout, stderr: { write: () => true } });
+  await t.rejects(runLogs({ dir, enclave: true, lines: 1, follow: true }, json), { code: 'REQUEST_INVALID' });
 });
 
 t.test('a node without an enclave has no such log', async (t) => {
