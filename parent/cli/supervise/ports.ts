@@ -3,7 +3,7 @@
  * named at once and stays the same when a crashed Core is started again.
  *
  * Seconds pass until a child binds its port. A port from the range that the system hands out by itself may be another
- * connection's by then, so any free one comes from below that range.
+ * connection's by then, so any free one comes from below that range, and is reserved among processes of ours.
  */
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
@@ -71,13 +71,28 @@ async function listenAnywhere(address: string): Promise<Server> {
   const end = await systemRangeStart();
   for (let tries = 0; end > FIRST_PORT && tries < MOST_TRIES; tries++) {
     const drawn = new DataView(systemRandom(4).buffer).getUint32(0);
+    const port = FIRST_PORT + (drawn % (end - FIRST_PORT));
+    if (!(await reserve(port))) continue;
     try {
-      return await tryListen(address, FIRST_PORT + (drawn % (end - FIRST_PORT)));
+      return await tryListen(address, port);
     } catch (error) {
       if (!hasCode(error, 'EADDRINUSE')) throw error;
     }
   }
   return tryListen(address, 0);
+}
+
+/**
+ * Keeps other processes of ours from choosing a port for as long as this one runs, by a name that ends with it: a socket of
+ * Linux's abstract namespace. Elsewhere nothing is kept.
+ */
+function reserve(port: number): Promise<boolean> {
+  if (process.platform !== 'linux') return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const server = createServer((socket) => socket.destroy()).unref();
+    server.once('error', (error) => resolve(!hasCode(error, 'EADDRINUSE')));
+    server.listen(`\0arca-port-${port}`, () => resolve(true));
+  });
 }
 
 async function systemRangeStart(): Promise<number> {

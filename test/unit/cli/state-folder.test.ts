@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -137,6 +138,11 @@ t.test('a taken port is named with what it is for; 0 and fallback give free ones
     system <= 16_384 || chosen.every((each) => each < system),
     'none that the system may give to somebody else before a child binds it',
   );
+  for (const each of process.platform === 'linux' ? chosen : []) {
+    const other = createServer().listen(`\0arca-port-${each}`);
+    const [error] = await once(other, 'error');
+    t.equal(error.code, 'EADDRINUSE', 'and none that another process of ours may choose');
+  }
 });
 
 t.test('a node file of a dead process, a damaged one and none are told apart', async (t) => {
