@@ -3,7 +3,9 @@
  * governance key that approves by itself. All else is as in production: it is attested by the supervisor's security module
  * and speaks over the mesh. With `[threshold]` it is one party of a quorum.
  *
- * This file, main-import-dev.ts and main.ts are the only ones that name trust anchor, keychain and insecure operations.
+ * With `--import` it does one import into stopped nodes, and serves nobody.
+ *
+ * This file and the other mains are the only ones that name trust anchor, keychain and insecure operations.
  */
 import { openInheritedNsm } from '../attestation/developer/nsm-link.ts';
 import { unixTransport } from '../attestation/mesh/transport-unix.ts';
@@ -17,7 +19,7 @@ import { systemClock } from '../common/clock.ts';
 import type { Logger } from '../common/log.ts';
 import type { NodeConfig } from '../common/node-config.ts';
 import { fileVault } from '../common/node-config-vaults.ts';
-import { runServiceProcess } from '../common/service-process.ts';
+import { runServiceProcess, type Service } from '../common/service-process.ts';
 import { openFileStorage } from '../storage/file-storage.ts';
 import { operatorTrusted } from './authorization.ts';
 import { developerQuorum } from './developer/developer-quorum.ts';
@@ -28,7 +30,14 @@ import { clearKeyring } from './seal/clear-keyring.ts';
 import { clearKeeper } from './vault/clear-keychain.ts';
 import { type OpenVault, unsealedVault } from './vault/open-vault.ts';
 
-await runServiceProcess('engine', true, async (config, log) => {
+if (process.argv[2] === '--import') {
+  const { runImport } = await import('./import/import-process.ts');
+  await runImport({ clearKeeper, readAnchor: readDeveloperAnchor, openNsm: openInheritedNsm });
+} else {
+  await runServiceProcess('engine', true, serveNode);
+}
+
+async function serveNode(config: NodeConfig, log: Logger): Promise<Service> {
   const anchor = await readDeveloperAnchor(config);
   const key = await readGovernanceKey(config);
   const { record_path: record, releases_path: releases } = config.attestation;
@@ -53,7 +62,7 @@ await runServiceProcess('engine', true, async (config, log) => {
     log,
   });
   return { ready: async () => engine.facts, failed: engine.failed, close: (graceMs) => engine.close(graceMs) };
-});
+}
 
 /** Loaded on demand: a node in clear needs no client of AWS, and should not have to hold one. */
 async function sealedVaults(config: NodeConfig, log: Logger): Promise<Pick<EngineOptions, 'openVault' | 'openBackup'>> {

@@ -49,6 +49,8 @@ const VaultJob = z.strictObject({
       awsFile: path,
     })
     .optional(),
+  /** Where the emulators of AWS run on which the node's own vaults lie. */
+  emulators: z.strictObject({ s3Url: z.url(), kmsUrl: z.url() }).optional(),
   epochId: id.optional(),
   domain,
 });

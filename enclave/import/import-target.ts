@@ -22,6 +22,8 @@ export interface ImportTarget {
   readonly threshold: boolean;
   readonly vault: PrivateVault;
   readonly publicVault: Storage;
+  /** The vault was never used, and has got the moved-in signing key when it was opened. */
+  readonly hasAdopted?: boolean | undefined;
 }
 
 /** The parties that a key is split for. */

@@ -83,7 +83,7 @@ export async function importVault(options: VaultImportOptions): Promise<Imported
     onStep('publishing');
     for (const { item, at } of items) await publish(target, item, at, undo);
     onStep('storing');
-    if (identity === 'adopted') await adopt(target, key, undo);
+    if (identity === 'adopted' && !target.hasAdopted) await adopt(target, key, undo);
     using own = await openSigningKey(target);
     for (const { item, at } of items) {
       const contextId = await contextAt(target, at.epochId);
@@ -106,7 +106,7 @@ export async function importVault(options: VaultImportOptions): Promise<Imported
 }
 
 /** Opens the signing key and compares it with the address that the node published. The caller disposes of it. */
-async function openForeignIdentity(source: ForeignVault): Promise<NodeKey> {
+export async function openForeignIdentity(source: ForeignVault): Promise<NodeKey> {
   const content = await source.open(SIGNING_KEY);
   let key: NodeKey;
   try {
@@ -136,7 +136,8 @@ async function publishedAddress(source: ForeignVault): Promise<Uint8Array> {
 async function identityAt(target: ImportTarget, key: NodeKey): Promise<ImportedIdentity> {
   if (await target.vault.has(SIGNING_KEY)) {
     using own = await openSigningKey(target);
-    return equalBytes(own.address, key.address) ? 'same' : 'own';
+    if (!equalBytes(own.address, key.address)) return 'own';
+    return target.hasAdopted ? 'adopted' : 'same';
   }
   if (!(await target.vault.inUse())) return 'adopted';
   throw new KmsError('STATE_INVALID', `${target.name}: the vault holds objects but no signing key: restore it first`);

@@ -38,7 +38,7 @@ export const clearKeychain = {
     }),
 };
 
-/** See the file comment. Named by main-dev.ts and main-import-dev.ts alone. */
+/** See the file comment. Named by main-dev.ts alone. */
 export function clearKeeper(storage: Storage): ObjectKeeper {
   return {
     name: clearKeychain.name,

@@ -33,6 +33,8 @@ export interface HeadParts {
   readonly keyring: DataKeyring;
   readonly random: RandomSource;
   readonly remembered: ManifestPoint | undefined;
+  /** Makes the node's key for a vault without a manifest; a new one unless given. */
+  readonly firstKey?: (() => Promise<NodeKey>) | undefined;
 }
 
 /** A vault whose head this engine holds. */
@@ -55,7 +57,8 @@ const MAX_KEY_BYTES = 4096;
 export async function openHead(state: VaultState, parts: HeadParts): Promise<SealedParts> {
   const { native } = parts.parts;
   const { manifest } = state;
-  const key = manifest === undefined ? native.NodeKey.generate() : await openKey(state, parts);
+  const { firstKey = async () => native.NodeKey.generate() } = parts;
+  const key = await (manifest === undefined ? firstKey() : openKey(state, parts));
   try {
     const incarnation = (manifest?.incarnation ?? 0) + 1;
     const sealed = await openStore(key, incarnation, parts, manifest === undefined);

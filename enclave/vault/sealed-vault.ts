@@ -14,7 +14,7 @@ import { formatAddress } from '../../wire/addresses.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
 import type { ManifestOwner, ManifestPoint } from '../seal/manifest.ts';
 import { heldByOther, type Lease, takeLease } from './lease.ts';
-import { openHead, type SealedParts } from './open-head.ts';
+import { type HeadParts, openHead, type SealedParts } from './open-head.ts';
 import type { LostVault, OpenedVault, OpenVault, VaultParts } from './open-vault.ts';
 import { type PartyInRecord, partyInRecord } from './party-in-record.ts';
 import { PrivateVault } from './private-vault.ts';
@@ -42,6 +42,8 @@ export interface SealedVaultOptions {
   readonly hasBackup: boolean;
   /** State that an operator wrote down: an older one, or another, does not open. */
   readonly remembered?: ManifestPoint | undefined;
+  /** Makes the node's key for a vault that was never used; a new one unless given. */
+  readonly firstKey?: HeadParts['firstKey'];
   /** Closes the storage. */
   readonly close?: () => void;
   readonly random?: RandomSource;
@@ -102,6 +104,7 @@ async function open(
     keyring,
     random,
     remembered: options.remembered,
+    firstKey: options.firstKey,
   }).catch(async (error: unknown) => {
     throw isKmsError(error, 'ABORTED')
       ? await heldByOther({ storage, party, moduleId: document.moduleId }, error)

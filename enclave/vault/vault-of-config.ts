@@ -9,11 +9,13 @@ import { openVaultStorage } from '../../storage/open-storage.ts';
 import { openAwsRootKey } from '../keychain/aws-root-key.ts';
 import type { ManifestPoint } from '../seal/manifest.ts';
 import type { OpenVault } from './open-vault.ts';
-import { sealedVault } from './sealed-vault.ts';
+import { type SealedVaultOptions, sealedVault } from './sealed-vault.ts';
 
 /** What the program decides. */
 export interface ConfiguredVault extends ConnectingOptions {
   readonly log: Logger;
+  /** Makes the node's key for a vault that was never used; a new one unless given. */
+  readonly firstKey?: SealedVaultOptions['firstKey'];
 }
 
 /**
@@ -21,7 +23,7 @@ export interface ConfiguredVault extends ConnectingOptions {
  *
  * @throws KmsError `CONFIG_INVALID` for a configuration without keychain.
  */
-export function configuredVault(config: NodeConfig, { log, connect, ca }: ConfiguredVault): OpenVault {
+export function configuredVault(config: NodeConfig, { log, connect, ca, firstKey }: ConfiguredVault): OpenVault {
   const { aws, private_vault: section, developer_mode: developerMode } = config;
   const kms = section.keychain?.aws_kms;
   if (kms === undefined || aws === undefined) {
@@ -37,6 +39,7 @@ export function configuredVault(config: NodeConfig, { log, connect, ca }: Config
       storage: opened.storage,
       close: () => opened.close(),
       needsFence: !developerMode,
+      firstKey,
       hasBackup: config.backup_vault !== undefined,
       remembered: section.pin === undefined ? undefined : readPin(section.pin),
       rootKey: async (inRecord, { nsm, charter, document: { pcrs } }) => {

@@ -1,28 +1,23 @@
 /**
- * What `arca import zama-vault` does: locks the folder of the stopped node, and has a program of the engine's side take over
- * the vaults, attested where AWS KMS has to open them.
+ * What `arca import zama-vault` does: locks the folder of the stopped node, and has the engine's program take over the vaults,
+ * attested where AWS KMS has to open or to seal them.
  */
-import { createHash } from 'node:crypto';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { openDeveloperRoot } from '../../../attestation/developer/developer-root.ts';
 import { toHex } from '../../../common/bytes.ts';
-import { systemClock } from '../../../common/clock.ts';
 import { parseRequestId } from '../../../wire/ids.ts';
 import { readDomain } from '../client/domain.ts';
 import type { DomainOptions } from '../client/domain-options.ts';
 import { addToJournal } from '../client/journal.ts';
 import { journalEntry, readId } from '../client/keys.ts';
-import { loadNodeConfig } from '../config/check-config.ts';
 import { absoluteDir } from '../framework/command.ts';
 import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { modulePath } from '../framework/package-files.ts';
-import { type DeviceMaker, deviceMakers, measureFiles } from '../supervise/developer-devices.ts';
-import { trustPaths } from '../supervise/developer-trust.ts';
-import { acquireFolderLock, type FolderLock } from '../supervise/folder-lock.ts';
-import { IMPORT_PROGRAM, runImportProgram } from '../supervise/import-program.ts';
+import { acquireFolderLock } from '../supervise/folder-lock.ts';
+import { type ImportPlace, makeImportPlace, openImportPlace } from '../supervise/import-place.ts';
+import { runImportProgram } from '../supervise/import-program.ts';
 import { STATE_FILES } from '../supervise/state-folder.ts';
+import { takeStateFolder } from '../supervise/take-state-folder.ts';
 import { nodeFolders, requireStartedOnce } from './import.ts';
 
 /** Options of the command. */
@@ -35,6 +30,7 @@ export interface ImportVaultCommandOptions extends DomainOptions {
   readonly rootKeySpec: 'symm' | 'asymm';
   readonly aws?: string | undefined;
   readonly epoch?: string | undefined;
+  readonly newAwsNode?: true | undefined;
 }
 
 const STEPS = { reading: 0, publishing: 0.6, storing: 0.9 } as const;
@@ -56,31 +52,54 @@ const Done = z.object({
 /** `arca import zama-vault`. */
 export async function runImportVault(options: ImportVaultCommandOptions, output: Output): Promise<void> {
   const dir = absoluteDir(options.dir);
-  const folder = nodeOf(await nodeFolders(dir), options.party);
   const rootKey = rootKeyOf(options);
   const { name, version, chainId, verifyingContract } = readDomain(options).parsed;
-  const config = join(folder, STATE_FILES.config);
-  const locks: FolderLock[] = [];
-  try {
-    for (const locked of new Set([dir, folder])) locks.push(acquireFolderLock(locked));
-    await requireStartedOnce([config]);
-    const job = {
-      config,
-      privateFolder: resolve(options.from),
-      publicFolder: resolve(options.publicFrom),
-      ...(rootKey && { rootKey }),
-      ...(options.epoch === undefined ? {} : { epochId: readId(options.epoch) }),
-      domain: { name, version, chainId: toHex(chainId), verifyingContract: toHex(verifyingContract) },
-    };
-    const device = rootKey && (await importDevice(config, output));
-    const done = await runImportProgram({ title: 'take over a vault', job, steps: STEPS, device }, Done, output);
-    for (const { type, id, params = 'default' } of done.objects) {
-      await addToJournal(dir, journalEntry(type === 'CrsInfo' ? 'crs' : 'key', parseRequestId(id), params));
-    }
-    report(done, output);
-  } finally {
-    for (const lock of locks.reverse()) lock.release();
+  await using held = new AsyncDisposableStack();
+  const { config, device, emulators } = await openPlace(dir, options, held, output);
+  const job = {
+    config,
+    privateFolder: resolve(options.from),
+    publicFolder: resolve(options.publicFrom),
+    ...(rootKey && { rootKey }),
+    ...(emulators && { emulators }),
+    ...(options.epoch === undefined ? {} : { epochId: readId(options.epoch) }),
+    domain: { name, version, chainId: toHex(chainId), verifyingContract: toHex(verifyingContract) },
+  };
+  const done = await runImportProgram({ title: 'take over a vault', job, steps: STEPS, device }, Done, output);
+  for (const { type, id, params = 'default' } of done.objects) {
+    await addToJournal(dir, journalEntry(type === 'CrsInfo' ? 'crs' : 'key', parseRequestId(id), params));
   }
+  report(done, output);
+}
+
+/** Locks what the import goes into, and starts what it needs. */
+async function openPlace(
+  dir: string,
+  options: ImportVaultCommandOptions,
+  held: AsyncDisposableStack,
+  output: Output,
+): Promise<ImportPlace> {
+  if (options.newAwsNode) {
+    if (options.party !== undefined) {
+      throw usageFailure(
+        'a new node is a single one',
+        'leave out --party: parties of a quorum make their own keys first',
+      );
+    }
+    const lock = await takeStateFolder(dir, { reset: false, parties: 1, aws: true }, output);
+    held.defer(() => lock.release());
+    return await makeImportPlace(dir, held, output);
+  }
+  const folders = await nodeFolders(dir);
+  const folder = nodeOf(folders, options.party);
+  for (const locked of new Set([dir, folder])) {
+    const lock = acquireFolderLock(locked);
+    held.defer(() => lock.release());
+  }
+  const config = join(folder, STATE_FILES.config);
+  await requireStartedOnce([config]);
+  const parties = folders.map((_, index) => index + 1);
+  return await openImportPlace({ dir, parties, config }, options.rootKey !== undefined, held, output);
 }
 
 /** The one node that takes the vault over: of a quorum, the party that was named. */
@@ -97,22 +116,6 @@ function rootKeyOf({ rootKey, rootKeySpec, aws }: ImportVaultCommandOptions) {
   if (rootKey === undefined && aws === undefined) return undefined;
   if (rootKey !== undefined && aws !== undefined) return { keyArn: rootKey, spec: rootKeySpec, awsFile: resolve(aws) };
   throw usageFailure('the root key is not complete', 'give --root-key and --aws, or none of them for a vault in clear');
-}
-
-/** A security module for the program, which is measured as the engine of this node is: both are the same files. */
-async function importDevice(config: string, output: Output): Promise<DeviceMaker | undefined> {
-  const { root } = trustPaths(loadNodeConfig(config, {}));
-  const clock = systemClock;
-  const programs = [{ name: 'import', file: modulePath(IMPORT_PROGRAM) }];
-  const makers = deviceMakers({
-    root: await openDeveloperRoot(dirname(root), { clock }),
-    instanceId: `i-${createHash('sha256').update(config).digest('hex').slice(0, 17)}`,
-    programs,
-    measured: await measureFiles(programs, clock),
-    onEvent: ({ event }) => output.warn(`the program's security module: ${event}`),
-    clock,
-  });
-  return makers.get('import');
 }
 
 const IDENTITY = {

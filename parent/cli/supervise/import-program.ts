@@ -13,8 +13,8 @@ import { modulePath } from '../framework/package-files.ts';
 import { parseLogLine } from './child.ts';
 import type { DeviceMaker } from './developer-devices.ts';
 
-/** Main module of the program. */
-export const IMPORT_PROGRAM = 'enclave/main-import-dev';
+/** Main module of the program: that of the engine, so that both have one measurement. */
+export const IMPORT_PROGRAM = 'enclave/main-dev';
 
 /** What is run. */
 export interface ImportRun {
@@ -44,7 +44,7 @@ export async function runImportProgram<T>(
   const progress = output.progress(title);
   const finishing = (): void => output.note('the import is finished first');
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, finishing);
-  const child = spawn(process.execPath, [modulePath(IMPORT_PROGRAM)], {
+  const child = spawn(process.execPath, [modulePath(IMPORT_PROGRAM), '--import'], {
     stdio: ['pipe', 'pipe', 'inherit', 'ignore', device ? 'pipe' : 'ignore'],
     detached: true,
   });

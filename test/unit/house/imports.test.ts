@@ -41,7 +41,6 @@ const MAINS = [
   'enclave/main.ts',
   'enclave/main-dev.ts',
   'enclave/main-test-image.ts',
-  'enclave/main-import-dev.ts',
   'parent/core/main.ts',
   'parent/core/main-dev.ts',
 ];
@@ -84,9 +83,9 @@ t.test('nothing below the main modules imports one', async (t) => {
   );
 });
 
-t.test('only the main modules of developer mode name the clear keychain', async (t) => {
+t.test('only the main module of developer mode names the clear keychain', async (t) => {
   const users = imports.filter(({ to }) => to === 'enclave/vault/clear-keychain.ts').map(({ from }) => from);
-  t.same(users, ['enclave/main-dev.ts', 'enclave/main-import-dev.ts']);
+  t.same(users, ['enclave/main-dev.ts']);
 });
 
 t.test("only the command line uses the custodians' tool", async (t) => {
