@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { formatAddress } from '../../wire/addresses.ts';
 import { SIGNING_KEY_ID } from '../../wire/ids.ts';
 import { decodePrivateSigKey } from '../../wire/signing-keys.ts';
@@ -30,7 +30,7 @@ async function run(...args: readonly string[]): Promise<Record<string, unknown>>
 const importInto = (dir: string, { privateFolder, publicFolder }: OldNode, ...more: readonly string[]) =>
   run('import', 'zama-vault', '--dir', dir, '--from', privateFolder, '--public-from', publicFolder, ...more);
 
-async function decrypts(dir: string): Promise<string> {
+async function decrypts(t: Test, dir: string): Promise<string> {
   const out = join(dir, 'value.ct');
   t.match(await run('encrypt', '--dir', dir, '--key', KEY, '--type', 'euint64', '4711', '--out', out), { code: 0 });
   return JSON.stringify(await run('decrypt', out, '--dir', dir));
@@ -51,7 +51,7 @@ t.test('a new node takes over a vault with its signing key, and seals all of it'
     objects: [{ type: 'FhePrivateKey', id: KEY }, { type: 'CrsInfo' }],
   });
   const node = await startParty(t, { dir, aws: true });
-  t.match(await decrypts(dir), /4711/);
+  t.match(await decrypts(t, dir), /4711/);
   const status = JSON.stringify(await run('status', '--dir', dir));
   t.match(status.toLowerCase(), formatAddress(old.address).toLowerCase(), 'it has its address still');
   t.match(await importInto(dir, old), { code: 1, error: { code: 'PRECONDITION_FAILED' } }, 'while it runs: refused');
@@ -65,6 +65,17 @@ t.test('a new node takes over a vault with its signing key, and seals all of it'
   const planted = join(tempDir(t), 'planted');
   writeFileSync(planted, signingKey);
   t.equal(findInFiles([planted], [secret]).length, 1, 'and it would have been found');
+});
+
+t.test('a new node whose import failed keeps the signing key, and takes the rest when it is asked again', async (t) => {
+  const dir = tempDir(t);
+  const old = await oldNode(t, set, COMPRESSED, { extraData: NONE });
+  const path = join(old.publicFolder, 'PublicKey', KEY);
+  const content = readFileSync(path);
+  writeFileSync(path, content.subarray(1));
+  t.match(await importInto(dir, old, '--new-aws-node'), { code: 1, error: { code: 'STATE_INVALID' } });
+  writeFileSync(path, content);
+  t.match(await importInto(dir, old, '--new-aws-node'), { code: 0, identity: 'same', objects: [{ id: KEY }, {}] });
 });
 
 t.test('parties of a quorum in emulated AWS take over their own shares', async (t) => {
@@ -88,7 +99,7 @@ t.test('parties of a quorum in emulated AWS take over their own shares', async (
     again.members.map(({ address }) => address),
     addresses,
   );
-  t.match(await decrypts(dir), /4711/);
+  t.match(await decrypts(t, dir), /4711/);
   const { s3Url } = present(again.running.aws);
   t.equal(
     (await fetch(`${s3Url}/kms/PUB-p3/CompressedXofKeySet/${KEY}`)).status,
@@ -100,7 +111,7 @@ t.test('parties of a quorum in emulated AWS take over their own shares', async (
   for (const party of [1, 2, 3, 4]) {
     const secrets = await openSealedState(dir, party, join(dir, `party-${party}/governance/charter.cbor`));
     t.ok(
-      secrets.some(({ name }) => name.includes(`FheKeyInfo`) && name.endsWith(KEY)),
+      secrets.some(({ name }) => name.includes('FheKeyInfo') && name.endsWith(KEY)),
       `party ${party} has shares`,
     );
     t.same(findInFiles(files, secrets), [], `party ${party}`);
