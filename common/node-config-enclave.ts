@@ -47,7 +47,7 @@ export const enclaveSection = z
       .optional()
       .describe('Authorities of emulators, PEM, for test images; only in developer mode.'),
   })
-  .describe('The enclave of `arca run`; no other program reads this section.');
+  .describe('The enclave of `arca run`; of other programs only the Core reads its authorities, in developer mode.');
 
 /** See {@link enclaveSection}. */
 export type EnclaveConfig = z.infer<typeof enclaveSection>;

@@ -2,8 +2,9 @@
  * Keeps the public vault in step with the engine: opens it, publishes the node's identity, compares objects with what
  * the engine signed, at each connection. Spec: kms-service 1.7 steps 3 and 4.
  */
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { isKmsError } from '../../../common/errors.ts';
+import { isKmsError, KmsError, systemErrorCode } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import type { EngineInfo } from '../../../proto/gen/engine_pb.js';
@@ -35,6 +36,7 @@ export async function openPublicVault(config: NodeConfig, log: Logger): Promise<
     aws,
     folderMode: 0o755,
     log,
+    ca: await developerAuthorities(config),
   });
   const cache = openDigestCache(join(dirname(config.state.path), 'public-digests.sqlite'));
   const objects = new PublicObjects({ storage, cache, fingerprint: (type, id) => stamp([type, id]) });
@@ -63,6 +65,18 @@ export async function openPublicVault(config: NodeConfig, log: Logger): Promise<
       close();
     },
   };
+}
+
+/** Authorities of emulators before which TLS stands, as the enclave has them; nobody's but in developer mode. */
+async function developerAuthorities({ developer_mode, enclave }: NodeConfig): Promise<readonly string[] | undefined> {
+  const path = enclave?.developer_authorities_path;
+  if (!developer_mode || path === undefined) return undefined;
+  try {
+    return [await readFile(path, 'utf8')];
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error;
+    throw new KmsError('CONFIG_INVALID', `enclave.developer_authorities_path: ${path} cannot be read`, {}, error);
+  }
 }
 
 /** Stores what is missing. Other content in its place is left alone: the comparison that follows names it. */
