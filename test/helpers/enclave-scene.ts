@@ -2,28 +2,20 @@
  * A node for `arca run` in a test: emulated AWS, an image, a configuration of developer mode, and a fake `nitro-cli` whose
  * enclave is the real engine in a process of its own (`enclave-engine.ts`).
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { encodeSigned } from '../../attestation/governance/index.ts';
 import { toHex } from '../../common/bytes.ts';
 import { nitroCliBackend } from '../../images/boot/nitro-cli.ts';
 import { measureImage } from '../../images/eif/measure-image.ts';
 import { readImage } from '../../images/eif/read-image.ts';
 import { writeImage } from '../../images/eif/write-image.ts';
-import { loadNodeConfig } from '../../parent/cli/config/check-config.ts';
 import { createOutput, type Output } from '../../parent/cli/framework/output.ts';
 import { startEnclaveNode } from '../../parent/cli/run/run-enclave-node.ts';
-import { startEmulatedAws } from '../../parent/cli/supervise/aws/emulated-aws.ts';
-import { withRootKeys } from '../../parent/cli/supervise/aws/record-keys.ts';
-import { openDeveloperTrust, trustPaths, writeWhole } from '../../parent/cli/supervise/developer-trust.ts';
-import { developerConfig } from '../../parent/cli/supervise/node-toml.ts';
 import type { RunningNode } from '../../parent/cli/supervise/run-node.ts';
-import { prepareSocketPath } from '../../parent/cli/supervise/socket-path.ts';
-import { ensureStateFolder } from '../../parent/cli/supervise/state-folder.ts';
 import { parentVsock } from '../../vsock-proxy/parent-vsock.ts';
+import { enclaveNode } from './enclave-node.ts';
 import { fakeEnclaves, writeFakeNitroCli, writeNitroParent } from './fake-nitro-cli.ts';
-import { freePorts } from './free-port.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
 /** A node that can be started. */
@@ -65,7 +57,6 @@ export function smallImage(words: string): Uint8Array {
 
 /** Sets the scene; everything is stopped when the test ends. */
 export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
-  const dir = tempDir(t);
   const cli = tempDir(t);
   let text = '';
   const sink = {
@@ -79,23 +70,8 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
   writeFileSync(image, smallImage('engine'));
   const measured = measureImage(readImage(readFileSync(image)));
 
-  await ensureStateFolder(dir);
-  const trustFolder = join(dir, 'governance');
-  mkdirSync(trustFolder, { mode: 0o700 });
-  const aws = await startEmulatedAws({ dir, parties: [1], trustFolder, backup: undefined }, output);
-  t.teardown(() => aws.stop());
-  const [clientPort = 0, publicPort = 0, opsPort = 0] = await freePorts(3);
-  const socketPath = await prepareSocketPath(dir);
-  const settings = { dir, socketPath, clientPort, publicPort, opsPort, treatV0ExtraDataAsEmpty: false };
-  const toml = developerConfig({ ...settings, logLevel: 'debug', aws: aws.party(1) });
-  const file = join(dir, 'node.toml');
-  writeFileSync(file, `${toml}\n[enclave]\nimage_path = "${image}"\nmemory_mb = 2048\n`);
-  const config = loadNodeConfig(file, {});
-  const paths = trustPaths(config);
-  const trust = await openDeveloperTrust(paths);
-  const keys = await aws.ensureKeys(trust.charter, measured);
-  await writeWhole(paths.record, encodeSigned(withRootKeys(trust.record, keys, trust.governanceKey)));
-
+  const need = { pcrs: measured, enclave: `image_path = "${image}"\nmemory_mb = 2048` };
+  const { dir, file, socketPath, trust } = await enclaveNode(t, need, output);
   const place = (folder: string): string => join(folder, 'vm.vsock');
   const show = (pcrs: ReadonlyMap<number, Uint8Array>): void => {
     const shown = Object.fromEntries([...pcrs].map(([index, value]) => [index, toHex(value)]));

@@ -1,0 +1,122 @@
+/**
+ * `arca run` as an operator types it, with [enclave] backend = "qemu": the launcher's command line, a test image that boots,
+ * decryptions through the client port, and Ctrl-C, after which nothing runs.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { ramdisksOf } from '../../images/eif/format.ts';
+import { readImage } from '../../images/eif/read-image.ts';
+import { createOutput } from '../../parent/cli/framework/output.ts';
+import { enclaveFolder } from '../../parent/cli/run/run-enclave-node.ts';
+import { runArca, runCliScript } from '../helpers/cli-script.ts';
+import { buildTestImage, changedImage } from '../helpers/enclave-image.ts';
+import { enclaveNode } from '../helpers/enclave-node.ts';
+import { tempDir } from '../helpers/temp-dir.ts';
+import { makeTestCa } from '../helpers/test-ca.ts';
+import { tlsFront } from '../helpers/tls-front.ts';
+
+t.setTimeout(1_800_000);
+
+const LAUNCHER = fileURLToPath(new URL('../../bin/arca', import.meta.url));
+
+/** In how many bytes the RAM disks of two images of one size differ. */
+function differingBytes(one: Uint8Array, other: Uint8Array): number {
+  const [disks, others] = [one, other].map((bytes) => Buffer.concat(ramdisksOf(readImage(bytes))));
+  let count = 0;
+  for (const [at, byte] of disks?.entries() ?? []) if (byte !== others?.[at]) count++;
+  return disks?.length === others?.length ? count : Number.NaN;
+}
+
+/** Returns the command lines of all processes in which one of the words stands, but for this one's. */
+function processesWith(words: readonly string[]): readonly string[] {
+  const lines = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      } catch {
+        return ''; // it has ended meanwhile
+      }
+    });
+  return lines.filter((line) => words.some((word) => line.includes(word)));
+}
+
+t.test('from the command line to a decryption in the enclave, and Ctrl-C leaves nothing running', async (t) => {
+  const folder = tempDir(t);
+  const { image, pcrs } = await buildTestImage('test');
+  const [imagePath, authorities] = [join(folder, 'engine.eif'), join(folder, 'authorities.pem')];
+  writeFileSync(imagePath, image);
+  const ca = makeTestCa('AWS of this test');
+  writeFileSync(authorities, ca.pem);
+  const enclave = `image_path = "${imagePath}"\nbackend = "qemu"\ndeveloper_authorities_path = "${authorities}"`;
+  const quiet = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
+  const { dir, file } = await enclaveNode(t, { pcrs, enclave, front: (url) => tlsFront(t, ca, url) }, quiet);
+
+  const child = spawn(LAUNCHER, ['run', '--config', file, '--params', 'test', '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const said: string[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
+  const closed = once(child, 'close');
+  t.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+    await closed;
+  });
+  const ready = once(createInterface({ input: child.stdout }), 'line');
+  const line = await Promise.race([ready, closed.then(() => undefined)]);
+  const node = JSON.parse(line === undefined ? '{}' : String(line[0]));
+  if (node.ready !== true) throw new Error(`arca run ended:\n${said.join('\n')}`);
+  t.match(node, { developerMode: true, address: /^0x/ });
+
+  const sockets = await enclaveFolder(dir);
+  // Everything that the launcher starts has one of these in its arguments; the emulators are this test's.
+  const own = [sockets, file];
+  const running = processesWith(own);
+  for (const program of ['qemu-system-x86_64', 'vhost-device-vsock', 'vsock-proxy/main', 'core/main']) {
+    t.ok(
+      running.some((command) => command.includes(program)),
+      `${program} runs`,
+    );
+  }
+  await t.test('it attests what its image measures, and not what that measures with one byte changed', async (t) => {
+    const root = join(dir, 'governance', 'developer-root.pem');
+    const verify = async (name: string, bytes: Uint8Array) => {
+      const [path, registers] = [join(folder, `${name}.eif`), join(folder, `${name}.json`)];
+      writeFileSync(path, bytes);
+      const measured = await runArca(['image', 'measure', path, '--json']);
+      t.equal(measured.code, 0, measured.stderr);
+      writeFileSync(registers, measured.stdout);
+      return await runArca([
+        'attest',
+        'verify',
+        new URL(node.publicUrl).host,
+        '--expect',
+        registers,
+        '--root',
+        root,
+        '--json',
+      ]);
+    };
+    const own = await verify('own', image);
+    t.equal(own.code, 0, own.stdout + own.stderr);
+    const changed = changedImage(image);
+    t.equal(differingBytes(image, changed), 1, 'one byte of a RAM disk');
+    const refused = await verify('changed', changed);
+    t.equal(refused.code, 1, refused.stdout + refused.stderr);
+    t.match(refused.stdout, /PCR0/i);
+    t.match(refused.stdout, /PCR2/i);
+  });
+
+  await runCliScript(t, new URL('scripts/run.txt', import.meta.url), { DIR: dir, OUT: folder });
+
+  child.kill('SIGINT');
+  const [code] = await closed;
+  t.equal(code, 0, said.join('\n'));
+  t.same(processesWith(own), [], 'nothing of it runs');
+  t.notOk(readdirSync(join(sockets, '..')).includes('enclave'), 'and nothing of its folder is left');
+});
