@@ -56,7 +56,7 @@ export async function runChaos(t: Test, seed: number, rounds: number): Promise<v
       const { counts } = peers.ledger.of(party);
       t.ok(
         Object.values(counts).every((count) => count === 0),
-        `nobody did wrong: seed ${seed}`,
+        `nobody did wrong: seed ${seed}, party ${party}: ${JSON.stringify(counts)}`,
       );
     }
   }
