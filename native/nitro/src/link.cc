@@ -17,7 +17,7 @@ constexpr int kBlocksPerTurn = 16;  // then the next connection has its turn
 }  // namespace
 
 Link::Link(int remote, int local, Traffic* traffic, Head up, Head down)
-    : remote_{remote, false, false}, local_{local, false, false}, joined_(true) {
+    : remote_{remote, false, false, false}, local_{local, false, false, false}, joined_(true) {
   in_.moved = &traffic->down;
   in_.unsent = std::move(down.bytes);
   in_.size = down.size;
@@ -34,6 +34,7 @@ Link::~Link() {
 void Link::note(Side& side, uint32_t events) {
   // Ends and errors come out of the next read or write.
   const bool over = (events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0;
+  if (over) side.ending = true;
   if (over || (events & EPOLLIN)) side.readable = true;
   if (over || (events & EPOLLOUT)) side.writable = true;
 }
@@ -158,6 +159,8 @@ Link::Stop Link::move(Side& from, Side& to, Flow& flow, uint8_t* scratch) {
       return Stop::kWaiting;
     }
     const size_t size = static_cast<size_t>(got);
+    // A short read took all there was, and what comes later is a new edge; an end that epoll has told of is not.
+    if (size < kBlock && !from.ending) from.readable = false;
     const ssize_t n = send(to.fd, scratch, size, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
       flow.done = true;

@@ -31,7 +31,7 @@ class Link {
   enum class Turn { kWaiting, kAgain, kReset, kOver };
 
   // Takes both descriptors over.
-  Link(int remote, int local) : remote_{remote, false, false}, local_{local, false, false} {}
+  Link(int remote, int local) : remote_{remote, false, false, false}, local_{local, false, false, false} {}
   // Joins two sockets: nobody here is told of a failure, so the end of one is the end of the other.
   Link(int remote, int local, Traffic* traffic, Head up, Head down);
   ~Link();
@@ -59,6 +59,7 @@ class Link {
     int fd;
     bool readable;
     bool writable;
+    bool ending;  // epoll has told of its end or of a failure
   };
   struct Flow {
     std::unique_ptr<uint8_t[]> unsent;  // a block that the other side did not take whole

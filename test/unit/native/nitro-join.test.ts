@@ -62,6 +62,19 @@ t.test('bytes and half-closes go both ways, over sockets of any two kinds', asyn
   }
 });
 
+t.test('an end is passed on, whether it comes with the last bytes, before them being read or after', async (t) => {
+  for (let round = 0; round < 100; round++) {
+    const { client, target, join } = await joined(t);
+    const arrived = text(target);
+    client.write(Buffer.alloc(round * 1024, 'x'));
+    if (round % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+    client.end('last');
+    t.equal((await arrived).length, round * 1024 + 4, `${round} KiB and an end`);
+    target.end();
+    t.same(await join.ended, { how: 'orderly' });
+  }
+});
+
 t.test('64 MB arrive whole each way, and are counted', async (t) => {
   const { client, target, group } = await joined(t);
   const [up, down] = [Buffer.alloc(64 * MB, 'up'), Buffer.alloc(64 * MB, 'down')];
