@@ -6,22 +6,10 @@ import { toHex } from '../../../common/bytes.ts';
 import { type EnclaveImage, HEADER_AT, HEADER_BYTES, ramdisksOf, sectionOf } from '../../../images/eif/format.ts';
 import { measureImage } from '../../../images/eif/measure-image.ts';
 import { readImage } from '../../../images/eif/read-image.ts';
-import { type ImageParts, writeImage } from '../../../images/eif/write-image.ts';
+import { writeImage } from '../../../images/eif/write-image.ts';
 import { mutateImages, summed } from './mutate-images.ts';
+import { bytes, SAMPLE_PARTS as PARTS } from './sample-image.ts';
 
-const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
-const PARTS: ImageParts = {
-  architecture: 'x86_64',
-  defaultMemoryBytes: 1_073_741_824,
-  defaultCpus: 2,
-  sections: [
-    { kind: 'kernel', data: bytes('a kernel') },
-    { kind: 'cmdline', data: bytes('reboot=k panic=30') },
-    { kind: 'metadata', data: bytes('{"ImageName":"test"}') },
-    { kind: 'ramdisk', data: bytes('the first disk') },
-    { kind: 'ramdisk', data: bytes('the second disk') },
-  ],
-};
 const GOOD = writeImage(PARTS);
 
 /** A register of zeros extended with the digest of a text, step by step. */

@@ -5,24 +5,14 @@ import { HEADER_AT, sectionOf } from '../../../../images/eif/format.ts';
 import { signImage } from '../../../../images/eif/image-signature.ts';
 import { measureImage } from '../../../../images/eif/measure-image.ts';
 import { readImage } from '../../../../images/eif/read-image.ts';
-import { type ImageParts, writeImage } from '../../../../images/eif/write-image.ts';
+import { writeImage } from '../../../../images/eif/write-image.ts';
 import { present } from '../../../helpers/present.ts';
 import { makeTestCa } from '../../../helpers/test-ca.ts';
 import { summed } from '../mutate-images.ts';
+import { bytes, SAMPLE_PARTS as PARTS } from '../sample-image.ts';
 
 const NOW = Date.now();
 const HOUR_MS = 3_600_000;
-const text = (content: string): Uint8Array => new Uint8Array(Buffer.from(content));
-const PARTS: ImageParts = {
-  architecture: 'x86_64',
-  defaultMemoryBytes: 1_073_741_824,
-  defaultCpus: 2,
-  sections: [
-    { kind: 'kernel', data: text('a kernel') },
-    { kind: 'cmdline', data: text('reboot=k') },
-    { kind: 'ramdisk', data: text('a disk') },
-  ],
-};
 const GOOD = writeImage(PARTS);
 
 /** Signs the parts with a certificate of some life, measured as if the kernel were another one. */
@@ -41,12 +31,12 @@ t.test('an image boots, signed or not', async (t) => {
 });
 
 t.test('a damaged image is named', async (t) => {
-  t.match(faults(GOOD.subarray(0, GOOD.length - 1)), /section 2 of 6 bytes is cut/);
+  t.match(faults(GOOD.subarray(0, GOOD.length - 1)), /section 4 of 15 bytes is cut/);
   t.match(faults(GOOD.subarray(0, 100)), /it has 100 bytes/);
   const flipped = Uint8Array.from(GOOD);
   flipped[GOOD.length - 1] = 0;
   t.match(faults(flipped), /its checksum is [0-9a-f]{8} and should be [0-9a-f]{8}/);
-  t.match(faults(text('no image at all'.repeat(50))), /does not begin with "\.eif"/);
+  t.match(faults(bytes('no image at all'.repeat(50))), /does not begin with "\.eif"/);
 });
 
 t.test('an image for other machines is named', async (t) => {
@@ -62,16 +52,16 @@ t.test('a signature that AWS would refuse is named', async (t) => {
   t.match(faults(signed({ notBeforeMs: NOW + HOUR_MS, notAfterMs: NOW + 2 * HOUR_MS })), /certificate begins/);
   const other = writeImage({
     ...PARTS,
-    sections: [{ kind: 'kernel', data: text('another') }, ...PARTS.sections.slice(1)],
+    sections: [{ kind: 'kernel', data: bytes('another') }, ...PARTS.sections.slice(1)],
   });
   t.match(faults(signed({}, other)), /signs another image/);
-  const garbage = writeImage({ ...PARTS, sections: [...PARTS.sections, { kind: 'signature', data: text('x') }] });
+  const garbage = writeImage({ ...PARTS, sections: [...PARTS.sections, { kind: 'signature', data: bytes('x') }] });
   t.match(faults(garbage), /^its signature cannot be read: not strict CBOR/);
 });
 
 t.test('a signature begins with its certificate, which is where loaders look for it', async (t) => {
   const section = present(sectionOf(readImage(signed({})), 'signature'));
-  t.same(section.subarray(0, 23), Uint8Array.of(0x81, 0xa2, 0x73, ...text('signing_certificate'), 0x99));
+  t.same(section.subarray(0, 23), Uint8Array.of(0x81, 0xa2, 0x73, ...bytes('signing_certificate'), 0x99));
 });
 
 t.test('all faults are named at once', async (t) => {
