@@ -11,8 +11,6 @@ import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
 import { FheKey, KeyShares, splitKey } from '../../native/engine/index.ts';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
-import { createOutput } from '../../parent/cli/framework/output.ts';
-import { startDeveloperQuorum } from '../../parent/cli/quorum/run-quorum.ts';
 import type { DeveloperQuorumOptions, RunningQuorum } from '../../parent/cli/quorum/running-quorum.ts';
 import type { Params } from '../../parent/cli/supervise/run-node.ts';
 import { partyFolder as folderOfParty } from '../../parent/cli/supervise/state-folder.ts';
@@ -20,6 +18,7 @@ import { openFileStorage } from '../../storage/file-storage.ts';
 import { DEFAULT_EPOCH_ID, parseRequestId } from '../../wire/ids.ts';
 import { decodeKeyGenMetadata } from '../../wire/metadata.ts';
 import { cacheFolder } from '../helpers/load-generator.ts';
+import { startQuietQuorum } from '../helpers/start-quiet-quorum.ts';
 import { type Making, PLAINTEXT, partyFolder, startBenchParty } from './party.ts';
 
 /** Raised when what is kept in the cache changes, so that an older folder is made anew. */
@@ -48,7 +47,7 @@ export async function startBenchQuorum(
 ): Promise<BenchQuorum> {
   const folder = join(cacheFolder(), 'bench', `quorum-${CACHE_VERSION}-${params}-${parties}`);
   if (!existsSync(folder)) await makeQuorum(folder, params, parties);
-  const running = await startQuorum(folder, params, parties, options);
+  const running = await startQuietQuorum({ dir: folder, params, parties, ...options });
   const { keyId } = await readMaking(params);
   const addresses = running.parties.map(({ node }) => new URL(node.clientUrl).host);
   return { running, keyId, addresses, signers: running.parties.map(({ node }) => node.address) };
@@ -92,7 +91,7 @@ async function makeQuorum(folder: string, params: Params, parties: number): Prom
   const unfinished = `${folder}.unfinished`;
   await rm(unfinished, { recursive: true, force: true });
   await mkdir(unfinished, { recursive: true });
-  await (await startQuorum(unfinished, params, parties, {})).stop();
+  await (await startQuietQuorum({ dir: unfinished, params, parties })).stop();
   using key = await readBenchKey(params);
   const metadata = decodeKeyGenMetadata(key.metadata);
   for (const shares of splitKey({ key, n: parties, t: (parties - 1) / 3, provenance: 'developer' })) {
@@ -105,30 +104,4 @@ async function makeQuorum(folder: string, params: Params, parties: number): Prom
     catalogue.dispose();
   }
   await rename(unfinished, folder);
-}
-
-function startQuorum(
-  dir: string,
-  params: Params,
-  parties: number,
-  options: BenchQuorumOptions,
-): Promise<RunningQuorum> {
-  const quiet = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
-  return startDeveloperQuorum(
-    {
-      dir,
-      parties,
-      params,
-      reset: false,
-      clientPort: 0,
-      meshPort: 0,
-      publicPort: 0,
-      opsPort: 0,
-      anyPorts: true,
-      logLevel: 'info',
-      treatV0ExtraDataAsEmpty: false,
-      ...options,
-    },
-    quiet,
-  );
 }

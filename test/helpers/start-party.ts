@@ -9,10 +9,10 @@ import { loadEvaluationKeys } from '../../native/engine/public.ts';
 import { DEFAULT_DOMAIN, requestDomain } from '../../parent/cli/client/domain.ts';
 import { generateKey, type KeyFacts } from '../../parent/cli/client/keys.ts';
 import { withNode } from '../../parent/cli/client/session.ts';
-import { createOutput } from '../../parent/cli/framework/output.ts';
 import type { NodeFile } from '../../parent/cli/supervise/node-file.ts';
 import { type Params, startDeveloperNode } from '../../parent/cli/supervise/run-node.ts';
 import { type KmsClient, openKmsClient } from '../../parent/grpc/client.ts';
+import { QUIET } from './quiet-output.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
 /** A node that runs until the test ends, or until it is stopped. */
@@ -53,7 +53,6 @@ export async function startParty(
   t: Teardown,
   { dir = tempDir(t), logLevel = 'debug', leafLifeMs, aws = false, backup }: PartyOptions = {},
 ): Promise<Party> {
-  const output = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
   const running = await startDeveloperNode(
     {
       dir,
@@ -69,7 +68,7 @@ export async function startParty(
       aws,
       backup,
     },
-    output,
+    QUIET,
   );
   const client = openKmsClient(running.node.clientUrl);
   let stopping: Promise<void> | undefined;

@@ -6,8 +6,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadEvaluationKeys } from '../../native/engine/public.ts';
-import { createOutput } from '../../parent/cli/framework/output.ts';
-import { startDeveloperQuorum } from '../../parent/cli/quorum/run-quorum.ts';
 import type { DeveloperQuorumOptions, RunningQuorum } from '../../parent/cli/quorum/running-quorum.ts';
 import type { NodeFile } from '../../parent/cli/supervise/node-file.ts';
 import { type KmsClient, openKmsClient } from '../../parent/grpc/client.ts';
@@ -17,6 +15,7 @@ import { parseAddress } from '../../wire/addresses.ts';
 import { freshId } from './party-requests.ts';
 import { present } from './present.ts';
 import { TEST_DOMAIN } from './start-party.ts';
+import { startQuietQuorum } from './start-quiet-quorum.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
 /** One party as its clients see it. */
@@ -54,23 +53,7 @@ export async function startQuorum(
   options: Partial<DeveloperQuorumOptions> & Pick<DeveloperQuorumOptions, 'parties'>,
 ): Promise<TestQuorum> {
   const { dir = tempDir(t) } = options;
-  const output = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
-  const running = await startDeveloperQuorum(
-    {
-      params: 'test',
-      reset: false,
-      clientPort: 0,
-      meshPort: 0,
-      publicPort: 0,
-      opsPort: 0,
-      anyPorts: true,
-      logLevel: 'info',
-      treatV0ExtraDataAsEmpty: false,
-      ...options,
-      dir,
-    },
-    output,
-  );
+  const running = await startQuietQuorum({ ...options, dir });
   const members = running.parties.map(({ party, dir: folder, node, pids }): QuorumMember => {
     const readLog = () => readFileSync(join(folder, 'node.log'), 'utf8');
     return {

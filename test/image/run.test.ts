@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { createOutput } from '../../parent/cli/framework/output.ts';
 import { enclaveFolder } from '../../parent/cli/run/run-enclave-node.ts';
 import { runCliScript } from '../helpers/cli-script.ts';
 import { buildTestImage } from '../helpers/enclave-image.ts';
 import { enclaveNode } from '../helpers/enclave-node.ts';
+import { QUIET } from '../helpers/quiet-output.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
 import { makeTestCa } from '../helpers/test-ca.ts';
 import { tlsFront } from '../helpers/tls-front.ts';
@@ -45,8 +45,7 @@ t.test('from the command line to a decryption in the enclave, and Ctrl-C leaves 
   const ca = makeTestCa('AWS of this test');
   writeFileSync(authorities, ca.pem);
   const enclave = `image_path = "${imagePath}"\nbackend = "qemu"\ndeveloper_authorities_path = "${authorities}"`;
-  const quiet = createOutput({ json: false, stdout: { write: () => true }, stderr: { write: () => true } });
-  const { dir, file } = await enclaveNode(t, { pcrs, enclave, front: (url) => tlsFront(t, ca, url) }, quiet);
+  const { dir, file } = await enclaveNode(t, { pcrs, enclave, front: (url) => tlsFront(t, ca, url) }, QUIET);
 
   const child = spawn(LAUNCHER, ['run', '--config', file, '--params', 'test', '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],

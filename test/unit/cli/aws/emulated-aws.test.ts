@@ -11,15 +11,14 @@ import t, { type Test } from 'tap';
 import { charterFor, makeCharter, pcr16Of, rawPublicKey } from '../../../../attestation/governance/index.ts';
 import { parseConfig } from '../../../../common/config.ts';
 import { NodeConfig } from '../../../../common/node-config.ts';
-import { createOutput } from '../../../../parent/cli/framework/output.ts';
 import { roleArn } from '../../../../parent/cli/supervise/aws/aws-file.ts';
 import { type EmulatedAws, startEmulatedAws } from '../../../../parent/cli/supervise/aws/emulated-aws.ts';
 import { developerConfig } from '../../../../parent/cli/supervise/node-toml.ts';
 import { lintKeyPolicy } from '../../../../wire/key-policy/lint.ts';
 import { present } from '../../../helpers/present.ts';
+import { QUIET } from '../../../helpers/quiet-output.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
 
-const SILENT = createOutput({ json: true, stdout: { write: () => true }, stderr: { write: () => true } });
 const PARTIES = [1, 2, 3, 4];
 const PCRS = new Map([0, 1, 2].map((index) => [index, new Uint8Array(randomBytes(48))]));
 const CHARTER = makeCharter({
@@ -30,7 +29,7 @@ const CHARTER = makeCharter({
 });
 
 async function start(t: Test, dir: string, parties = PARTIES): Promise<EmulatedAws> {
-  const aws = await startEmulatedAws({ dir, parties, trustFolder: join(dir, 'governance') }, SILENT);
+  const aws = await startEmulatedAws({ dir, parties, trustFolder: join(dir, 'governance') }, QUIET);
   t.teardown(() => aws.stop());
   return aws;
 }
@@ -80,7 +79,7 @@ t.test('what seals backups is remembered until another is named, and the configu
   const dir = tempDir(t);
   const keychains: unknown[] = [];
   for (const backup of [undefined, 'custodians', undefined, 'aws-kms'] as const) {
-    const aws = await startEmulatedAws({ dir, parties: [1], trustFolder: join(dir, 'governance'), backup }, SILENT);
+    const aws = await startEmulatedAws({ dir, parties: [1], trustFolder: join(dir, 'governance'), backup }, QUIET);
     const text = developerConfig({
       dir,
       socketPath: join(dir, 'engine.sock'),

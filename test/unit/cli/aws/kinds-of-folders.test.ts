@@ -3,15 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { runDev } from '../../../../parent/cli/actions/dev.ts';
-import { createOutput } from '../../../../parent/cli/framework/output.ts';
 import { newAwsFile, readAwsFile, writeAwsFile } from '../../../../parent/cli/supervise/aws/aws-file.ts';
 import { takeStateFolder } from '../../../../parent/cli/supervise/take-state-folder.ts';
+import { QUIET } from '../../../helpers/quiet-output.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
 
-const SILENT = createOutput({ json: true, stdout: { write: () => true }, stderr: { write: () => true } });
-
 async function take(t: Test, dir: string, aws: boolean | undefined, reset = false): Promise<void> {
-  const lock = await takeStateFolder(dir, { reset, parties: 1, aws }, SILENT);
+  const lock = await takeStateFolder(dir, { reset, parties: 1, aws }, QUIET);
   t.teardown(() => lock.release());
   lock.release();
 }
@@ -44,5 +42,5 @@ t.test('a folder with vaults in AWS is not started without, unless it is cleared
 
 t.test('what seals backups is asked for with --aws alone', async (t) => {
   const options = { dir: tempDir(t), params: 'test', publicPort: 0, opsPort: 0, logLevel: 'info' } as const;
-  await t.rejects(runDev({ ...options, backup: 'custodians' }, SILENT), { message: /vaults in files have no backup/ });
+  await t.rejects(runDev({ ...options, backup: 'custodians' }, QUIET), { message: /vaults in files have no backup/ });
 });

@@ -3,7 +3,6 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { createOutput } from '../../../../parent/cli/framework/output.ts';
 import { loadPartyConfig } from '../../../../parent/cli/quorum/own-settings.ts';
 import { readQuorumFile, writeQuorumFile } from '../../../../parent/cli/quorum/quorum-file.ts';
 import { chooseQuorumPorts } from '../../../../parent/cli/quorum/quorum-ports.ts';
@@ -11,9 +10,9 @@ import { startDeveloperQuorum } from '../../../../parent/cli/quorum/run-quorum.t
 import { PARTY_COUNTS } from '../../../../parent/cli/quorum/running-quorum.ts';
 import { writeDeveloperConfig } from '../../../../parent/cli/supervise/node-toml.ts';
 import { takeStateFolder } from '../../../../parent/cli/supervise/take-state-folder.ts';
+import { QUIET } from '../../../helpers/quiet-output.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 
-const QUIET = createOutput({ json: true, stdout: { write: () => {} }, stderr: { write: () => {} } });
 const NO_RESET = { reset: false };
 
 async function take(dir: string, parties: number, reset = false): Promise<void> {

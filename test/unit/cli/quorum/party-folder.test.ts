@@ -11,13 +11,12 @@ import { nameItems } from '../../../../parent/cli/client/keys.ts';
 import { refuseParty } from '../../../../parent/cli/client/session.ts';
 import { readTopology } from '../../../../parent/cli/client/topology.ts';
 import { failure } from '../../../../parent/cli/framework/failure.ts';
-import { createOutput } from '../../../../parent/cli/framework/output.ts';
 import { quorumAround, writeQuorumFile } from '../../../../parent/cli/quorum/quorum-file.ts';
 import { startDeveloperNode } from '../../../../parent/cli/supervise/run-node.ts';
 import { openKmsClient } from '../../../../parent/grpc/client.ts';
+import { QUIET } from '../../../helpers/quiet-output.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 
-const QUIET = createOutput({ json: true, stdout: { write: () => {} }, stderr: { write: () => {} } });
 const DOMAIN = { domainName: '', domainVersion: '', domainChain: '1', domainContract: `0x${'0'.repeat(40)}` };
 
 async function quorumOf(t: Teardown, parties: number): Promise<string> {

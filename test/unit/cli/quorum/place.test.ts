@@ -19,16 +19,15 @@ import { openUser } from '../../../../parent/cli/client/users.ts';
 import { crsCommand } from '../../../../parent/cli/commands/crs.ts';
 import { decryptCommand } from '../../../../parent/cli/commands/decrypt.ts';
 import { keyCommand } from '../../../../parent/cli/commands/key.ts';
-import { createOutput } from '../../../../parent/cli/framework/output.ts';
 import type { KmsRequest, KmsResponse, KmsRpcName } from '../../../../parent/grpc/client.ts';
 import { CrsGenResultSchema, KeyGenResultSchema } from '../../../../proto/gen/kms_pb.js';
 import { parseRequestId } from '../../../../wire/ids.ts';
 import { answeringSession } from '../../../helpers/answering-session.ts';
+import { QUIET } from '../../../helpers/quiet-output.ts';
 import { createReferenceNode } from '../../../helpers/reference-node.ts';
 import { idOf } from '../../../helpers/requests.ts';
 import { PARTY_FILE } from './party-file.ts';
 
-const QUIET = createOutput({ json: true, stdout: { write: () => {} }, stderr: { write: () => {} } });
 const [CONTEXT, EPOCH] = [idOf(71), idOf(81)];
 const WANTED = { contextId: { requestId: CONTEXT }, epochId: { requestId: EPOCH } };
 const NODE = createReferenceNode();
