@@ -52,6 +52,8 @@ const VaultJob = z.strictObject({
   /** Where the emulators of AWS run on which the node's own vaults lie. */
   emulators: z.strictObject({ s3Url: z.url(), kmsUrl: z.url() }).optional(),
   epochId: id.optional(),
+  /** Take the signing key alone: of a party whose quorum has not made its epoch yet. */
+  identityOnly: z.boolean(),
   domain,
 });
 

@@ -29,6 +29,8 @@ export interface VaultImportOptions {
   readonly target: ImportTarget;
   /** Where everything is put; the epoch that it has there unless given. */
   readonly epochId?: RequestId | undefined;
+  /** Takes the signing key alone: a party needs it before its quorum can make the epoch that shares are put into. */
+  readonly identityOnly?: boolean | undefined;
   /** What is signed anew under, where the node here has a signing key of its own. */
   readonly domain: Domain;
   /** Told of each step, for people. */
@@ -63,12 +65,13 @@ const SIGNING_KEY = ['SigningKey', SIGNING_KEY_ID] as const;
  *   what is here already; `PRECONDITION_FAILED` for a missing epoch; what `ForeignVault` and `readItem` throw.
  */
 export async function importVault(options: VaultImportOptions): Promise<ImportedVault> {
-  const { source, target, epochId, onStep } = options;
+  const { source, target, epochId, identityOnly = false, onStep } = options;
   onStep('reading');
   await target.vault.checkKinds();
   using key = await openForeignIdentity(source);
   const identity = await identityAt(target, key);
-  const { objects, left } = await source.list();
+  if (identityOnly && identity === 'own') throw ownKey(target);
+  const { objects, left } = identityOnly ? NOTHING : await source.list();
   const placed = objects.map((object) => ({ object, at: { ...object, epochId: epochId ?? object.epochId } }));
   await requireRoom(
     target,
@@ -103,6 +106,13 @@ export async function importVault(options: VaultImportOptions): Promise<Imported
   } finally {
     for (const { item } of items) item.dispose();
   }
+}
+
+/** What an import of the signing key alone looks at. */
+const NOTHING = { objects: [], left: [] } as const;
+
+function ownKey({ name }: ImportTarget): KmsError {
+  return new KmsError('ALREADY_EXISTS', `${name} has a signing key of its own: nothing takes its place`);
 }
 
 /** Opens the signing key and compares it with the address that the node published. The caller disposes of it. */

@@ -13,6 +13,7 @@ import { journalEntry, readId } from '../client/keys.ts';
 import { absoluteDir } from '../framework/command.ts';
 import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
+import { makeQuorumImportPlace } from '../quorum/import-place.ts';
 import { acquireFolderLock } from '../supervise/folder-lock.ts';
 import { type ImportPlace, makeImportPlace, openImportPlace } from '../supervise/import-place.ts';
 import { runImportProgram } from '../supervise/import-program.ts';
@@ -31,6 +32,7 @@ export interface ImportVaultCommandOptions extends DomainOptions {
   readonly aws?: string | undefined;
   readonly epoch?: string | undefined;
   readonly newAwsNode?: true | undefined;
+  readonly newAwsQuorum?: string | undefined;
 }
 
 const STEPS = { reading: 0, publishing: 0.6, storing: 0.9 } as const;
@@ -63,9 +65,11 @@ export async function runImportVault(options: ImportVaultCommandOptions, output:
     ...(rootKey && { rootKey }),
     ...(emulators && { emulators }),
     ...(options.epoch === undefined ? {} : { epochId: readId(options.epoch) }),
+    identityOnly: options.newAwsQuorum !== undefined,
     domain: { name, version, chainId: toHex(chainId), verifyingContract: toHex(verifyingContract) },
   };
-  const done = await runImportProgram({ title: 'take over a vault', job, steps: STEPS, device }, Done, output);
+  const title = job.identityOnly ? 'take over a signing key' : 'take over a vault';
+  const done = await runImportProgram({ title, job, steps: STEPS, device }, Done, output);
   for (const { type, id, params = 'default' } of done.objects) {
     await addToJournal(dir, journalEntry(type === 'CrsInfo' ? 'crs' : 'key', parseRequestId(id), params));
   }
@@ -79,11 +83,19 @@ async function openPlace(
   held: AsyncDisposableStack,
   output: Output,
 ): Promise<ImportPlace> {
+  if (options.newAwsQuorum !== undefined) {
+    const [parties, party] = [numberOf(options.newAwsQuorum), numberOf(options.party)];
+    if (options.newAwsNode || parties === undefined || party === undefined) {
+      const cure = 'give --new-aws-quorum 4 --party 1, and so on, without --new-aws-node';
+      throw usageFailure('it is not clear which party of how many takes the signing key over', cure);
+    }
+    return await makeQuorumImportPlace(dir, { parties, party }, held, output);
+  }
   if (options.newAwsNode) {
     if (options.party !== undefined) {
       throw usageFailure(
         'a new node is a single one',
-        'leave out --party: parties of a quorum make their own keys first',
+        'leave out --party; --new-aws-quorum makes a quorum whose parties keep their addresses',
       );
     }
     const lock = await takeStateFolder(dir, { reset: false, parties: 1, aws: true }, output);
@@ -106,10 +118,14 @@ async function openPlace(
 function nodeOf(folders: readonly string[], party: string | undefined): string {
   const [only, ...others] = folders;
   if (others.length === 0 && party === undefined && only !== undefined) return only;
-  const found = party !== undefined && /^\d{1,2}$/.test(party) ? folders[Number(party) - 1] : undefined;
+  const found = folders[(numberOf(party) ?? 0) - 1];
   if (others.length > 0 && found !== undefined) return found;
   const cure = others.length > 0 ? `give --party 1 to ${folders.length}` : 'leave out --party: this is one node';
   throw usageFailure('it is not clear which node takes the vault over', cure);
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,2}$/.test(text) ? Number(text) : undefined;
 }
 
 function rootKeyOf({ rootKey, rootKeySpec, aws }: ImportVaultCommandOptions) {

@@ -55,6 +55,7 @@ function vaultCommand(): Command {
       'arca import zama-vault --from keys/PRIV --public-from keys/PUB                    # vaults in clear',
       'arca import zama-vault --from keys/PRIV-p2 --public-from keys/PUB-p2 --party 2    # one party of a quorum',
       'arca import zama-vault --from PRIV --public-from PUB --root-key arn:aws:kms:… --aws aws.toml',
+      'arca import zama-vault --from PRIV-p1 --public-from PUB-p1 --dir q --new-aws-quorum 4 --party 1  # its signing key',
       'arca import zama-vault --from PRIV --public-from PUB --dir moved --new-aws-node  # keeps its address; then: arca dev --aws --dir moved',
     ],
   )
@@ -70,6 +71,10 @@ function vaultCommand(): Command {
     )
     .option('--aws <file>', '[aws] for that key, as in node.toml: region, credentials, developer_kms_endpoint')
     .option('--new-aws-node', "makes a node of 'arca dev --aws' in --dir that takes over the signing key, too")
+    .option(
+      '--new-aws-quorum <parties>',
+      "makes a quorum of 'arca dev --aws' in --dir; its --party takes over the signing key",
+    )
     .option('--epoch <id>', 'epoch to put everything in; the one it has there if absent')
     .addOption(domainNameOption())
     .addOption(domainVersionOption())

@@ -4,41 +4,35 @@
  */
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MeasuredProgram } from '../../../attestation/developer/measure-program.ts';
 import { systemClock } from '../../../common/clock.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import type { EmulatedAws } from '../supervise/aws/emulated-aws.ts';
 import { warningsOf } from '../supervise/describe-node.ts';
-import { measuredRoles, measureFiles } from '../supervise/developer-devices.ts';
-import { acquireFolderLock, type FolderLock } from '../supervise/folder-lock.ts';
-import { type NodeFile, removeNodeFile } from '../supervise/node-file.ts';
-import { nodePrograms } from '../supervise/node-programs.ts';
-import { writeDeveloperConfig } from '../supervise/node-toml.ts';
-import { prepareSocketPath } from '../supervise/socket-path.ts';
-import { createStateFolder, partyFolder, requireUsableStateFolder, writeFormat } from '../supervise/state-folder.ts';
+import type { FolderLock } from '../supervise/folder-lock.ts';
+import type { NodeFile } from '../supervise/node-file.ts';
+import { partyFolder } from '../supervise/state-folder.ts';
 import { takeStateFolder } from '../supervise/take-state-folder.ts';
 import { clearDownMark, markDown } from './down-mark.ts';
 import { watchEnrolment } from './enrolment.ts';
-import { loadPartyConfig } from './own-settings.ts';
 import { readPartyStatus } from './party-status.ts';
+import {
+  configureParty,
+  HOST,
+  numbersTo,
+  type OpenOptions,
+  prepareTrust,
+  requirePartyCount,
+  startQuorumAws,
+  takePartyFolder,
+} from './prepare-quorum.ts';
 import { startPublicRelay } from './public-relay.ts';
 import { chooseQuorumPorts, type PartyPorts } from './quorum-ports.ts';
-import { ensureQuorumRelease } from './quorum-release.ts';
-import {
-  instanceIdOf,
-  nameRootKeys,
-  openQuorumTrust,
-  type PartyEndpoint,
-  type QuorumTrust,
-  readMeshPorts,
-  trustFolder,
-} from './quorum-trust.ts';
+import { instanceIdOf, readMeshPorts } from './quorum-trust.ts';
 import { openParty, type PartyProcesses } from './run-party.ts';
-import { type DeveloperQuorumOptions, PARTY_COUNTS, type RunningParty, type RunningQuorum } from './running-quorum.ts';
+import type { DeveloperQuorumOptions, RunningParty, RunningQuorum } from './running-quorum.ts';
 
-const HOST = '127.0.0.1';
 /** Engine and Core of a party, which share the machine with those of all others. */
 const START_LIMIT_MS = 120_000;
 /** An enclave boots a kernel first, and under emulation everything in it takes ten times as long. */
@@ -51,11 +45,6 @@ interface OpenParty {
   readonly ports: PartyPorts;
   readonly dir: string;
   readonly processes: PartyProcesses;
-}
-
-/** What parties are opened with: the emulators run, if there are to be any. */
-interface OpenOptions extends DeveloperQuorumOptions {
-  readonly emulated: EmulatedAws | undefined;
 }
 
 /**
@@ -74,7 +63,7 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
   try {
     const lock = await takeStateFolder(dir, { ...options, aws: options.aws === true }, output);
     held.defer(() => lock.release());
-    const aws = options.aws === true ? await startAws(dir, options, output) : undefined;
+    const aws = options.aws === true ? await startQuorumAws(dir, options, output) : undefined;
     held.defer(() => aws?.stop());
     const { parties, broken } = await openParties({ ...options, emulated: aws }, dir, held, output);
     const started = Promise.all(parties.map(({ processes }) => processes.start()));
@@ -86,18 +75,6 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
     throw error;
   }
 }
-
-async function startAws(
-  dir: string,
-  { parties, backup }: DeveloperQuorumOptions,
-  output: Output,
-): Promise<EmulatedAws> {
-  // The AWS client is loaded by those who use it.
-  const { startEmulatedAws } = await import('../supervise/aws/emulated-aws.ts');
-  return await startEmulatedAws({ dir, parties: numbersTo(parties), trustFolder: trustFolder(dir), backup }, output);
-}
-
-const numbersTo = (last: number): readonly number[] => Array.from({ length: last }, (_, index) => index + 1);
 
 /**
  * The parties of a quorum that was there before serve at once: their engines are still connecting to each other. Nobody fails
@@ -170,58 +147,6 @@ async function openParties(
   return { parties, broken };
 }
 
-/** Charters, record, release set, root keys: all there before anything starts. */
-async function prepareTrust(
-  options: OpenOptions,
-  dir: string,
-  ports: readonly PartyPorts[],
-): Promise<{ readonly trust: QuorumTrust; readonly measured: readonly MeasuredProgram[] }> {
-  const endpoints: PartyEndpoint[] = [];
-  for (const { party, meshPort } of ports) {
-    const endpoint = (await options.meshEndpoint?.(party, meshPort)) ?? `${HOST}:${meshPort}`;
-    endpoints.push({ party, endpoint });
-  }
-  const { emulated } = options;
-  const [trust, measured] = await Promise.all([
-    openQuorumTrust(dir, endpoints, systemClock, { isFirstStart: emulated?.isFirstStart }),
-    measureFiles(nodePrograms({ threshold: true, configFile: '' }), systemClock),
-  ]);
-  const numbers = endpoints.map(({ party }) => party);
-  const roles = measuredRoles(measured);
-  const images = new Map([...(options.enclaves ?? [])].map(([party, { pcrs }]) => [party, pcrs] as const));
-  await ensureQuorumRelease(dir, numbers, trust, roles, systemClock, [...images.values()]);
-  if (emulated === undefined) return { trust, measured };
-  const keys = await emulated.ensureKeys(trust.charter, roles.get('engine') ?? new Map(), images);
-  return { trust: { ...trust, record: await nameRootKeys(dir, trust, keys) }, measured };
-}
-
-async function configureParty(options: OpenOptions, dir: string, ports: PartyPorts) {
-  const own = partyFolder(dir, ports.party);
-  const lies = options.lyingParties?.includes(ports.party) === true;
-  const party = { number: ports.party, meshPort: ports.meshPort, lies, trustFolder: trustFolder(dir) };
-  const { clientPort, publicPort, opsPort } = ports;
-  const socketPath = await prepareSocketPath(own);
-  const aws = options.emulated?.party(ports.party);
-  const settings = { ...options, dir: own, socketPath, clientPort, publicPort, opsPort, party, aws };
-  const file = await writeDeveloperConfig(settings);
-  return { dir: own, file, config: loadPartyConfig(file, process.env) };
-}
-
-async function takePartyFolder(dir: string): Promise<FolderLock> {
-  const found = await requireUsableStateFolder(dir);
-  await createStateFolder(dir);
-  const lock = acquireFolderLock(dir);
-  try {
-    if (found.kind !== 'ours') await writeFormat(dir);
-    await removeNodeFile(dir);
-    await clearDownMark(dir);
-    return lock;
-  } catch (error) {
-    lock.release();
-    throw error;
-  }
-}
-
 interface Started {
   readonly aws: EmulatedAws | undefined;
   readonly dir: string;
@@ -287,10 +212,7 @@ async function closeAll(parties: readonly OpenParty[]): Promise<void> {
 
 /** Wrong numbers are wrong usage, all of them named at once. */
 function requireNumbers({ parties, lyingParties = [] }: DeveloperQuorumOptions): void {
-  if (!PARTY_COUNTS.some((count) => count === parties)) {
-    const cure = `give one of ${PARTY_COUNTS.join(', ')} with --parties`;
-    throw usageFailure(`a quorum cannot have ${parties} parties: there must be 3t + 1`, cure);
-  }
+  requirePartyCount(parties);
   const strangers = lyingParties.filter((party) => !Number.isInteger(party) || party < 1 || party > parties);
   if (strangers.length > 0) {
     throw usageFailure(`there is no party ${strangers.join(', ')} of ${parties}`, `name parties of 1 to ${parties}`);

@@ -80,7 +80,7 @@ export async function openImportPlace(
     instanceId: `i-${createHash('sha256').update(config).digest('hex').slice(0, 17)}`,
     programs: PROGRAMS,
     measured,
-    onEvent: onEvent(output),
+    onEvent: tellModuleEvents(output),
     clock: systemClock,
   });
   return { config, device: makers.get('import'), emulators: urls(emulated) };
@@ -109,7 +109,7 @@ export async function makeImportPlace(dir: string, held: AsyncDisposableStack, o
   const devices = await prepareDevices({
     config: loadNodeConfig(config, {}),
     programs: nodePrograms({ threshold: false, configFile: config }),
-    onEvent: onEvent(output),
+    onEvent: tellModuleEvents(output),
     emulated,
   });
   return { config, device: devices.get('engine'), emulators: urls(emulated) };
@@ -133,7 +133,8 @@ async function startAws(
 const urls = (emulated: EmulatedAws | undefined): ImportPlace['emulators'] =>
   emulated && { s3Url: emulated.s3Url, kmsUrl: emulated.kmsUrl };
 
-const onEvent =
+/** Tells what becomes of the program's security module. */
+export const tellModuleEvents =
   (output: Output) =>
   ({ event }: { readonly event: string }): void =>
     output.warn(`the program's security module: ${event}`);
