@@ -132,7 +132,7 @@ async function open(
     work,
     vault: {
       [ENGINE_METHOD.rewrapVault]: rewrapCall(sealed, log),
-      ...backupCalls(backup),
+      ...backupCalls(backup, developerMode),
       ...custodians.operations,
     },
     backup,

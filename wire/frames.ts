@@ -82,7 +82,7 @@ export const ENGINE_METHOD = {
   backupVerify: 27,
   /** engine.v1.RestoreCall → engine.v1.RestoreReport. */
   restore: 28,
-  /** Empty → engine.v1.BackupDrill. */
+  /** engine.v1.DrillCall → engine.v1.BackupDrill. */
   backupDrill: 29,
   /** kms.v1.NewCustodianContextRequest → empty, once the backup is complete under it. */
   newCustodianContext: 30,

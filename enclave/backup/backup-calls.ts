@@ -1,11 +1,13 @@
 /** The link's calls about the backup. All that they answer is public: names, versions, sizes, faults. */
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { KmsError } from '../../common/errors.ts';
+import { isErrorCode, KmsError } from '../../common/errors.ts';
 import {
+  type BackupDrill,
   BackupDrillSchema,
   BackupReportSchema,
   BackupStateSchema,
   type BackupStatusSchema,
+  DrillCallSchema,
   RestoreCallSchema,
   RestoreReportSchema,
 } from '../../proto/gen/engine_pb.js';
@@ -23,8 +25,12 @@ type Handlers = Readonly<Partial<Record<EngineMethod, CallHandler>>>;
 
 const POINT_BYTES = 48;
 
-/** Returns the calls of an engine that serves its vault; without a backup vault each says so. */
-export function backupCalls(backup: RunningBackup | undefined): Handlers {
+/**
+ * Returns the calls of an engine that serves its vault; without a backup vault each says so.
+ *
+ * @param developerMode - Whether an operator's word on a rehearsal is recorded: one that another process made on a copy.
+ */
+export function backupCalls(backup: RunningBackup | undefined, developerMode: boolean): Handlers {
   if (backup === undefined) {
     const none = (): never => {
       throw new KmsError('UNIMPLEMENTED', 'this node has no backup vault: set [backup_vault] in its configuration');
@@ -44,9 +50,28 @@ export function backupCalls(backup: RunningBackup | undefined): Handlers {
         create(BackupReportSchema, reportOf(await verifyBackup(await backup.find(), signal))),
       ),
     [ENGINE_METHOD.restore]: restoreCall(backup.desk, () => backup.key()),
-    [ENGINE_METHOD.backupDrill]: async ({ signal }) =>
-      toBinary(BackupDrillSchema, create(BackupDrillSchema, drillOf(await backup.drill(signal)))),
+    [ENGINE_METHOD.backupDrill]: async ({ body, signal }) => {
+      const { rehearsed } = decodeRequest(DrillCallSchema, body);
+      const record = await (rehearsed ? backup.recordDrill(outcomeOf(rehearsed, developerMode)) : backup.drill(signal));
+      return toBinary(BackupDrillSchema, create(BackupDrillSchema, drillOf(record)));
+    },
   };
+}
+
+/** Reads how a rehearsal went that the engine did not make. */
+function outcomeOf(
+  { passed, objects, bytes, tookMs, failureCode }: BackupDrill,
+  developerMode: boolean,
+): Omit<DrillRecord, 'timeMs'> {
+  if (!developerMode) {
+    throw new KmsError('PRECONDITION_FAILED', "this engine rehearses by itself, and takes nobody's word for it");
+  }
+  const failure = isErrorCode(failureCode) ? failureCode : undefined;
+  const isWhole = [objects, bytes, tookMs].every((count) => count <= BigInt(Number.MAX_SAFE_INTEGER));
+  if (isWhole && passed === (failureCode === '') && passed === (failure === undefined)) {
+    return { objects: Number(objects), bytes: Number(bytes), tookMs: Number(tookMs), failure };
+  }
+  throw new KmsError('REQUEST_INVALID', 'a rehearsal has passed, or failed with a code; its counts are whole numbers');
 }
 
 /** Returns the call that restores what `key` seals. */

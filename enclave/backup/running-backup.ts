@@ -45,8 +45,10 @@ export interface RunningBackup {
   status(): FollowerStatus & { readonly drill: DrillRecord | undefined };
   /** The backup under the key that seals now. @throws KmsError `PRECONDITION_FAILED` while there is none; as `findBackup`. */
   find(): Promise<FoundBackup>;
-  /** Rehearses a restore and records how it went. @throws KmsError What recording throws. */
+  /** Rehearses a restore in memory and records how it went. @throws KmsError What recording throws. */
   drill(signal?: AbortSignal): Promise<DrillRecord>;
+  /** Records how a rehearsal went that another process made. @throws KmsError What recording throws. */
+  recordDrill(outcome: Omit<DrillRecord, 'timeMs'>): Promise<DrillRecord>;
   close(): Promise<void>;
 }
 
@@ -74,6 +76,13 @@ export async function startBackup(parts: RunningBackupParts): Promise<RunningBac
     const search = { storage: storageBelow(storage, folder), keyring: await keyring(), owner, native, signal };
     return await rehearse({ ...search, address: node.address, sealed });
   };
+  const recordDrill = async (outcome: Omit<DrillRecord, 'timeMs'>): Promise<DrillRecord> => {
+    const record = { ...outcome, timeMs: clock.nowMs() };
+    await writeDrill(vault, record);
+    drilled = record;
+    log.info({ event: 'backup.drill', ...record });
+    return record;
+  };
   return {
     opened,
     desk: servingDesk({ storage, sealed, key: node }),
@@ -94,13 +103,9 @@ export async function startBackup(parts: RunningBackupParts): Promise<RunningBac
           return { objects: 0, bytes: 0, failure: isKmsError(error) ? error.code : ('INTERNAL' as const) };
         },
       );
-      const tookMs = Math.round(clock.monotonicMs() - startedMs);
-      const record = { ...outcome, timeMs: clock.nowMs(), tookMs };
-      await writeDrill(vault, record);
-      drilled = record;
-      log.info({ event: 'backup.drill', ...record });
-      return record;
+      return await recordDrill({ ...outcome, tookMs: Math.round(clock.monotonicMs() - startedMs) });
     },
+    recordDrill,
     close: async () => {
       unfollow();
       await follower.close();

@@ -7,7 +7,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { AttestCallSchema, AttestResultSchema, BackupDrillSchema, BackupReportSchema, BackupStateSchema, CustodianContextsSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumRestartCallSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, RestoreCallSchema, RestoreReportSchema, RewrapReportSchema, ThresholdInfo, VaultStatusSchema } from "./engine_pb.js";
+import type { AttestCallSchema, AttestResultSchema, BackupDrillSchema, BackupReportSchema, BackupStateSchema, CustodianContextsSchema, DrillCallSchema, GovernanceObjectSchema, GovernanceStateSchema, PeerTableSchema, QuorumRestartCallSchema, QuorumStatus, RecoveryDocumentCallSchema, RecoveryDocumentSchema, RestoreCallSchema, RestoreReportSchema, RewrapReportSchema, ThresholdInfo, VaultStatusSchema } from "./engine_pb.js";
 
 /**
  * Describes the file arca-admin.proto.
@@ -97,18 +97,6 @@ export declare type VerifyBackupRequest = Message<"arca.v1.VerifyBackupRequest">
  * Use `create(VerifyBackupRequestSchema)` to create a new message.
  */
 export declare const VerifyBackupRequestSchema: GenMessage<VerifyBackupRequest>;
-
-/**
- * @generated from message arca.v1.DrillBackupRequest
- */
-export declare type DrillBackupRequest = Message<"arca.v1.DrillBackupRequest"> & {
-};
-
-/**
- * Describes the message arca.v1.DrillBackupRequest.
- * Use `create(DrillBackupRequestSchema)` to create a new message.
- */
-export declare const DrillBackupRequestSchema: GenMessage<DrillBackupRequest>;
 
 /**
  * @generated from message arca.v1.RewrapVaultRequest
@@ -240,13 +228,13 @@ export declare const AdminService: GenService<{
     output: typeof RestoreReportSchema;
   },
   /**
-   * Rehearses a restore into memory.
+   * Rehearses a restore, or records how a rehearsal on a copy went.
    *
    * @generated from rpc arca.v1.AdminService.DrillBackup
    */
   drillBackup: {
     methodKind: "unary";
-    input: typeof DrillBackupRequestSchema;
+    input: typeof DrillCallSchema;
     output: typeof BackupDrillSchema;
   },
   /**

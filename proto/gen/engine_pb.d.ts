@@ -334,12 +334,19 @@ export declare type EngineInfo = Message<"engine.v1.EngineInfo"> & {
   threshold?: ThresholdInfo | undefined;
 
   /**
-   * The vault is lost: the engine has no party key and does nothing but what a restore needs. No other field but version
-   * and developer_mode is set.
+   * The vault is lost: the engine has no party key and does nothing but what a restore needs. No other field but version,
+   * developer_mode and restore_reason is set.
    *
    * @generated from field: bool awaits_restore = 10;
    */
   awaitsRestore: boolean;
+
+  /**
+   * Why, where the vault is not gone but was put back; for people.
+   *
+   * @generated from field: string restore_reason = 11;
+   */
+  restoreReason: string;
 };
 
 /**
@@ -637,6 +644,13 @@ export declare type BackupStatus = Message<"engine.v1.BackupStatus"> & {
    * @generated from field: engine.v1.BackupDrill drill = 11;
    */
   drill?: BackupDrill | undefined;
+
+  /**
+   * Why the private vault could not be compared with all of its backup when the engine started; empty if it was.
+   *
+   * @generated from field: string uncompared = 12;
+   */
+  uncompared: string;
 };
 
 /**
@@ -646,7 +660,26 @@ export declare type BackupStatus = Message<"engine.v1.BackupStatus"> & {
 export declare const BackupStatusSchema: GenMessage<BackupStatus>;
 
 /**
- * A rehearsed restore: everything opened, restored into memory and compared.
+ * @generated from message engine.v1.DrillCall
+ */
+export declare type DrillCall = Message<"engine.v1.DrillCall"> & {
+  /**
+   * How a rehearsal on a copy went, which in developer mode another process made; its time is the engine's. Absent: the
+   * engine rehearses by itself, in memory.
+   *
+   * @generated from field: engine.v1.BackupDrill rehearsed = 1;
+   */
+  rehearsed?: BackupDrill | undefined;
+};
+
+/**
+ * Describes the message engine.v1.DrillCall.
+ * Use `create(DrillCallSchema)` to create a new message.
+ */
+export declare const DrillCallSchema: GenMessage<DrillCall>;
+
+/**
+ * A rehearsed restore: everything opened, restored and compared.
  *
  * @generated from message engine.v1.BackupDrill
  */

@@ -12,7 +12,7 @@ import { file_kms } from "./kms_pb.js";
  * Describes the file engine.proto.
  */
 export const file_engine = /*@__PURE__*/
-  fileDesc("CgxlbmdpbmUucHJvdG8SCWVuZ2luZS52MSJHCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEgwKBHJvbGUYAyABKAkiHAoIQ2FsbEhlYWQSEAoIZXZpZGVuY2UYASABKAwilwEKCUNhbGxFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoFZmFjdHMYAyADKAsyHy5lbmdpbmUudjEuQ2FsbEVycm9yLkZhY3RzRW50cnkSDQoFcmV0cnkYBCABKAgaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj4KCFByb2dyZXNzEg0KBXBoYXNlGAEgASgJEhAKCGZyYWN0aW9uGAIgASgBEhEKCWVzdGltYXRlZBgDIAEoCCJMCgtPYmplY3RTdGFydBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSDwoHcmVwbGFjZRgEIAEoCCIbCglPYmplY3RFbmQSDgoGZGlnZXN0GAEgASgMIjkKDFB1YmxpY09iamVjdBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEg8KB2NvbnRlbnQYAyABKAwijAEKCEtleUVudHJ5Eg4KBmtleV9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIkCgZwYXJhbXMYAyABKA4yFC5rbXMudjEuRmhlUGFyYW1ldGVyEiQKBnJlc3VsdBgEIAEoCzIULmttcy52MS5LZXlHZW5SZXN1bHQSEgoKcHJvdmVuYW5jZRgFIAEoCSJSCghDcnNFbnRyeRIOCgZjcnNfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSJAoGcmVzdWx0GAMgASgLMhQua21zLnYxLkNyc0dlblJlc3VsdCK7AgoKRW5naW5lSW5mbxIPCgd2ZXJzaW9uGAEgASgJEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEhwKFGF1dGhvcml6YXRpb25fcG9saWN5GAMgASgJEg8KB2FkZHJlc3MYBCABKAwSGAoQdmVyaWZpY2F0aW9uX2tleRgFIAEoDBIxChBpZGVudGl0eV9vYmplY3RzGAYgAygLMhcuZW5naW5lLnYxLlB1YmxpY09iamVjdBIhCgRrZXlzGAcgAygLMhMuZW5naW5lLnYxLktleUVudHJ5EiAKA2NycxgIIAMoCzITLmVuZ2luZS52MS5DcnNFbnRyeRIrCgl0aHJlc2hvbGQYCSABKAsyGC5lbmdpbmUudjEuVGhyZXNob2xkSW5mbxIWCg5hd2FpdHNfcmVzdG9yZRgKIAEoCCI/CgtDb250ZXh0Tm9kZRINCgVwYXJ0eRgBIAEoDRIPCgdhZGRyZXNzGAIgASgMEhAKCGVuZHBvaW50GAMgASgJImsKDENvbnRleHRFbnRyeRISCgpjb250ZXh0X2lkGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIlCgVub2RlcxgDIAMoCzIWLmVuZ2luZS52MS5Db250ZXh0Tm9kZRINCgVwYXJ0eRgEIAEoDSIyCgpFcG9jaEVudHJ5EhIKCmNvbnRleHRfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkisgEKDVRocmVzaG9sZEluZm8SDQoFcGFydHkYASABKA0SKQoIY29udGV4dHMYAiADKAsyFy5lbmdpbmUudjEuQ29udGV4dEVudHJ5EiUKBmVwb2NocxgDIAMoCzIVLmVuZ2luZS52MS5FcG9jaEVudHJ5Eg8KB3NldHRsZWQYBCABKAgSFAoMc3RhcnRfcmVhc29uGAUgASgJEhkKEWF3YWl0c19nb3Zlcm5hbmNlGAYgASgIIrMCCgxFbmdpbmVTdGF0dXMSEQoJdXB0aW1lX21zGAEgASgEEhYKDnJlc2lkZW50X2J5dGVzGAIgASgEEhcKD2NhbGxzX2luX2ZsaWdodBgDIAEoDRISCgpnZW5lcmF0aW5nGAQgASgJEhQKDHNjcmlwdF9ieXRlcxgFIAEoBBITCgtjcHVfdXNlcl91cxgGIAEoBBIVCg1jcHVfc3lzdGVtX3VzGAcgASgEEhcKD2ZhaWxlZF9yZW5ld2FscxgIIAEoDRIeChZjZXJ0aWZpY2F0ZV9leHBpcmVzX21zGAkgASgEEicKBnF1b3J1bRgKIAEoCzIXLmVuZ2luZS52MS5RdW9ydW1TdGF0dXMSJwoGYmFja3VwGAwgASgLMhcuZW5naW5lLnYxLkJhY2t1cFN0YXR1cyL3AQoMQmFja3VwU3RhdHVzEhAKCGtleWNoYWluGAEgASgJEg4KBmZvbGRlchgCIAEoCRIOCgZiZWhpbmQYAyABKAQSEQoJYmVoaW5kX21zGAQgASgEEg4KBmNvcGllZBgFIAEoBBIQCghmYWlsdXJlcxgGIAEoBBIUCgxmYWlsdXJlX2NvZGUYByABKAkSDwoHZmFpbHVyZRgIIAEoCRIZChFjb21wbGV0ZV9zZXF1ZW5jZRgJIAEoBBIXCg9jb21wbGV0ZV9kaWdlc3QYCiABKAwSJQoFZHJpbGwYCyABKAsyFi5lbmdpbmUudjEuQmFja3VwRHJpbGwidQoLQmFja3VwRHJpbGwSDwoHdGltZV9tcxgBIAEoBBIOCgZwYXNzZWQYAiABKAgSDwoHb2JqZWN0cxgDIAEoBBINCgVieXRlcxgEIAEoBBIPCgd0b29rX21zGAUgASgEEhQKDGZhaWx1cmVfY29kZRgGIAEoCSKkAgoMUXVvcnVtU3RhdHVzEg8KB3BlbmRpbmcYASABKAQSEgoKcmVtZW1iZXJlZBgCIAEoBBIZChFrZXB0X3NoYXJlc19ieXRlcxgDIAEoBBIPCgd1bmtub3duGAQgASgEEhMKC2ZyYW1lc19zZW50GAUgASgEEhIKCmJ5dGVzX3NlbnQYBiABKAQSDwoHZHJvcHBlZBgHIAEoBBIaChJwdWJsaWNfZGVjcnlwdGlvbnMYCCABKAQSGAoQdXNlcl9kZWNyeXB0aW9ucxgJIAEoBBIkCgVtYXNrcxgKIAMoCzIVLmVuZ2luZS52MS5FcG9jaE1hc2tzEi0KDWZhaWxlZF9jaGVja3MYCyADKAsyFi5lbmdpbmUudjEuRmFpbGVkQ2hlY2siLwoLRmFpbGVkQ2hlY2sSDgoGa2V5X2lkGAEgASgJEhAKCGVwb2NoX2lkGAIgASgJIkIKCkVwb2NoTWFza3MSEgoKY29udGV4dF9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIOCgZibG9ja3MYAyABKAQiSAoKS2V5R2VuQ2FsbBIPCgdyZXF1ZXN0GAEgASgMEhcKD3ByZXByb2NfcmVxdWVzdBgCIAEoDBIQCghpbnNlY3VyZRgDIAEoCCIvCgpDcnNHZW5DYWxsEg8KB3JlcXVlc3QYASABKAwSEAoIaW5zZWN1cmUYAiABKAgiGwoKQXR0ZXN0Q2FsbBINCgVub25jZRgBIAEoDCKPAQoMQXR0ZXN0UmVzdWx0EhAKCGRvY3VtZW50GAEgASgMEg8KB25ldHdvcmsYAiABKAkSFgoOY2hhcnRlcl9kaWdlc3QYAyABKAwSDQoFcGFydHkYBCABKA0SDwoHYWRkcmVzcxgFIAEoDBIPCgdyZWxlYXNlGAYgASgJEhMKC2luY2FybmF0aW9uGAcgASgEIjEKEEdvdmVybmFuY2VPYmplY3QSDAoEa2luZBgBIAEoCRIPCgdjb250ZW50GAIgASgMImMKDVByb3Bvc2FsU3RhdGUSDgoGZGlnZXN0GAEgASgMEgwKBGtpbmQYAiABKAkSEgoKc2lnbmF0dXJlcxgDIAEoDRIOCgZuZWVkZWQYBCABKA0SEAoIaW5fZm9yY2UYBSABKAgiuQEKD0dvdmVybmFuY2VTdGF0ZRIPCgdjaGFydGVyGAEgASgMEg4KBnJlY29yZBgCIAEoDBIQCghyZWxlYXNlcxgDIAEoDBIYChBwZW5kaW5nX3JlbGVhc2VzGAQgASgMEhcKD3BlbmRpbmdfZnJvbV9tcxgFIAEoBBIrCglwcm9wb3NhbHMYBiADKAsyGC5lbmdpbmUudjEuUHJvcG9zYWxTdGF0ZRITCgtpbmNhcm5hdGlvbhgHIAEoBCIsCgxBcHByb3ZhbENhbGwSDAoEa2luZBgBIAEoCRIOCgZkaWdlc3QYAiABKAwi4gEKCVBlZXJTdGF0ZRIMCgRyb2xlGAEgASgJEg0KBXBhcnR5GAIgASgNEhEKCXJlYWNoYWJsZRgDIAEoCBIQCghhdHRlc3RlZBgEIAEoCBIPCgdyZWxlYXNlGAUgASgJEhIKCmV4cGlyZXNfbXMYBiABKAQSDwoHc2tld19tcxgHIAEoAxIUCgxsYXN0X3NlZW5fbXMYCCABKAQSDgoGcmVhc29uGAkgASgJEiUKBmZhdWx0cxgKIAMoCzIVLmVuZ2luZS52MS5GYXVsdENvdW50EhAKCGVuZHBvaW50GAsgASgJIikKCkZhdWx0Q291bnQSDAoEa2luZBgBIAEoCRINCgVjb3VudBgCIAEoBCIwCglQZWVyVGFibGUSIwoFcGVlcnMYASADKAsyFC5lbmdpbmUudjEuUGVlclN0YXRlIh8KCVJlYWNoQ2FsbBISCgpjb250ZXh0X2lkGAEgASgJImMKClBhcnR5UmVhY2gSDQoFcGFydHkYASABKA0SEAoIZW5kcG9pbnQYAiABKAkSEQoJcmVhY2hhYmxlGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKA0SDQoFZXJyb3IYBSABKAkiNQoLUmVhY2hSZXN1bHQSJgoHcGFydGllcxgBIAMoCzIVLmVuZ2luZS52MS5QYXJ0eVJlYWNoIp0BChVDdXN0b2RpYW5Db250ZXh0U3RhdGUSEgoKY29udGV4dF9pZBgBIAEoCRIWCg5tcGNfY29udGV4dF9pZBgCIAEoCRIRCgl0aHJlc2hvbGQYAyABKA0SEgoKY3VzdG9kaWFucxgEIAMoCRIOCgZhY3RpdmUYBSABKAgSDQoFc3BlbnQYBiABKAgSEgoKY3JlYXRlZF9tcxgHIAEoBCJbChFDdXN0b2RpYW5Db250ZXh0cxIyCghjb250ZXh0cxgBIAMoCzIgLmVuZ2luZS52MS5DdXN0b2RpYW5Db250ZXh0U3RhdGUSEgoKcmVjb3ZlcmluZxgCIAEoCSIpChRSZWNvdmVyeURvY3VtZW50Q2FsbBIRCgljaGFsbGVuZ2UYASABKAwivgEKEFJlY292ZXJ5RG9jdW1lbnQSEAoIZG9jdW1lbnQYASABKAwSDwoHbmV0d29yaxgCIAEoCRIWCg5jaGFydGVyX2RpZ2VzdBgDIAEoDBIWCg5tcGNfY29udGV4dF9pZBgEIAEoCRIcChRjdXN0b2RpYW5fY29udGV4dF9pZBgFIAEoCRIPCgdhZGRyZXNzGAYgASgMEigKB3JlcXVlc3QYByABKAsyFy5rbXMudjEuUmVjb3ZlcnlSZXF1ZXN0ImwKEUN1c3RvZGlhblJlY292ZXJ5EhAKCHJlc3RvcmVkGAEgASgNEgwKBGtlcHQYAiABKA0SDAoEdXNlZBgDIAMoDRIpCgdza2lwcGVkGAQgAygLMhguZW5naW5lLnYxLlNraXBwZWRBbnN3ZXIiMgoNU2tpcHBlZEFuc3dlchIRCgljdXN0b2RpYW4YASABKA0SDgoGcmVhc29uGAIgASgJInEKC0JhY2t1cFN0YXRlEicKBnN0YXR1cxgBIAEoCzIXLmVuZ2luZS52MS5CYWNrdXBTdGF0dXMSKAoHb2JqZWN0cxgCIAMoCzIXLmVuZ2luZS52MS5CYWNrdXBPYmplY3QSDwoHZm9sZGVycxgDIAMoCSJNCgxCYWNrdXBPYmplY3QSDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgEEg0KBWJ5dGVzGAMgASgEEg8KB3JlbW92ZWQYBCABKAgifwoMQmFja3VwUmVwb3J0Eg8KB29iamVjdHMYASABKAQSDQoFYnl0ZXMYAiABKAQSJwoGZmF1bHR5GAMgAygLMhcuZW5naW5lLnYxLkZhdWx0eU9iamVjdBImCgZzdHJheXMYBCADKAsyFi5lbmdpbmUudjEuU3RyYXlPYmplY3QiLgoMRmF1bHR5T2JqZWN0Eg4KBm9iamVjdBgBIAEoCRIOCgZmYXVsdHMYAiABKAkiKQoLU3RyYXlPYmplY3QSDAoEcGF0aBgBIAEoCRIMCgRraW5kGAIgASgJIkcKC1Jlc3RvcmVDYWxsEgwKBHBsYW4YASABKAgSFQoNaGVhZF9zZXF1ZW5jZRgCIAEoBBITCgtoZWFkX2RpZ2VzdBgDIAEoDCKzAQoNUmVzdG9yZVJlcG9ydBIXCg9zb3VyY2Vfc2VxdWVuY2UYASABKAQSFQoNc291cmNlX2RpZ2VzdBgCIAEoDBIqCgdvYmplY3RzGAMgAygLMhkuZW5naW5lLnYxLlJlc3RvcmVkT2JqZWN0EicKBnJlcG9ydBgEIAEoCzIXLmVuZ2luZS52MS5CYWNrdXBSZXBvcnQSDwoHYWRkcmVzcxgFIAEoDBIMCgRsb3N0GAYgASgIImYKDlJlc3RvcmVkT2JqZWN0Eg4KBm9iamVjdBgBIAEoCRIOCgZhY3Rpb24YAiABKAkSDwoHdmVyc2lvbhgDIAEoBBIUCgx2ZXJzaW9uX2hlcmUYBCABKAQSDQoFYnl0ZXMYBSABKAQiPwoMUmV3cmFwUmVwb3J0Eg4KBmtleV9pZBgBIAEoCRIRCglyZXdyYXBwZWQYAiABKA0SDAoEa2VwdBgDIAEoDSL3AQoLVmF1bHRTdGF0dXMSEAoIa2V5Y2hhaW4YASABKAkSDgoGc2VhbGVkGAIgASgIEhAKCHNlcXVlbmNlGAMgASgEEg4KBmRpZ2VzdBgEIAEoDBIPCgdvYmplY3RzGAUgASgEEg0KBWJ5dGVzGAYgASgEEhAKCHJlc3RvcmVkGAcgASgIEhIKCmtleV9wb2xpY3kYCCABKAwSEwoLaW5jYXJuYXRpb24YCSABKAQSDQoFcGFydHkYCiABKA0SJQoFc3RhcnQYCyABKAsyFi5lbmdpbmUudjEuU3RhcnRTdGF0dXMSEwoLa2V5X3Ryb3VibGUYDCABKAkiwwEKC1N0YXJ0U3RhdHVzEg0KBXBoYXNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIUCgxhY2tub3dsZWRnZWQYAyADKA0SDgoGbmVlZGVkGAQgASgNEigKB3JlZnVzZWQYBSADKAsyFy5lbmdpbmUudjEuU3RhcnRSZWZ1c2FsEhAKCHJlc3RvcmVkGAYgAygNEg4KBnJlY29yZBgHIAEoDBISCgpyZW1lbWJlcmVkGAggAygMEg8KB3Jlc3RhcnQYCSABKAQiKgoMU3RhcnRSZWZ1c2FsEg0KBXBhcnR5GAEgASgNEgsKA3doeRgCIAEoCSIkChFRdW9ydW1SZXN0YXJ0Q2FsbBIPCgdyZXN0YXJ0GAEgASgMYgZwcm90bzM", [file_kms]);
+  fileDesc("CgxlbmdpbmUucHJvdG8SCWVuZ2luZS52MSJHCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEgwKBHJvbGUYAyABKAkiHAoIQ2FsbEhlYWQSEAoIZXZpZGVuY2UYASABKAwilwEKCUNhbGxFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSLgoFZmFjdHMYAyADKAsyHy5lbmdpbmUudjEuQ2FsbEVycm9yLkZhY3RzRW50cnkSDQoFcmV0cnkYBCABKAgaLAoKRmFjdHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIj4KCFByb2dyZXNzEg0KBXBoYXNlGAEgASgJEhAKCGZyYWN0aW9uGAIgASgBEhEKCWVzdGltYXRlZBgDIAEoCCJMCgtPYmplY3RTdGFydBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAQSDwoHcmVwbGFjZRgEIAEoCCIbCglPYmplY3RFbmQSDgoGZGlnZXN0GAEgASgMIjkKDFB1YmxpY09iamVjdBIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgJEg8KB2NvbnRlbnQYAyABKAwijAEKCEtleUVudHJ5Eg4KBmtleV9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCRIkCgZwYXJhbXMYAyABKA4yFC5rbXMudjEuRmhlUGFyYW1ldGVyEiQKBnJlc3VsdBgEIAEoCzIULmttcy52MS5LZXlHZW5SZXN1bHQSEgoKcHJvdmVuYW5jZRgFIAEoCSJSCghDcnNFbnRyeRIOCgZjcnNfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSJAoGcmVzdWx0GAMgASgLMhQua21zLnYxLkNyc0dlblJlc3VsdCLTAgoKRW5naW5lSW5mbxIPCgd2ZXJzaW9uGAEgASgJEhYKDmRldmVsb3Blcl9tb2RlGAIgASgIEhwKFGF1dGhvcml6YXRpb25fcG9saWN5GAMgASgJEg8KB2FkZHJlc3MYBCABKAwSGAoQdmVyaWZpY2F0aW9uX2tleRgFIAEoDBIxChBpZGVudGl0eV9vYmplY3RzGAYgAygLMhcuZW5naW5lLnYxLlB1YmxpY09iamVjdBIhCgRrZXlzGAcgAygLMhMuZW5naW5lLnYxLktleUVudHJ5EiAKA2NycxgIIAMoCzITLmVuZ2luZS52MS5DcnNFbnRyeRIrCgl0aHJlc2hvbGQYCSABKAsyGC5lbmdpbmUudjEuVGhyZXNob2xkSW5mbxIWCg5hd2FpdHNfcmVzdG9yZRgKIAEoCBIWCg5yZXN0b3JlX3JlYXNvbhgLIAEoCSI/CgtDb250ZXh0Tm9kZRINCgVwYXJ0eRgBIAEoDRIPCgdhZGRyZXNzGAIgASgMEhAKCGVuZHBvaW50GAMgASgJImsKDENvbnRleHRFbnRyeRISCgpjb250ZXh0X2lkGAEgASgJEhEKCXRocmVzaG9sZBgCIAEoDRIlCgVub2RlcxgDIAMoCzIWLmVuZ2luZS52MS5Db250ZXh0Tm9kZRINCgVwYXJ0eRgEIAEoDSIyCgpFcG9jaEVudHJ5EhIKCmNvbnRleHRfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkisgEKDVRocmVzaG9sZEluZm8SDQoFcGFydHkYASABKA0SKQoIY29udGV4dHMYAiADKAsyFy5lbmdpbmUudjEuQ29udGV4dEVudHJ5EiUKBmVwb2NocxgDIAMoCzIVLmVuZ2luZS52MS5FcG9jaEVudHJ5Eg8KB3NldHRsZWQYBCABKAgSFAoMc3RhcnRfcmVhc29uGAUgASgJEhkKEWF3YWl0c19nb3Zlcm5hbmNlGAYgASgIIrMCCgxFbmdpbmVTdGF0dXMSEQoJdXB0aW1lX21zGAEgASgEEhYKDnJlc2lkZW50X2J5dGVzGAIgASgEEhcKD2NhbGxzX2luX2ZsaWdodBgDIAEoDRISCgpnZW5lcmF0aW5nGAQgASgJEhQKDHNjcmlwdF9ieXRlcxgFIAEoBBITCgtjcHVfdXNlcl91cxgGIAEoBBIVCg1jcHVfc3lzdGVtX3VzGAcgASgEEhcKD2ZhaWxlZF9yZW5ld2FscxgIIAEoDRIeChZjZXJ0aWZpY2F0ZV9leHBpcmVzX21zGAkgASgEEicKBnF1b3J1bRgKIAEoCzIXLmVuZ2luZS52MS5RdW9ydW1TdGF0dXMSJwoGYmFja3VwGAwgASgLMhcuZW5naW5lLnYxLkJhY2t1cFN0YXR1cyKLAgoMQmFja3VwU3RhdHVzEhAKCGtleWNoYWluGAEgASgJEg4KBmZvbGRlchgCIAEoCRIOCgZiZWhpbmQYAyABKAQSEQoJYmVoaW5kX21zGAQgASgEEg4KBmNvcGllZBgFIAEoBBIQCghmYWlsdXJlcxgGIAEoBBIUCgxmYWlsdXJlX2NvZGUYByABKAkSDwoHZmFpbHVyZRgIIAEoCRIZChFjb21wbGV0ZV9zZXF1ZW5jZRgJIAEoBBIXCg9jb21wbGV0ZV9kaWdlc3QYCiABKAwSJQoFZHJpbGwYCyABKAsyFi5lbmdpbmUudjEuQmFja3VwRHJpbGwSEgoKdW5jb21wYXJlZBgMIAEoCSI2CglEcmlsbENhbGwSKQoJcmVoZWFyc2VkGAEgASgLMhYuZW5naW5lLnYxLkJhY2t1cERyaWxsInUKC0JhY2t1cERyaWxsEg8KB3RpbWVfbXMYASABKAQSDgoGcGFzc2VkGAIgASgIEg8KB29iamVjdHMYAyABKAQSDQoFYnl0ZXMYBCABKAQSDwoHdG9va19tcxgFIAEoBBIUCgxmYWlsdXJlX2NvZGUYBiABKAkipAIKDFF1b3J1bVN0YXR1cxIPCgdwZW5kaW5nGAEgASgEEhIKCnJlbWVtYmVyZWQYAiABKAQSGQoRa2VwdF9zaGFyZXNfYnl0ZXMYAyABKAQSDwoHdW5rbm93bhgEIAEoBBITCgtmcmFtZXNfc2VudBgFIAEoBBISCgpieXRlc19zZW50GAYgASgEEg8KB2Ryb3BwZWQYByABKAQSGgoScHVibGljX2RlY3J5cHRpb25zGAggASgEEhgKEHVzZXJfZGVjcnlwdGlvbnMYCSABKAQSJAoFbWFza3MYCiADKAsyFS5lbmdpbmUudjEuRXBvY2hNYXNrcxItCg1mYWlsZWRfY2hlY2tzGAsgAygLMhYuZW5naW5lLnYxLkZhaWxlZENoZWNrIi8KC0ZhaWxlZENoZWNrEg4KBmtleV9pZBgBIAEoCRIQCghlcG9jaF9pZBgCIAEoCSJCCgpFcG9jaE1hc2tzEhIKCmNvbnRleHRfaWQYASABKAkSEAoIZXBvY2hfaWQYAiABKAkSDgoGYmxvY2tzGAMgASgEIkgKCktleUdlbkNhbGwSDwoHcmVxdWVzdBgBIAEoDBIXCg9wcmVwcm9jX3JlcXVlc3QYAiABKAwSEAoIaW5zZWN1cmUYAyABKAgiLwoKQ3JzR2VuQ2FsbBIPCgdyZXF1ZXN0GAEgASgMEhAKCGluc2VjdXJlGAIgASgIIhsKCkF0dGVzdENhbGwSDQoFbm9uY2UYASABKAwijwEKDEF0dGVzdFJlc3VsdBIQCghkb2N1bWVudBgBIAEoDBIPCgduZXR3b3JrGAIgASgJEhYKDmNoYXJ0ZXJfZGlnZXN0GAMgASgMEg0KBXBhcnR5GAQgASgNEg8KB2FkZHJlc3MYBSABKAwSDwoHcmVsZWFzZRgGIAEoCRITCgtpbmNhcm5hdGlvbhgHIAEoBCIxChBHb3Zlcm5hbmNlT2JqZWN0EgwKBGtpbmQYASABKAkSDwoHY29udGVudBgCIAEoDCJjCg1Qcm9wb3NhbFN0YXRlEg4KBmRpZ2VzdBgBIAEoDBIMCgRraW5kGAIgASgJEhIKCnNpZ25hdHVyZXMYAyABKA0SDgoGbmVlZGVkGAQgASgNEhAKCGluX2ZvcmNlGAUgASgIIrkBCg9Hb3Zlcm5hbmNlU3RhdGUSDwoHY2hhcnRlchgBIAEoDBIOCgZyZWNvcmQYAiABKAwSEAoIcmVsZWFzZXMYAyABKAwSGAoQcGVuZGluZ19yZWxlYXNlcxgEIAEoDBIXCg9wZW5kaW5nX2Zyb21fbXMYBSABKAQSKwoJcHJvcG9zYWxzGAYgAygLMhguZW5naW5lLnYxLlByb3Bvc2FsU3RhdGUSEwoLaW5jYXJuYXRpb24YByABKAQiLAoMQXBwcm92YWxDYWxsEgwKBGtpbmQYASABKAkSDgoGZGlnZXN0GAIgASgMIuIBCglQZWVyU3RhdGUSDAoEcm9sZRgBIAEoCRINCgVwYXJ0eRgCIAEoDRIRCglyZWFjaGFibGUYAyABKAgSEAoIYXR0ZXN0ZWQYBCABKAgSDwoHcmVsZWFzZRgFIAEoCRISCgpleHBpcmVzX21zGAYgASgEEg8KB3NrZXdfbXMYByABKAMSFAoMbGFzdF9zZWVuX21zGAggASgEEg4KBnJlYXNvbhgJIAEoCRIlCgZmYXVsdHMYCiADKAsyFS5lbmdpbmUudjEuRmF1bHRDb3VudBIQCghlbmRwb2ludBgLIAEoCSIpCgpGYXVsdENvdW50EgwKBGtpbmQYASABKAkSDQoFY291bnQYAiABKAQiMAoJUGVlclRhYmxlEiMKBXBlZXJzGAEgAygLMhQuZW5naW5lLnYxLlBlZXJTdGF0ZSIfCglSZWFjaENhbGwSEgoKY29udGV4dF9pZBgBIAEoCSJjCgpQYXJ0eVJlYWNoEg0KBXBhcnR5GAEgASgNEhAKCGVuZHBvaW50GAIgASgJEhEKCXJlYWNoYWJsZRgDIAEoCBISCgpsYXRlbmN5X21zGAQgASgNEg0KBWVycm9yGAUgASgJIjUKC1JlYWNoUmVzdWx0EiYKB3BhcnRpZXMYASADKAsyFS5lbmdpbmUudjEuUGFydHlSZWFjaCKdAQoVQ3VzdG9kaWFuQ29udGV4dFN0YXRlEhIKCmNvbnRleHRfaWQYASABKAkSFgoObXBjX2NvbnRleHRfaWQYAiABKAkSEQoJdGhyZXNob2xkGAMgASgNEhIKCmN1c3RvZGlhbnMYBCADKAkSDgoGYWN0aXZlGAUgASgIEg0KBXNwZW50GAYgASgIEhIKCmNyZWF0ZWRfbXMYByABKAQiWwoRQ3VzdG9kaWFuQ29udGV4dHMSMgoIY29udGV4dHMYASADKAsyIC5lbmdpbmUudjEuQ3VzdG9kaWFuQ29udGV4dFN0YXRlEhIKCnJlY292ZXJpbmcYAiABKAkiKQoUUmVjb3ZlcnlEb2N1bWVudENhbGwSEQoJY2hhbGxlbmdlGAEgASgMIr4BChBSZWNvdmVyeURvY3VtZW50EhAKCGRvY3VtZW50GAEgASgMEg8KB25ldHdvcmsYAiABKAkSFgoOY2hhcnRlcl9kaWdlc3QYAyABKAwSFgoObXBjX2NvbnRleHRfaWQYBCABKAkSHAoUY3VzdG9kaWFuX2NvbnRleHRfaWQYBSABKAkSDwoHYWRkcmVzcxgGIAEoDBIoCgdyZXF1ZXN0GAcgASgLMhcua21zLnYxLlJlY292ZXJ5UmVxdWVzdCJsChFDdXN0b2RpYW5SZWNvdmVyeRIQCghyZXN0b3JlZBgBIAEoDRIMCgRrZXB0GAIgASgNEgwKBHVzZWQYAyADKA0SKQoHc2tpcHBlZBgEIAMoCzIYLmVuZ2luZS52MS5Ta2lwcGVkQW5zd2VyIjIKDVNraXBwZWRBbnN3ZXISEQoJY3VzdG9kaWFuGAEgASgNEg4KBnJlYXNvbhgCIAEoCSJxCgtCYWNrdXBTdGF0ZRInCgZzdGF0dXMYASABKAsyFy5lbmdpbmUudjEuQmFja3VwU3RhdHVzEigKB29iamVjdHMYAiADKAsyFy5lbmdpbmUudjEuQmFja3VwT2JqZWN0Eg8KB2ZvbGRlcnMYAyADKAkiTQoMQmFja3VwT2JqZWN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoBBINCgVieXRlcxgDIAEoBBIPCgdyZW1vdmVkGAQgASgIIn8KDEJhY2t1cFJlcG9ydBIPCgdvYmplY3RzGAEgASgEEg0KBWJ5dGVzGAIgASgEEicKBmZhdWx0eRgDIAMoCzIXLmVuZ2luZS52MS5GYXVsdHlPYmplY3QSJgoGc3RyYXlzGAQgAygLMhYuZW5naW5lLnYxLlN0cmF5T2JqZWN0Ii4KDEZhdWx0eU9iamVjdBIOCgZvYmplY3QYASABKAkSDgoGZmF1bHRzGAIgASgJIikKC1N0cmF5T2JqZWN0EgwKBHBhdGgYASABKAkSDAoEa2luZBgCIAEoCSJHCgtSZXN0b3JlQ2FsbBIMCgRwbGFuGAEgASgIEhUKDWhlYWRfc2VxdWVuY2UYAiABKAQSEwoLaGVhZF9kaWdlc3QYAyABKAwiswEKDVJlc3RvcmVSZXBvcnQSFwoPc291cmNlX3NlcXVlbmNlGAEgASgEEhUKDXNvdXJjZV9kaWdlc3QYAiABKAwSKgoHb2JqZWN0cxgDIAMoCzIZLmVuZ2luZS52MS5SZXN0b3JlZE9iamVjdBInCgZyZXBvcnQYBCABKAsyFy5lbmdpbmUudjEuQmFja3VwUmVwb3J0Eg8KB2FkZHJlc3MYBSABKAwSDAoEbG9zdBgGIAEoCCJmCg5SZXN0b3JlZE9iamVjdBIOCgZvYmplY3QYASABKAkSDgoGYWN0aW9uGAIgASgJEg8KB3ZlcnNpb24YAyABKAQSFAoMdmVyc2lvbl9oZXJlGAQgASgEEg0KBWJ5dGVzGAUgASgEIj8KDFJld3JhcFJlcG9ydBIOCgZrZXlfaWQYASABKAkSEQoJcmV3cmFwcGVkGAIgASgNEgwKBGtlcHQYAyABKA0i9wEKC1ZhdWx0U3RhdHVzEhAKCGtleWNoYWluGAEgASgJEg4KBnNlYWxlZBgCIAEoCBIQCghzZXF1ZW5jZRgDIAEoBBIOCgZkaWdlc3QYBCABKAwSDwoHb2JqZWN0cxgFIAEoBBINCgVieXRlcxgGIAEoBBIQCghyZXN0b3JlZBgHIAEoCBISCgprZXlfcG9saWN5GAggASgMEhMKC2luY2FybmF0aW9uGAkgASgEEg0KBXBhcnR5GAogASgNEiUKBXN0YXJ0GAsgASgLMhYuZW5naW5lLnYxLlN0YXJ0U3RhdHVzEhMKC2tleV90cm91YmxlGAwgASgJIsMBCgtTdGFydFN0YXR1cxINCgVwaGFzZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSFAoMYWNrbm93bGVkZ2VkGAMgAygNEg4KBm5lZWRlZBgEIAEoDRIoCgdyZWZ1c2VkGAUgAygLMhcuZW5naW5lLnYxLlN0YXJ0UmVmdXNhbBIQCghyZXN0b3JlZBgGIAMoDRIOCgZyZWNvcmQYByABKAwSEgoKcmVtZW1iZXJlZBgIIAMoDBIPCgdyZXN0YXJ0GAkgASgEIioKDFN0YXJ0UmVmdXNhbBINCgVwYXJ0eRgBIAEoDRILCgN3aHkYAiABKAkiJAoRUXVvcnVtUmVzdGFydENhbGwSDwoHcmVzdGFydBgBIAEoDGIGcHJvdG8z", [file_kms]);
 
 /**
  * Describes the message engine.v1.Hello.
@@ -127,261 +127,268 @@ export const BackupStatusSchema = /*@__PURE__*/
   messageDesc(file_engine, 15);
 
 /**
+ * Describes the message engine.v1.DrillCall.
+ * Use `create(DrillCallSchema)` to create a new message.
+ */
+export const DrillCallSchema = /*@__PURE__*/
+  messageDesc(file_engine, 16);
+
+/**
  * Describes the message engine.v1.BackupDrill.
  * Use `create(BackupDrillSchema)` to create a new message.
  */
 export const BackupDrillSchema = /*@__PURE__*/
-  messageDesc(file_engine, 16);
+  messageDesc(file_engine, 17);
 
 /**
  * Describes the message engine.v1.QuorumStatus.
  * Use `create(QuorumStatusSchema)` to create a new message.
  */
 export const QuorumStatusSchema = /*@__PURE__*/
-  messageDesc(file_engine, 17);
+  messageDesc(file_engine, 18);
 
 /**
  * Describes the message engine.v1.FailedCheck.
  * Use `create(FailedCheckSchema)` to create a new message.
  */
 export const FailedCheckSchema = /*@__PURE__*/
-  messageDesc(file_engine, 18);
+  messageDesc(file_engine, 19);
 
 /**
  * Describes the message engine.v1.EpochMasks.
  * Use `create(EpochMasksSchema)` to create a new message.
  */
 export const EpochMasksSchema = /*@__PURE__*/
-  messageDesc(file_engine, 19);
+  messageDesc(file_engine, 20);
 
 /**
  * Describes the message engine.v1.KeyGenCall.
  * Use `create(KeyGenCallSchema)` to create a new message.
  */
 export const KeyGenCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 20);
+  messageDesc(file_engine, 21);
 
 /**
  * Describes the message engine.v1.CrsGenCall.
  * Use `create(CrsGenCallSchema)` to create a new message.
  */
 export const CrsGenCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 21);
+  messageDesc(file_engine, 22);
 
 /**
  * Describes the message engine.v1.AttestCall.
  * Use `create(AttestCallSchema)` to create a new message.
  */
 export const AttestCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 22);
+  messageDesc(file_engine, 23);
 
 /**
  * Describes the message engine.v1.AttestResult.
  * Use `create(AttestResultSchema)` to create a new message.
  */
 export const AttestResultSchema = /*@__PURE__*/
-  messageDesc(file_engine, 23);
+  messageDesc(file_engine, 24);
 
 /**
  * Describes the message engine.v1.GovernanceObject.
  * Use `create(GovernanceObjectSchema)` to create a new message.
  */
 export const GovernanceObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 24);
+  messageDesc(file_engine, 25);
 
 /**
  * Describes the message engine.v1.ProposalState.
  * Use `create(ProposalStateSchema)` to create a new message.
  */
 export const ProposalStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 25);
+  messageDesc(file_engine, 26);
 
 /**
  * Describes the message engine.v1.GovernanceState.
  * Use `create(GovernanceStateSchema)` to create a new message.
  */
 export const GovernanceStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 26);
+  messageDesc(file_engine, 27);
 
 /**
  * Describes the message engine.v1.ApprovalCall.
  * Use `create(ApprovalCallSchema)` to create a new message.
  */
 export const ApprovalCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 27);
+  messageDesc(file_engine, 28);
 
 /**
  * Describes the message engine.v1.PeerState.
  * Use `create(PeerStateSchema)` to create a new message.
  */
 export const PeerStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 28);
+  messageDesc(file_engine, 29);
 
 /**
  * Describes the message engine.v1.FaultCount.
  * Use `create(FaultCountSchema)` to create a new message.
  */
 export const FaultCountSchema = /*@__PURE__*/
-  messageDesc(file_engine, 29);
+  messageDesc(file_engine, 30);
 
 /**
  * Describes the message engine.v1.PeerTable.
  * Use `create(PeerTableSchema)` to create a new message.
  */
 export const PeerTableSchema = /*@__PURE__*/
-  messageDesc(file_engine, 30);
+  messageDesc(file_engine, 31);
 
 /**
  * Describes the message engine.v1.ReachCall.
  * Use `create(ReachCallSchema)` to create a new message.
  */
 export const ReachCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 31);
+  messageDesc(file_engine, 32);
 
 /**
  * Describes the message engine.v1.PartyReach.
  * Use `create(PartyReachSchema)` to create a new message.
  */
 export const PartyReachSchema = /*@__PURE__*/
-  messageDesc(file_engine, 32);
+  messageDesc(file_engine, 33);
 
 /**
  * Describes the message engine.v1.ReachResult.
  * Use `create(ReachResultSchema)` to create a new message.
  */
 export const ReachResultSchema = /*@__PURE__*/
-  messageDesc(file_engine, 33);
+  messageDesc(file_engine, 34);
 
 /**
  * Describes the message engine.v1.CustodianContextState.
  * Use `create(CustodianContextStateSchema)` to create a new message.
  */
 export const CustodianContextStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 34);
+  messageDesc(file_engine, 35);
 
 /**
  * Describes the message engine.v1.CustodianContexts.
  * Use `create(CustodianContextsSchema)` to create a new message.
  */
 export const CustodianContextsSchema = /*@__PURE__*/
-  messageDesc(file_engine, 35);
+  messageDesc(file_engine, 36);
 
 /**
  * Describes the message engine.v1.RecoveryDocumentCall.
  * Use `create(RecoveryDocumentCallSchema)` to create a new message.
  */
 export const RecoveryDocumentCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 36);
+  messageDesc(file_engine, 37);
 
 /**
  * Describes the message engine.v1.RecoveryDocument.
  * Use `create(RecoveryDocumentSchema)` to create a new message.
  */
 export const RecoveryDocumentSchema = /*@__PURE__*/
-  messageDesc(file_engine, 37);
+  messageDesc(file_engine, 38);
 
 /**
  * Describes the message engine.v1.CustodianRecovery.
  * Use `create(CustodianRecoverySchema)` to create a new message.
  */
 export const CustodianRecoverySchema = /*@__PURE__*/
-  messageDesc(file_engine, 38);
+  messageDesc(file_engine, 39);
 
 /**
  * Describes the message engine.v1.SkippedAnswer.
  * Use `create(SkippedAnswerSchema)` to create a new message.
  */
 export const SkippedAnswerSchema = /*@__PURE__*/
-  messageDesc(file_engine, 39);
+  messageDesc(file_engine, 40);
 
 /**
  * Describes the message engine.v1.BackupState.
  * Use `create(BackupStateSchema)` to create a new message.
  */
 export const BackupStateSchema = /*@__PURE__*/
-  messageDesc(file_engine, 40);
+  messageDesc(file_engine, 41);
 
 /**
  * Describes the message engine.v1.BackupObject.
  * Use `create(BackupObjectSchema)` to create a new message.
  */
 export const BackupObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 41);
+  messageDesc(file_engine, 42);
 
 /**
  * Describes the message engine.v1.BackupReport.
  * Use `create(BackupReportSchema)` to create a new message.
  */
 export const BackupReportSchema = /*@__PURE__*/
-  messageDesc(file_engine, 42);
+  messageDesc(file_engine, 43);
 
 /**
  * Describes the message engine.v1.FaultyObject.
  * Use `create(FaultyObjectSchema)` to create a new message.
  */
 export const FaultyObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 43);
+  messageDesc(file_engine, 44);
 
 /**
  * Describes the message engine.v1.StrayObject.
  * Use `create(StrayObjectSchema)` to create a new message.
  */
 export const StrayObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 44);
+  messageDesc(file_engine, 45);
 
 /**
  * Describes the message engine.v1.RestoreCall.
  * Use `create(RestoreCallSchema)` to create a new message.
  */
 export const RestoreCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 45);
+  messageDesc(file_engine, 46);
 
 /**
  * Describes the message engine.v1.RestoreReport.
  * Use `create(RestoreReportSchema)` to create a new message.
  */
 export const RestoreReportSchema = /*@__PURE__*/
-  messageDesc(file_engine, 46);
+  messageDesc(file_engine, 47);
 
 /**
  * Describes the message engine.v1.RestoredObject.
  * Use `create(RestoredObjectSchema)` to create a new message.
  */
 export const RestoredObjectSchema = /*@__PURE__*/
-  messageDesc(file_engine, 47);
+  messageDesc(file_engine, 48);
 
 /**
  * Describes the message engine.v1.RewrapReport.
  * Use `create(RewrapReportSchema)` to create a new message.
  */
 export const RewrapReportSchema = /*@__PURE__*/
-  messageDesc(file_engine, 48);
+  messageDesc(file_engine, 49);
 
 /**
  * Describes the message engine.v1.VaultStatus.
  * Use `create(VaultStatusSchema)` to create a new message.
  */
 export const VaultStatusSchema = /*@__PURE__*/
-  messageDesc(file_engine, 49);
+  messageDesc(file_engine, 50);
 
 /**
  * Describes the message engine.v1.StartStatus.
  * Use `create(StartStatusSchema)` to create a new message.
  */
 export const StartStatusSchema = /*@__PURE__*/
-  messageDesc(file_engine, 50);
+  messageDesc(file_engine, 51);
 
 /**
  * Describes the message engine.v1.StartRefusal.
  * Use `create(StartRefusalSchema)` to create a new message.
  */
 export const StartRefusalSchema = /*@__PURE__*/
-  messageDesc(file_engine, 51);
+  messageDesc(file_engine, 52);
 
 /**
  * Describes the message engine.v1.QuorumRestartCall.
  * Use `create(QuorumRestartCallSchema)` to create a new message.
  */
 export const QuorumRestartCallSchema = /*@__PURE__*/
-  messageDesc(file_engine, 52);
+  messageDesc(file_engine, 53);
 

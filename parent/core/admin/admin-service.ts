@@ -8,7 +8,6 @@ import { KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import {
   AdminService,
-  DrillBackupRequestSchema,
   GetBackupRequestSchema,
   GetGovernanceRequestSchema,
   GetQuorumRequestSchema,
@@ -22,6 +21,7 @@ import {
 import {
   AttestCallSchema,
   AttestResultSchema,
+  DrillCallSchema,
   EngineStatusSchema,
   GovernanceObjectSchema,
   type GovernanceState,
@@ -119,8 +119,8 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
       return await engine.call(ENGINE_METHOD.restore, body, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
     },
     async DrillBackup(body, { signal }) {
-      decodeControl(DrillBackupRequestSchema, body);
-      return await engine.call(ENGINE_METHOD.backupDrill, NOTHING, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
+      decodeControl(DrillCallSchema, body);
+      return await engine.call(ENGINE_METHOD.backupDrill, body, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
     },
     async RewrapVault(body, { signal }) {
       decodeControl(RewrapVaultRequestSchema, body);

@@ -175,7 +175,7 @@ t.test('an engine that lost its vault plans and restores it through the same cal
 });
 
 t.test('without a backup vault every call says so', async (t) => {
-  const calls = backupCalls(undefined);
+  const calls = backupCalls(undefined, true);
   for (const method of [
     ENGINE_METHOD.backupState,
     ENGINE_METHOD.backupVerify,

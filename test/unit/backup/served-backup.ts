@@ -53,7 +53,7 @@ export async function runningBackup(t: Pick<Test, 'teardown'>, opened = openedIn
     backup,
     clock,
     opened,
-    calls: { ...backupCalls(backup), [ENGINE_METHOD.vaultStatus]: status },
+    calls: { ...backupCalls(backup, true), [ENGINE_METHOD.vaultStatus]: status },
   };
 }
 
