@@ -3,7 +3,7 @@
  * governance key that approves by itself. All else is as in production: it is attested by the supervisor's security module
  * and speaks over the mesh. With `[threshold]` it is one party of a quorum.
  *
- * With `--import` it does one import into stopped nodes, and serves nobody.
+ * With `--import` it does one import into stopped nodes, with `--drill` it rehearses a restore; it then serves nobody.
  *
  * This file and the other mains are the only ones that name trust anchor, keychain and insecure operations.
  */
@@ -30,9 +30,13 @@ import { clearKeyring } from './seal/clear-keyring.ts';
 import { clearKeeper } from './vault/clear-keychain.ts';
 import { type OpenVault, unsealedVault } from './vault/open-vault.ts';
 
+const program = { clearKeeper, readAnchor: readDeveloperAnchor, openNsm: openInheritedNsm };
 if (process.argv[2] === '--import') {
   const { runImport } = await import('./import/import-process.ts');
-  await runImport({ clearKeeper, readAnchor: readDeveloperAnchor, openNsm: openInheritedNsm });
+  await runImport(program);
+} else if (process.argv[2] === '--drill') {
+  const { runDrill } = await import('./drill/drill-process.ts');
+  await runDrill(program, clearKeyring());
 } else {
   await runServiceProcess('engine', true, serveNode);
 }

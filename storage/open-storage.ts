@@ -30,6 +30,8 @@ export interface OpenStorageOptions extends ConnectingOptions {
   readonly log: Logger;
   /** Those of `[aws]` unless others are given; `anonymous` reads what anyone may, and writes nothing. */
   readonly credentials?: CredentialsSource | 'anonymous' | undefined;
+  /** S3: nothing is written, not even what shows that the server keeps to conditions. */
+  readonly readOnly?: boolean;
 }
 
 /**
@@ -55,7 +57,7 @@ export async function openVaultStorage(
 
 async function openInS3(
   { bucket, prefix }: NonNullable<VaultStorage['s3']>,
-  { aws, credentials, log, connect, ca }: OpenStorageOptions,
+  { aws, credentials, readOnly, log, connect, ca }: OpenStorageOptions,
 ): Promise<OpenedStorage> {
   if (!aws) throw new KmsError('CONFIG_INVALID', 'a vault in S3 needs [aws]');
   const { region, developer_s3_endpoint: endpoint } = aws;
@@ -67,6 +69,7 @@ async function openInS3(
       prefix,
       region,
       credentials: credentials ?? awsCredentials(aws, { connect, ca }),
+      ...(readOnly === undefined ? {} : { readOnly }),
       ...(endpoint === undefined ? {} : { developer: { endpoint } }),
       ...(connect && { connect }),
       ...(ca && { ca }),

@@ -30,7 +30,10 @@ export function storageBelow(storage: Storage, folder: string): Storage {
 }
 
 /** Yields the paths of all objects below a folder, one after the other; a name with nothing below it is one. */
-export async function* filesBelow(storage: Storage, folder: ObjectPath): AsyncGenerator<ObjectPath, void> {
+export async function* filesBelow(
+  storage: Pick<Storage, 'list'>,
+  folder: ObjectPath,
+): AsyncGenerator<ObjectPath, void> {
   const names = folder.length < MAX_DEPTH ? await storage.list(folder) : [];
   for (const name of names) yield* filesBelow(storage, [...folder, name]);
   if (names.length === 0 && folder.length > 0) yield folder;

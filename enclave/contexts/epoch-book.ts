@@ -53,12 +53,7 @@ export class EpochBook {
     try {
       for (const epochId of await vault.listNode('EpochData')) {
         await vault.read(['EpochData', epochId], (content) => {
-          const data = decodeEpochData(content);
-          const context = contexts.all().find(({ contextId }) => contextId === data.contextId);
-          if (!context) throw new KmsError('STATE_INVALID', 'its context is not known here');
-          if (data.party !== context.party || data.n !== context.nodes.length) {
-            throw new KmsError('STATE_INVALID', 'it was made for another party or another number of parties');
-          }
+          const { data, context } = readEpoch(content, contexts);
           book.#hold(epochId, context, data);
         });
       }
@@ -134,4 +129,22 @@ export class EpochBook {
     const masks = masksOf({ n, t, party, keys });
     this.#epochs.set(epochId, { contextId, epochId, context, masks, quorum: quorums.of(context), setUpId, settled });
   }
+}
+
+/**
+ * Reads an epoch of a vault. Keys are views of `content`.
+ *
+ * @throws KmsError as `decodeEpochData`; `STATE_INVALID` if it is of no context that is known here, or not of this party.
+ */
+export function readEpoch(
+  content: Uint8Array,
+  contexts: Pick<ContextBook, 'all'>,
+): { readonly data: EpochData; readonly context: Context } {
+  const data = decodeEpochData(content);
+  const context = contexts.all().find(({ contextId }) => contextId === data.contextId);
+  if (!context) throw new KmsError('STATE_INVALID', 'its context is not known here');
+  if (data.party !== context.party || data.n !== context.nodes.length) {
+    throw new KmsError('STATE_INVALID', 'it was made for another party or another number of parties');
+  }
+  return { data, context };
 }

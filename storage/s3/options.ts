@@ -23,6 +23,8 @@ export interface S3StorageOptions {
   readonly prefix: string;
   /** Where keys come from; `anonymous` reads public vaults of others and writes nothing. */
   readonly credentials: 'anonymous' | (() => Promise<S3Credentials>);
+  /** Nothing is written, not even the object that shows whether the server keeps to conditions. Default: as credentials are. */
+  readonly readOnly?: boolean;
   /** Present in developer mode only. */
   readonly developer?: {
     /** Address of another S3 server, `http` or `https`. Default: that of AWS in the region. */

@@ -76,7 +76,8 @@ export async function openS3Storage(options: S3StorageOptions, deps: S3StorageDe
   });
   const calls = new S3Calls({ client, bucket, prefix, attempts, timeoutMs, bodyTimeoutMs });
   try {
-    const fences = options.credentials === 'anonymous' ? undefined : await checkBucket(calls, options, random, log);
+    const { readOnly = options.credentials === 'anonymous' } = options;
+    const fences = readOnly ? undefined : await checkBucket(calls, options, random, log);
     return new S3Vault(calls, fences, options.partBytes ?? 2 ** 23, () => client.destroy());
   } catch (error) {
     client.destroy();
@@ -229,8 +230,7 @@ class S3Vault implements S3Storage {
   #checkWrite(path: ObjectPath, signal: AbortSignal | undefined): void {
     checkPath(path);
     refuseAborted(signal);
-    if (!this.#fences)
-      throw new KmsError('PRECONDITION_FAILED', 'this vault was opened without credentials, for reading');
+    if (!this.#fences) throw new KmsError('PRECONDITION_FAILED', 'this vault was opened for reading');
   }
 
   #inTurn<T>(path: ObjectPath, work: () => Promise<T>): Promise<T> {
