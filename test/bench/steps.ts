@@ -2,7 +2,6 @@
  * What single steps of a decryption cost, each alone and on one core: the native calls first, then the steps around
  * them, as engine and Core take them.
  */
-import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { namePublicRequest } from '../../enclave/threshold/request-name.ts';
@@ -10,6 +9,7 @@ import { clearKeeper } from '../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../enclave/vault/private-vault.ts';
 import { blake3, FheKey, NodeKey, publicDecryptSync, userDecryptSync } from '../../native/engine/index.ts';
 import { keccak256 } from '../../native/engine/public.ts';
+import { bodyDigest } from '../../parent/core/rpc/body-digest.ts';
 import { RequestStore } from '../../parent/core/store/request-store.ts';
 import {
   PublicDecryptionRequestSchema,
@@ -65,7 +65,7 @@ export async function measureSteps(
   step('step.validate.user', () => parseUserDecryption(decodedUser, keccak256));
   const named = parsePublicDecryption(decoded, keccak256);
   step('step.engine.requestName', () => namePublicRequest(named, blake3));
-  step('step.core.requestDigest', () => hash('sha256', publicRequest.body, 'hex'));
+  step('step.core.requestDigest', () => bodyDigest(publicRequest.body));
 
   const plaintexts = [{ bytes: new Uint8Array(8), fheType: 5 }];
   const digestOf = () =>

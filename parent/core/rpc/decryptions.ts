@@ -4,7 +4,6 @@
  * The body goes to the engine as it came and the engine's answer goes to the client as it came: decoded here is only
  * what early, clear errors need, as views. Spec: kms-service 1.5, 1.6.
  */
-import { hash } from 'node:crypto';
 import { KmsError } from '../../../common/errors.ts';
 import { PublicDecryptionRequestSchema, UserDecryptionRequestSchema } from '../../../proto/gen/kms_pb.js';
 import { fheType } from '../../../wire/fhe-types.ts';
@@ -13,6 +12,7 @@ import type { RequestId } from '../../../wire/ids.ts';
 import { parsePublicDecryption, parseUserDecryption } from '../../../wire/validate/decryption.ts';
 import type { Outcome, RequestEntry } from '../store/request-store.ts';
 import type { Background } from './background.ts';
+import { bodyDigest, isDigestOf } from './body-digest.ts';
 import { decodeCiphertexts } from './decode.ts';
 import type { RpcDeps } from './deps.ts';
 import type { KeyMaterial } from './key-material.ts';
@@ -97,8 +97,8 @@ function decryptionRpcs(
       limited,
       async handle(body, call) {
         const subject = parse(body, call);
-        const digest = hash('sha256', body, 'hex');
-        requireSame(store.find(kind, subject.requestId), digest);
+        const digest = bodyDigest(body);
+        requireSame(store.find(kind, subject.requestId), digest, body);
         requireReady(deps, subject);
         const entry = store.begin({ kind, id: subject.requestId, digest, ...placeOf(subject) });
         const stored = store.acknowledge(entry, body);
@@ -113,9 +113,9 @@ function decryptionRpcs(
       limited,
       async handle(body, call) {
         const subject = parse(body, call);
-        const digest = hash('sha256', body, 'hex');
+        const digest = bodyDigest(body);
         const known = store.find(kind, subject.requestId);
-        requireSame(known, digest);
+        requireSame(known, digest, body);
         if (known && known.state !== 'failed') return await resultOf(store, known, waits.resultMs, call.signal);
         requireReady(deps, subject);
         const entry = store.begin({ kind, id: subject.requestId, digest, ...placeOf(subject) });
@@ -144,8 +144,8 @@ function typeOf({ items }: Subject): string | undefined {
 }
 
 /** While a request is remembered, its id stands for it alone. */
-function requireSame(known: RequestEntry | undefined, digest: string): void {
-  if (known && known.digest !== digest) {
+function requireSame(known: RequestEntry | undefined, digest: string, body: Uint8Array): void {
+  if (known && !isDigestOf(known.digest, digest, body)) {
     throw new KmsError('ALREADY_EXISTS', 'another request has this id', { id: known.id });
   }
 }

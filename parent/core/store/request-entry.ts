@@ -29,7 +29,7 @@ export type Outcome =
 export interface NewRequest {
   readonly kind: RequestKind;
   readonly id: string;
-  /** SHA-256 of the request, in hex. */
+  /** Of the request: of decryptions as `rpc/body-digest.ts` has it, else SHA-256 in hex. */
   readonly digest: string;
   readonly contextId: string;
   readonly epochId: string;
