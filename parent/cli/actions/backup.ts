@@ -2,6 +2,7 @@
  * What `arca backup status|list|verify|drill` does.
  */
 import { withBackup } from '../backup/ask.ts';
+import { drillOnCopy, nodeForCopy, settledBackup } from '../backup/drill-on-copy.ts';
 import {
   drillJson,
   drillText,
@@ -53,7 +54,10 @@ export async function runBackupVerify(selection: NodeSelection, output: Output):
 
 /** `arca backup drill`. */
 export async function runBackupDrill(selection: NodeSelection, output: Output): Promise<void> {
-  const drill = await withBackup(selection, (admin) => admin.drill());
+  const node = await nodeForCopy(selection);
+  const drill = await withBackup(selection, async (admin) =>
+    admin.drill(node ? { rehearsed: await drillOnCopy(node, await settledBackup(admin), output) } : {}),
+  );
   output.result(drillJson(drill), drillText(drill));
   if (!drill.passed) process.exitCode = EXIT.failed;
 }

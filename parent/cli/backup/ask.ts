@@ -4,6 +4,7 @@ import type {
   BackupDrill,
   BackupReport,
   BackupState,
+  DrillCallSchema,
   RestoreCallSchema,
   RestoreReport,
 } from '../../../proto/gen/engine_pb.js';
@@ -14,7 +15,7 @@ import { explain, type NodeSelection } from '../client/session.ts';
 export interface BackupAdmin {
   state(): Promise<BackupState>;
   verify(): Promise<BackupReport>;
-  drill(): Promise<BackupDrill>;
+  drill(call: MessageInitShape<typeof DrillCallSchema>): Promise<BackupDrill>;
   restore(call: MessageInitShape<typeof RestoreCallSchema>): Promise<RestoreReport>;
 }
 
@@ -35,7 +36,7 @@ export async function withBackup<T>(selection: NodeSelection, body: (admin: Back
     return await body({
       state: () => named('GetBackup', client.admin('GetBackup', {}, short)),
       verify: () => named('VerifyBackup', client.admin('VerifyBackup', {}, long)),
-      drill: () => named('DrillBackup', client.admin('DrillBackup', {}, long)),
+      drill: (call) => named('DrillBackup', client.admin('DrillBackup', call, long)),
       restore: (call) => named('RestoreBackup', client.admin('RestoreBackup', call, long)),
     });
   });

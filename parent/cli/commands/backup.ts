@@ -31,7 +31,7 @@ export function backupCommand(): Command {
     ),
   );
   command.addCommand(
-    createNodeCommand('drill', 'Rehearse a restore: open, restore into memory, compare; record date and result.', [
+    createNodeCommand('drill', 'Rehearse a restore while the node serves; record date and result.', [
       'arca backup drill   # exit code 1 if it did not come to its end',
     ]).action((options) =>
       runAction(options, async (output) => (await import('../actions/backup.ts')).runBackupDrill(options, output)),

@@ -5,7 +5,8 @@
 import { failure, usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { deviceMakers } from '../supervise/developer-devices.ts';
-import { type ImportPlace, tellModuleEvents } from '../supervise/import-place.ts';
+import type { ImportPlace } from '../supervise/import-place.ts';
+import { tellModuleEvents } from '../supervise/job-device.ts';
 import { nodePrograms } from '../supervise/node-programs.ts';
 import { partyFolder } from '../supervise/state-folder.ts';
 import { takeStateFolder } from '../supervise/take-state-folder.ts';

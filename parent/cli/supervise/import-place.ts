@@ -1,22 +1,14 @@
-/**
- * Where an import of another node's vaults goes: the stopped node, a security module for the program that takes them over, and
- * the emulators of AWS while its vaults lie there. The program is the engine's, and is measured as that is.
- */
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { openDeveloperRoot } from '../../../attestation/developer/developer-root.ts';
 import { decodeCharter } from '../../../attestation/governance/index.ts';
-import { systemClock } from '../../../common/clock.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { modulePath } from '../framework/package-files.ts';
 import { readAwsFile } from './aws/aws-file.ts';
 import type { EmulatedAws } from './aws/emulated-aws.ts';
-import { type DeviceMaker, deviceMakers, measuredRoles, measureFiles, prepareDevices } from './developer-devices.ts';
+import { type DeviceMaker, measuredRoles, prepareDevices } from './developer-devices.ts';
 import { readOf, trustPaths } from './developer-trust.ts';
-import { IMPORT_PROGRAM } from './import-program.ts';
+import { jobDevice, measureJobProgram, tellModuleEvents } from './job-device.ts';
 import { nodePrograms } from './node-programs.ts';
 import { writeDeveloperConfig } from './node-toml.ts';
 import { prepareSocketPath } from './socket-path.ts';
@@ -40,8 +32,6 @@ export interface ImportPlace {
   readonly emulators: Pick<EmulatedAws, 's3Url' | 'kmsUrl'> | undefined;
 }
 
-const PROGRAMS = [{ name: 'import', file: modulePath(IMPORT_PROGRAM) }];
-
 /**
  * Prepares a node that was started before. `held` undoes it.
  *
@@ -60,7 +50,7 @@ export async function openImportPlace(
   if (!isSealed && !hasRootKey) return { config, device: undefined, emulators: undefined };
   const paths = trustPaths(parsed);
   const trustFolder = dirname(paths.root);
-  const measured = await measureFiles(PROGRAMS, systemClock);
+  const measured = await measureJobProgram();
   let emulated: EmulatedAws | undefined;
   if (isSealed) {
     if ((await readAwsFile(dir)) === undefined) {
@@ -75,15 +65,7 @@ export async function openImportPlace(
     const charter = await readOf(paths.charter, async () => decodeCharter(await readFile(paths.charter)));
     await emulated.ensureKeys(charter, measuredRoles(measured).get('engine') ?? new Map());
   }
-  const makers = deviceMakers({
-    root: await openDeveloperRoot(trustFolder, { clock: systemClock }),
-    instanceId: `i-${createHash('sha256').update(config).digest('hex').slice(0, 17)}`,
-    programs: PROGRAMS,
-    measured,
-    onEvent: tellModuleEvents(output),
-    clock: systemClock,
-  });
-  return { config, device: makers.get('import'), emulators: urls(emulated) };
+  return { config, device: await jobDevice(config, measured, output), emulators: urls(emulated) };
 }
 
 /**
@@ -132,9 +114,3 @@ async function startAws(
 
 const urls = (emulated: EmulatedAws | undefined): ImportPlace['emulators'] =>
   emulated && { s3Url: emulated.s3Url, kmsUrl: emulated.kmsUrl };
-
-/** Tells what becomes of the program's security module. */
-export const tellModuleEvents =
-  (output: Output) =>
-  ({ event }: { readonly event: string }): void =>
-    output.warn(`the program's security module: ${event}`);

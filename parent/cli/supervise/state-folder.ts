@@ -28,6 +28,7 @@ export const STATE_FILES = {
   run: 'run',
   users: 'users',
   cache: 'cache',
+  drill: 'drill',
   journal: 'keys.json',
   quorum: 'quorum.json',
   down: 'party-down',
