@@ -1,14 +1,15 @@
 /**
  * Sessions over the mesh: to each peer a session of its frame link under the same id, attested and encrypted.
  *
- * Payloads may be shares: nothing here reads one. A frame is one byte, 1 if the message goes on in the next frame and 0
- * if it ends, and a piece of the message; frames of one message follow one another. Format: docs/formats/mpc-sessions.md.
+ * A connection that ends while the session runs, as when certificates end before a slow machine comes to renew them, is no
+ * matter if another one stands soon: what may have been lost is sent again. Payloads may be shares: nothing here reads one.
+ * Format: docs/formats/mpc-sessions.md.
  */
 import type { FrameLink } from '../../attestation/mesh/frame-link.ts';
-import type { FrameSession } from '../../attestation/mesh/frame-session.ts';
 import { concatBytes } from '../../common/bytes.ts';
 import type { Clock } from '../../common/clock.ts';
-import { type ErrorCode, isKmsError, KmsError } from '../../common/errors.ts';
+import { isKmsError, KmsError } from '../../common/errors.ts';
+import { LAST, MORE, Outgoing, PIECE_BYTES } from './outgoing.ts';
 import { RoundSession, type Timers } from './round-session.ts';
 import type { Fault, SessionNetwork } from './session.ts';
 
@@ -28,14 +29,8 @@ export interface MeshNetworkOptions {
   readonly onFault?: (fault: Fault) => void;
 }
 
-/** Largest piece of a message; links take at least as much. */
-const PIECE_BYTES = 512 * 1024;
 /** How long a session that has ended here waits for its peers' ends before it is forgotten. */
 const LINGER_MS = 30_000;
-/** A peer that cannot or will not read, or our own session ended. */
-const PEER_GONE: ReadonlySet<ErrorCode> = new Set(['ABORTED', 'CANCELLED', 'STATE_INVALID', 'UNAVAILABLE']);
-const LAST = 0;
-const MORE = 1;
 
 /** Returns the network of a party. */
 export function meshNetwork(options: MeshNetworkOptions): SessionNetwork {
@@ -45,9 +40,9 @@ export function meshNetwork(options: MeshNetworkOptions): SessionNetwork {
     n,
     t,
     open: (id, mode, signal) => {
-      const flows = new Map<number, FrameSession>();
-      const each = (act: (flow: FrameSession) => void): void => {
-        for (const flow of flows.values()) act(flow);
+      const outgoing = new Map<number, Outgoing>();
+      const close = (): void => {
+        for (const to of outgoing.values()) to.close();
       };
       const session = new RoundSession({
         me,
@@ -62,24 +57,23 @@ export function meshNetwork(options: MeshNetworkOptions): SessionNetwork {
         timers: timersOf(clock),
         wire: {
           send: (to, round, payload, sent) => {
-            void sendPieces(flows.get(to), round, payload).then((error) => {
-              sent();
-              if (error) session.fail(error);
-            });
+            const peer = outgoing.get(to);
+            if (peer) peer.send(round, payload, sent);
+            else sent();
           },
           end: () => {
-            each((flow) => flow.end());
-            setTimeout(() => each((flow) => flow.close()), LINGER_MS).unref();
+            for (const { flow } of outgoing.values()) flow.end();
+            setTimeout(close, LINGER_MS).unref();
           },
-          close: () => each((flow) => flow.close()),
+          close,
         },
       });
       for (const party of session.parties) {
         if (party === me) continue;
         const link = links.get(party);
-        const flow = openFlow(link, id);
-        if (flow) flows.set(party, flow);
-        if (flow) void read(session, party, { flow, mostBytes: bytesPerPeer, drop: (reason) => link?.close(reason) });
+        const peer = openOutgoing(link, id, (error) => session.fail(error));
+        if (peer) outgoing.set(party, peer);
+        if (peer) void read(session, party, { peer, mostBytes: bytesPerPeer, drop: (reason) => link?.close(reason) });
         else unreachable(session, party);
       }
       return session;
@@ -97,9 +91,13 @@ function timersOf(clock: Clock): Timers {
   };
 }
 
-function openFlow(link: FrameLink | undefined, id: Uint8Array): FrameSession | undefined {
+function openOutgoing(
+  link: FrameLink | undefined,
+  id: Uint8Array,
+  onError: (error: KmsError) => void,
+): Outgoing | undefined {
   try {
-    return link?.open(id);
+    return link && new Outgoing(link, id, onError);
   } catch (error) {
     if (isKmsError(error, 'UNAVAILABLE') || isKmsError(error, 'RESOURCE_EXHAUSTED')) return undefined;
     throw error;
@@ -111,52 +109,29 @@ function unreachable(session: RoundSession, party: number): void {
   session.lose(party);
 }
 
-/** A peer that takes no frames any more is noticed where its frames are read; any other error is returned. */
-async function sendPieces(
-  flow: FrameSession | undefined,
-  round: number,
-  payload: Uint8Array,
-): Promise<KmsError | undefined> {
-  if (!flow) return undefined;
-  const sends: Promise<KmsError | undefined>[] = [];
-  let from = 0;
-  do {
-    const to = Math.min(from + PIECE_BYTES, payload.byteLength);
-    const frame = concatBytes(Uint8Array.of(to < payload.byteLength ? MORE : LAST), payload.subarray(from, to));
-    sends.push(sendPiece(flow, round, frame));
-    from = to;
-  } while (from < payload.byteLength);
-  return (await Promise.all(sends)).find((error) => error !== undefined);
-}
-
-async function sendPiece(flow: FrameSession, round: number, frame: Uint8Array): Promise<KmsError | undefined> {
-  try {
-    await flow.send(round, frame);
-    return undefined;
-  } catch (error) {
-    if (!isKmsError(error)) throw error;
-    return PEER_GONE.has(error.code) ? undefined : error;
-  } finally {
-    frame.fill(0);
-  }
-}
-
 interface Reading {
-  readonly flow: FrameSession;
+  readonly peer: Outgoing;
   readonly mostBytes: number;
   /** Ends the connection to a peer that broke the format. */
   readonly drop: (reason: string) => void;
 }
 
 /** Hands a peer's messages to the session until there are no more. */
-async function read(session: RoundSession, party: number, { flow, mostBytes, drop }: Reading): Promise<void> {
+async function read(session: RoundSession, party: number, { peer, mostBytes, drop }: Reading): Promise<void> {
+  const { flow } = peer;
   // Small pieces cost more than their bytes: no message needs more pieces than the largest one.
   const mostPieces = Math.ceil(mostBytes / PIECE_BYTES);
   try {
     let pieces: Uint8Array[] = [];
     let sizeBytes = 0;
     let lastRound: number | undefined;
+    let { restarts } = flow;
     for await (const { round, payload } of flow) {
+      if (flow.restarts !== restarts) {
+        // On another connection whole messages come again.
+        ({ restarts } = flow);
+        [pieces, sizeBytes, lastRound] = [[], 0, undefined];
+      }
       const [mark, piece] = [payload[0], payload.slice(1)];
       if (lastRound !== undefined && round !== lastRound) throw violation('began a message within another');
       sizeBytes += piece.byteLength;
@@ -166,6 +141,7 @@ async function read(session: RoundSession, party: number, { flow, mostBytes, dro
       lastRound = mark === MORE ? round : undefined;
       if (mark === MORE) continue;
       const [only] = pieces;
+      peer.heard(round);
       // Nobody who keeps to the protocol is so far ahead; the session has noted it.
       if (session.deliver(party, round, pieces.length === 1 && only ? only : concatBytes(...pieces)) === 'too early') {
         drop('a round out of range');
@@ -177,9 +153,10 @@ async function read(session: RoundSession, party: number, { flow, mostBytes, dro
   } catch (error) {
     if (!isKmsError(error)) throw error;
     if (error.code !== 'CANCELLED') session.note(party, error.message);
-    flow.close();
+    peer.close();
     if (error.code === 'REQUEST_INVALID') drop(error.message);
   } finally {
+    peer.forget();
     session.lose(party);
   }
 }

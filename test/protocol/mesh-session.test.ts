@@ -33,7 +33,7 @@ function mesh(t: Test, n: number, threshold: number, roundTimeoutMs = 20_000, by
         [a, b, left],
         [b, a, right],
       ] as const) {
-        const link = new FrameLink({ peer: `party ${peer}`, clock: systemClock });
+        const link = new FrameLink({ peer: `party ${peer}`, clock: systemClock, resumeWithinMs: 100 });
         link.attach(stream);
         links.get(me)?.set(peer, link);
       }
