@@ -15,7 +15,7 @@ import { locateNode, type NodeSelection } from '../client/session.ts';
 import { loadNodeConfig } from '../config/check-config.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
-import { runEngineJob } from '../supervise/engine-job.ts';
+import { END_SIGNALS, runEngineJob } from '../supervise/engine-job.ts';
 import { acquireFolderLock } from '../supervise/folder-lock.ts';
 import { jobDevice, measureJobProgram } from '../supervise/job-device.ts';
 import { STATE_FILES } from '../supervise/state-folder.ts';
@@ -78,10 +78,15 @@ export async function drillOnCopy(node: CopiedNode, status: BackupStatus, output
   const folder = join(node.dir, STATE_FILES.drill);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const lock = acquireFolderLock(folder);
+  const stop = new AbortController();
+  const onSignal = (): void => stop.abort();
+  for (const name of END_SIGNALS) process.on(name, onSignal);
   const startedMs = systemClock.monotonicMs();
   const tookMs = (): bigint => BigInt(Math.round(systemClock.monotonicMs() - startedMs));
   try {
-    const { objects, bytes, keys, epochs, publicObjects } = await rehearse(node, join(folder, 'copy'), status, output);
+    const { signal } = stop;
+    const done = await rehearse(node, { folder: join(folder, 'copy'), status, signal }, output);
+    const { objects, bytes, keys, epochs, publicObjects } = done;
     output.note(`opened again: ${keys} keys, ${epochs} epochs; compared: ${publicObjects} public objects`);
     return { passed: true, objects: BigInt(objects), bytes: BigInt(bytes), tookMs: tookMs() };
   } catch (error) {
@@ -91,46 +96,30 @@ export async function drillOnCopy(node: CopiedNode, status: BackupStatus, output
   } finally {
     await rm(folder, { recursive: true, force: true });
     lock.release();
+    for (const name of END_SIGNALS) process.off(name, onSignal);
   }
+}
+
+interface CopyParts {
+  /** Everything is copied and restored into it. */
+  readonly folder: string;
+  readonly status: BackupStatus;
+  readonly signal: AbortSignal;
 }
 
 async function rehearse(
   { config }: CopiedNode,
-  folder: string,
-  { folder: backup, completeSequence, completeDigest }: BackupStatus,
+  { folder, status, signal }: CopyParts,
   output: Output,
 ): Promise<z.infer<typeof Done>> {
   // What a drill has left behind that was killed.
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { mode: 0o700 });
   const device = await jobDevice(config, await measureJobProgram(), output);
-  const head = { sequence: Number(completeSequence), digest: toHex(completeDigest) };
-  const run = {
-    title: 'rehearse a restore',
-    kind: 'drill',
-    job: { config, folder, backup, head },
-    steps: STEPS,
-  } as const;
-  let cancelled = false;
-  try {
-    return await runEngineJob(
-      {
-        ...run,
-        device,
-        onSignal: (child) => {
-          cancelled = true;
-          child.kill('SIGKILL');
-        },
-        cures: {
-          told: () => 'nothing of the node was changed; docs/operators/backup.md says what each refusal means',
-          silent: 'run it again',
-        },
-      },
-      Done,
-      output,
-    );
-  } catch (error) {
-    if (!cancelled) throw error;
-    throw failure('CANCELLED', 'the rehearsal was cut off', 'run it again: nothing of the node was changed');
-  }
+  const head = { sequence: Number(status.completeSequence), digest: toHex(status.completeDigest) };
+  const silent = 'run it again: nothing of the node was changed';
+  const cures = { told: 'nothing of the node was changed; see docs/operators/backup.md', silent };
+  const job = { config, folder, backup: status.folder, head };
+  const run = { title: 'rehearse a restore', kind: 'drill', job, steps: STEPS, device, signal, cures } as const;
+  return await runEngineJob(run, Done, output);
 }

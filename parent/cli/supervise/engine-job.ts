@@ -2,11 +2,11 @@
  * Runs the program of the engine's side that does one job and serves nobody: the job on its standard input, its log on its
  * standard output. This process sees paths and public values; keys are read by the other one alone.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { Duplex } from 'node:stream';
 import { z } from 'zod';
-import { type ErrorCode, isErrorCode } from '../../../common/errors.ts';
+import { isErrorCode } from '../../../common/errors.ts';
 import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { modulePath } from '../framework/package-files.ts';
@@ -28,34 +28,37 @@ export interface EngineJob {
   readonly steps: Readonly<Record<string, number>>;
   /** Makes the program's security module, where AWS KMS wants it attested. */
   readonly device?: DeviceMaker | undefined;
-  /** What a signal for this process means for the program, which stands in a group of its own. */
-  readonly onSignal: (child: ChildProcess) => void;
+  /** Ends the program at once. It stands in a process group of its own: Ctrl-C reaches this process alone. */
+  readonly signal?: AbortSignal | undefined;
   /** What is to be done after a failure. */
   readonly cures: {
-    /** After one that the program told, by its code. */
-    readonly told: (code: ErrorCode) => string;
+    /** After one that the program told. */
+    readonly told: string;
     /** After one of which it left no word. */
     readonly silent: string;
   };
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** What people and service managers end a command with. */
+export const END_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 const Failed = z.object({ err: z.object({ code: z.string(), message: z.string() }) });
 
 /**
  * Runs it to its end, and returns the facts of its last line.
  *
- * @throws KmsError as the program failed.
+ * @throws KmsError as the program failed; `CANCELLED` by the signal.
  */
 export async function runEngineJob<T>(run: EngineJob, done: z.ZodType<T>, output: Output): Promise<T> {
-  const { title, kind, job, steps, device } = run;
+  const { title, kind, job, steps, device, signal } = run;
+  requireGoingOn(run);
   const progress = output.progress(title);
   const child = spawn(process.execPath, [modulePath(ENGINE_JOB_PROGRAM), `--${kind}`], {
     stdio: ['pipe', 'pipe', 'inherit', 'ignore', device ? 'pipe' : 'ignore'],
     detached: true,
   });
-  const onSignal = (): void => run.onSignal(child);
-  for (const signal of SIGNALS) process.on(signal, onSignal);
+  const onAbort = (): void => void child.kill('SIGKILL');
+  signal?.addEventListener('abort', onAbort, { once: true });
   const socket = child.stdio[4];
   if (device && socket instanceof Duplex) device().serve(socket);
   try {
@@ -70,6 +73,7 @@ export async function runEngineJob<T>(run: EngineJob, done: z.ZodType<T>, output
       else if (facts) outcome = facts;
     });
     await ended;
+    requireGoingOn(run);
     const parsed = done.safeParse(outcome);
     if (outcome.event === `${kind}.done` && parsed.success) {
       progress.done();
@@ -80,8 +84,12 @@ export async function runEngineJob<T>(run: EngineJob, done: z.ZodType<T>, output
     progress.failed();
     throw error;
   } finally {
-    for (const signal of SIGNALS) process.off(signal, onSignal);
+    signal?.removeEventListener('abort', onAbort);
   }
+}
+
+function requireGoingOn({ kind, signal, cures }: EngineJob): void {
+  if (signal?.aborted) throw failure('CANCELLED', `the ${kind} was cut off`, cures.silent);
 }
 
 function failureOf(outcome: Record<string, unknown>, { kind, cures }: EngineJob): Error {
@@ -90,5 +98,5 @@ function failureOf(outcome: Record<string, unknown>, { kind, cures }: EngineJob)
     return failure('INTERNAL', `the ${kind} ended without a word`, cures.silent);
   }
   const { code, message } = failed.data.err;
-  return failure(code, message, cures.told(code));
+  return failure(code, message, cures.told);
 }

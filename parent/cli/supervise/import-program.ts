@@ -1,7 +1,7 @@
 /** Runs the engine's program as an import into stopped developer nodes. */
 import type { z } from 'zod';
 import type { Output } from '../framework/output.ts';
-import { type EngineJob, runEngineJob } from './engine-job.ts';
+import { END_SIGNALS, type EngineJob, runEngineJob } from './engine-job.ts';
 
 /** What is imported. */
 export type ImportRun = Pick<EngineJob, 'title' | 'job' | 'steps' | 'device'>;
@@ -15,8 +15,13 @@ export type ImportRun = Pick<EngineJob, 'title' | 'job' | 'steps' | 'device'>;
 export async function runImportProgram<T>(run: ImportRun, done: z.ZodType<T>, output: Output): Promise<T> {
   const onSignal = (): void => output.note('the import is finished first');
   const cures = {
-    told: () => 'nothing was imported; docs/operators/import.md says what is needed',
+    told: 'nothing was imported; docs/operators/import.md says what is needed',
     silent: 'start the nodes: they refuse what is not whole',
   };
-  return await runEngineJob({ ...run, kind: 'import', onSignal, cures }, done, output);
+  for (const signal of END_SIGNALS) process.on(signal, onSignal);
+  try {
+    return await runEngineJob({ ...run, kind: 'import', cures }, done, output);
+  } finally {
+    for (const signal of END_SIGNALS) process.off(signal, onSignal);
+  }
 }

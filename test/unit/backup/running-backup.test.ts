@@ -10,6 +10,7 @@ import {
   BackupDrillSchema,
   BackupReportSchema,
   BackupStateSchema,
+  DrillCallSchema,
   RestoreCallSchema,
   RestoreReportSchema,
 } from '../../../proto/gen/engine_pb.js';
@@ -96,6 +97,35 @@ t.test('a drill that fails is recorded as well', async (t) => {
   await storage.delete(await fileOf(storage, `${FOLDER}/${keyName(2)}`));
   t.match(await backup.drill(), { failure: 'STATE_INVALID', objects: 0 });
   t.match(await readDrill(vault), { failure: 'STATE_INVALID' });
+});
+
+t.test("an operator's word on a drill is recorded in developer mode, and nowhere else", async (t) => {
+  const { vault, backup, clock } = await runningBackup(t);
+  const say = async (rehearsed: MessageInitShape<typeof BackupDrillSchema>, developerMode = true) =>
+    fromBinary(
+      BackupDrillSchema,
+      await callEngine(
+        backupCalls(backup, developerMode),
+        ENGINE_METHOD.backupDrill,
+        toBinary(DrillCallSchema, create(DrillCallSchema, { rehearsed })),
+      ),
+    );
+  clock.set(7_000_000);
+  const passed = { passed: true, objects: 4n, bytes: 9n, tookMs: 12n };
+  await t.rejects(say(passed, false), { code: 'PRECONDITION_FAILED' });
+  t.equal(await readDrill(vault), undefined);
+  t.match(await say({ ...passed, timeMs: 1n }), { ...passed, timeMs: 7_000_000n }, "the time is the engine's");
+  t.match(await readDrill(vault), { timeMs: 7_000_000, objects: 4, bytes: 9, tookMs: 12, failure: undefined });
+  t.match(await say({ failureCode: 'STATE_INVALID' }), { passed: false, failureCode: 'STATE_INVALID' });
+  for (const [why, rehearsed] of [
+    ['neither passed nor failed', {}],
+    ['both', { ...passed, failureCode: 'STATE_INVALID' }],
+    ['a code that is none', { failureCode: 'BAD_LUCK' }],
+    ['more than can be counted', { ...passed, bytes: 2n ** 60n }],
+  ] as const) {
+    await t.rejects(say(rehearsed), { code: 'REQUEST_INVALID' }, why);
+  }
+  t.match(await readDrill(vault), { failure: 'STATE_INVALID' }, 'what was recorded stays');
 });
 
 t.test('a keyring that opens nothing fails the drill, and is told by name', async (t) => {
