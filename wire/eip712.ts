@@ -29,6 +29,10 @@ export const TYPED_STRUCTS = {
     'KeygenVerification(uint256 prepKeygenId,uint256 keyId,KeyDigest[] keyDigests,bytes extraData)' +
     'KeyDigest(uint8 keyType,bytes digest)',
   crsgen: 'CrsgenVerification(uint256 crsId,uint256 maxBitLength,bytes crsDigest,bytes extraData)',
+  /** As the release 0.12 of the published service signed, before there were extra data. */
+  keygenOf12:
+    'KeygenVerification(uint256 prepKeygenId,uint256 keyId,KeyDigest[] keyDigests)KeyDigest(uint8 keyType,bytes digest)',
+  crsgenOf12: 'CrsgenVerification(uint256 crsId,uint256 maxBitLength,bytes crsDigest)',
   prepKeygen: 'PrepKeygenVerification(uint256 prepKeygenId,bytes extraData)',
   decompressionUpgrade: 'FheDecompressionUpgradeKey(bytes decompressionUpgradeKeyDigest,bytes extraData)',
 } as const;
@@ -37,6 +41,11 @@ export const TYPED_STRUCTS = {
 export const KEY_DIGEST_TYPE = { ServerKey: 0, PublicKey: 1, CompressedXofKeySet: 3 } as const;
 /** A public object whose digest KeygenVerification can carry. */
 export type SignedKeyType = keyof typeof KEY_DIGEST_TYPE;
+
+/** Returns whether KeygenVerification can carry the digest of such an object. */
+export function isSignedKeyType(type: string): type is SignedKeyType {
+  return Object.hasOwn(KEY_DIGEST_TYPE, type);
+}
 
 const WORD = 32;
 const EMPTY = new Uint8Array(0);
@@ -47,6 +56,8 @@ const PUBLIC_DECRYPT = typeHash(TYPED_STRUCTS.publicDecrypt);
 const KEYGEN = typeHash(TYPED_STRUCTS.keygen);
 const KEY_DIGEST = typeHash('KeyDigest(uint8 keyType,bytes digest)');
 const CRSGEN = typeHash(TYPED_STRUCTS.crsgen);
+const KEYGEN_OF_12 = typeHash(TYPED_STRUCTS.keygenOf12);
+const CRSGEN_OF_12 = typeHash(TYPED_STRUCTS.crsgenOf12);
 const PREP_KEYGEN = typeHash(TYPED_STRUCTS.prepKeygen);
 const DECOMPRESSION_UPGRADE = typeHash(TYPED_STRUCTS.decompressionUpgrade);
 const DOMAIN_FIELDS = 'string name,string version,uint256 chainId,address verifyingContract';
@@ -162,14 +173,17 @@ export function publicDecryptDigest(
   return digestOf(args.domain, struct, keccak);
 }
 
-/** Digest of a key generation: the key's public objects in the order of their types. */
+/**
+ * Digest of a key generation: the key's public objects in the order of their types. Without extra data: as
+ * {@link TYPED_STRUCTS.keygenOf12}, which is verified and never signed.
+ */
 export function keygenDigest(
   args: {
     readonly domain: Domain;
     readonly prepKeygenId: RequestId;
     readonly keyId: RequestId;
     readonly keyDigests: readonly { readonly type: SignedKeyType; readonly digest: Uint8Array }[];
-    readonly extraData: Uint8Array;
+    readonly extraData: Uint8Array | undefined;
   },
   keccak: Keccak256 = keccak256,
 ): Uint8Array {
@@ -180,11 +194,11 @@ export function keygenDigest(
     item.set(keccak(digest), 2 * WORD);
     hashes.set(keccak(item), i * WORD);
   });
-  const struct = structOf(KEYGEN, 4);
+  const struct = args.extraData ? structOf(KEYGEN, 4) : structOf(KEYGEN_OF_12, 3);
   struct.set(idBytes(args.prepKeygenId), WORD);
   struct.set(idBytes(args.keyId), 2 * WORD);
   struct.set(keccak(hashes), 3 * WORD);
-  struct.set(bytesHash(args.extraData, keccak), 4 * WORD);
+  if (args.extraData) struct.set(bytesHash(args.extraData, keccak), 4 * WORD);
   return digestOf(args.domain, struct, keccak);
 }
 
@@ -195,15 +209,15 @@ export function crsgenDigest(
     readonly crsId: RequestId;
     readonly maxBitLength: number;
     readonly crsDigest: Uint8Array;
-    readonly extraData: Uint8Array;
+    readonly extraData: Uint8Array | undefined;
   },
   keccak: Keccak256 = keccak256,
 ): Uint8Array {
-  const struct = structOf(CRSGEN, 4);
+  const struct = args.extraData ? structOf(CRSGEN, 4) : structOf(CRSGEN_OF_12, 3);
   struct.set(idBytes(args.crsId), WORD);
   new DataView(struct.buffer).setUint32(3 * WORD - 4, args.maxBitLength);
   struct.set(keccak(args.crsDigest), 3 * WORD);
-  struct.set(bytesHash(args.extraData, keccak), 4 * WORD);
+  if (args.extraData) struct.set(bytesHash(args.extraData, keccak), 4 * WORD);
   return digestOf(args.domain, struct, keccak);
 }
 

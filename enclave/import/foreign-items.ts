@@ -15,12 +15,18 @@ import {
   type KeyGenMetadata,
 } from '../../wire/metadata.ts';
 import type { ObjectDigest } from '../../wire/signed-payloads.ts';
-import { readForeignKey, readForeignShares, type ShareOwner } from './foreign-keys.ts';
+import {
+  type ForeignKey,
+  type ForeignShares,
+  readForeignKey,
+  readForeignShares,
+  type ShareOwner,
+} from './foreign-keys.ts';
 import type { ForeignObject, ForeignVault } from './foreign-vault.ts';
-import { hashedFile, type Material, requireBelongs } from './public-material.ts';
+import { hashedObject, type Material, type MaterialFiles, requireBelongs } from './public-material.ts';
 import { readWholeKey } from './whole-key.ts';
 
-/** Signs anew what another node had signed; hands back what needs no other signature. */
+/** Signs anew what another node had signed, or hands it back as it is; refuses what it does not like. */
 export interface Resigner {
   keySet(metadata: KeyGenMetadata): KeyGenMetadata;
   crs(metadata: CrsGenMetadata): CrsGenMetadata;
@@ -33,7 +39,7 @@ export interface ForeignItem {
   readonly params?: ParamsName;
   readonly published: readonly Material[];
   /** Writes the content of our own private object; the caller wipes it. */
-  encode(resigner: Resigner): Uint8Array;
+  encode(): Uint8Array;
   dispose(): void;
 }
 
@@ -41,51 +47,65 @@ export interface ForeignItem {
  * Reads an object and compares it with what was published under its id.
  *
  * @param owner - Whose shares are taken; undefined: whole keys are.
- * @throws KmsError `STATE_INVALID` with every digest that differs; `KEY_INVALID`, `REQUEST_INVALID` for what is not such an
+ * @param resigner - What the object is to be signed by here.
+ * @throws KmsError What `resigner` throws; `STATE_INVALID` with every digest that differs; `KEY_INVALID`, `REQUEST_INVALID` for what is not such an
  *   object; `PRECONDITION_FAILED` for a whole key where shares are taken, and the other way round.
  */
 export async function readItem(
   vault: ForeignVault,
   object: ForeignObject,
   owner: ShareOwner | undefined,
+  resigner: Resigner,
 ): Promise<ForeignItem> {
   if (object.type === (owner ? 'FhePrivateKey' : 'FheKeyInfo')) throw otherKind(object, owner);
   const content = await vault.open([object.type, object.epochId, object.id]);
   try {
-    if (object.type === 'CrsInfo') return await readCrs(vault, object, content);
-    return owner ? await readShares(vault, object, content, owner) : await readKey(vault, object, content);
+    if (object.type === 'CrsInfo') return await readCrs(vault, object, content, resigner);
+    return owner
+      ? await readShares(vault, object, readForeignShares(content, owner), resigner)
+      : await readKey(vault, object, readForeignKey(content), resigner);
   } finally {
     content.fill(0);
   }
 }
 
-async function readCrs(vault: ForeignVault, object: ForeignObject, content: Uint8Array): Promise<ForeignItem> {
+async function readCrs(
+  vault: ForeignVault,
+  object: ForeignObject,
+  content: Uint8Array,
+  resigner: Resigner,
+): Promise<ForeignItem> {
   // A copy: what is decoded looks into the bytes, which are wiped.
-  const metadata = decodeCrsGenMetadata(Uint8Array.from(content));
-  requireSame(object, metadata.crsId);
+  const found = decodeCrsGenMetadata(Uint8Array.from(content));
+  requireSame(object, found.crsId);
+  const metadata = resigner.crs(found);
   const published = await requirePublished(vault, object.id, [{ type: 'CRS', digest: metadata.crsDigest }]);
   return {
     object,
     published,
-    encode: (resigner) => encodeCrsGenMetadata(resigner.crs(metadata)),
+    encode: () => encodeCrsGenMetadata(metadata),
     dispose: () => undefined,
   };
 }
 
-async function readKey(vault: ForeignVault, object: ForeignObject, content: Uint8Array): Promise<ForeignItem> {
-  const { clientKey, metadata: viewed } = readForeignKey(content);
+async function readKey(
+  vault: ForeignVault,
+  object: ForeignObject,
+  { clientKey, metadata: viewed }: ForeignKey,
+  resigner: Resigner,
+): Promise<ForeignItem> {
   try {
-    const metadata = copyOf(viewed);
-    requireSame(object, metadata.keyId);
+    requireSame(object, viewed.keyId);
+    const metadata = resigner.keySet(copyOf(viewed));
     const key = readWholeKey(clientKey);
     try {
       const published = await requirePublished(vault, object.id, metadata.keyDigests);
-      await requireBelongs(filesOf(vault, object.id, metadata.keyDigests), key);
+      await withFiles(vault, object.id, metadata.keyDigests, (files) => requireBelongs(files, key));
       return {
         object,
         params: key.params,
         published,
-        encode: (resigner) => key.encode(encodeKeyGenMetadata(resigner.keySet(metadata))),
+        encode: () => key.encode(encodeKeyGenMetadata(metadata)),
         dispose: () => key.dispose(),
       };
     } catch (error) {
@@ -100,13 +120,12 @@ async function readKey(vault: ForeignVault, object: ForeignObject, content: Uint
 async function readShares(
   vault: ForeignVault,
   object: ForeignObject,
-  content: Uint8Array,
-  owner: ShareOwner,
+  { shares, metadata: viewed }: ForeignShares,
+  resigner: Resigner,
 ): Promise<ForeignItem> {
-  const { shares, metadata: viewed } = readForeignShares(content, owner);
   try {
-    const metadata = copyOf(viewed);
-    requireSame(object, metadata.keyId);
+    requireSame(object, viewed.keyId);
+    const metadata = resigner.keySet(copyOf(viewed));
     const published = await requirePublished(vault, object.id, metadata.keyDigests);
     return sharesItem(object, shares, metadata, published);
   } catch (error) {
@@ -125,7 +144,7 @@ function sharesItem(
     object,
     params: shares.params,
     published,
-    encode: (resigner) => shares.encode(encodeKeyGenMetadata(resigner.keySet(metadata))),
+    encode: () => shares.encode(encodeKeyGenMetadata(metadata)),
     dispose: () => shares.dispose(),
   };
 }
@@ -149,7 +168,9 @@ async function requirePublished(
 ): Promise<readonly Material[]> {
   if (digests.length === 0) throw new KmsError('STATE_INVALID', `${id} names no public object`);
   const published: Material[] = [];
-  for (const { type } of digests) published.push(await hashedFile(type, vault.publicFile(type, id)));
+  for (const { type } of digests) {
+    published.push(await hashedObject(type, `${type}/${id}`, () => vault.published.stream([type, id])));
+  }
   const other = digests.filter(({ digest }, index) => {
     const found = published[index]?.digest;
     return !found || !equalBytes(found, digest);
@@ -159,12 +180,18 @@ async function requirePublished(
   throw new KmsError('STATE_INVALID', `the private object has other digests of what was published: ${names}`);
 }
 
-function filesOf(vault: ForeignVault, id: RequestId, digests: readonly ObjectDigest[]) {
-  const publicKey = vault.publicFile('PublicKey', id);
+/** Lends the files of a key's public objects. */
+async function withFiles(
+  { published: { files } }: ForeignVault,
+  id: RequestId,
+  digests: readonly ObjectDigest[],
+  use: (files: MaterialFiles) => Promise<void>,
+): Promise<void> {
   const isCompressed = digests.some(({ type }) => type === 'CompressedXofKeySet');
-  return isCompressed
-    ? { publicKey, keySet: vault.publicFile('CompressedXofKeySet', id) }
-    : { publicKey, serverKey: vault.publicFile('ServerKey', id) };
+  await using publicKey = await files.take('PublicKey', id);
+  await using other = await files.take(isCompressed ? 'CompressedXofKeySet' : 'ServerKey', id);
+  const known = { publicKey: publicKey.path };
+  await use(isCompressed ? { ...known, keySet: other.path } : { ...known, serverKey: other.path });
 }
 
 function requireSame({ type, epochId, id }: ForeignObject, found: RequestId): void {

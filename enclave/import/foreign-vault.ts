@@ -5,15 +5,12 @@
  * Nothing in them is signed: whoever could write there chose what is read. An import compares it with what the node
  * published, and its people look at the address. Spec: kms-service.md sections 6 and 7.2.
  */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { gcmsiv } from '@noble/ciphers/aes.js';
-import { isKmsError, KmsError, systemErrorCode } from '../../common/errors.ts';
+import { isKmsError, KmsError } from '../../common/errors.ts';
 import { decodeAppKeyBlob } from '../../wire/app-key-blob.ts';
 import { parseRequestId, type RequestId } from '../../wire/ids.ts';
-import type { PublicDataType } from '../../wire/public-data.ts';
 import type { ForeignKeys } from '../keychain/aws-kms.ts';
-import { readSecretFile } from './secret-file.ts';
+import type { ForeignStore } from './foreign-store.ts';
 
 /** Kinds of private objects that belong to an epoch and are imported. */
 export const IMPORTED_TYPES = ['FhePrivateKey', 'FheKeyInfo', 'CrsInfo'] as const;
@@ -30,19 +27,21 @@ export interface ForeignObject {
 
 /** Settings of {@link ForeignVault}. */
 export interface ForeignVaultOptions {
-  /** Folder of the private vault, its prefix included: files, or a copy of a bucket. Nothing in it is changed. */
-  readonly privateFolder: string;
-  /** Folder of the public vault, its prefix included. */
-  readonly publicFolder: string;
+  /** The private vault. */
+  readonly secret: ForeignStore;
+  readonly published: ForeignStore;
   /** Root key that sealed the private vault; undefined for one in clear. */
   readonly rootKey?: { readonly keyArn: string; readonly keys: ForeignKeys } | undefined;
 }
 
 /** See the file comment. */
 export class ForeignVault {
+  /** What the node published. */
+  readonly published: ForeignStore;
   readonly #options: ForeignVaultOptions;
 
   constructor(options: ForeignVaultOptions) {
+    this.published = options.published;
     this.#options = options;
   }
 
@@ -53,12 +52,12 @@ export class ForeignVault {
    */
   async list(): Promise<{ readonly objects: readonly ForeignObject[]; readonly left: readonly string[] }> {
     const newest = new Map<string, ForeignObject>();
-    const { privateFolder } = this.#options;
-    const found = await namesIn(privateFolder);
+    const { secret } = this.#options;
+    const found = await secret.names([]);
     for (const type of IMPORTED_TYPES.filter((known) => found.includes(known))) {
       // Ids of epochs grow with time.
-      for (const epoch of await namesIn(join(privateFolder, type))) {
-        for (const name of await namesIn(join(privateFolder, type, epoch))) {
+      for (const epoch of await secret.names([type])) {
+        for (const name of await secret.names([type, epoch])) {
           newest.set(`${type}/${name}`, { type, epochId: idOf(epoch, [type, epoch]), id: idOf(name, [type, name]) });
         }
       }
@@ -73,19 +72,14 @@ export class ForeignVault {
    * @throws KmsError `NOT_FOUND`; `STATE_INVALID` for what does not open; what AWS KMS refuses.
    */
   async open(path: readonly string[], signal?: AbortSignal): Promise<Uint8Array> {
-    const { privateFolder, rootKey } = this.#options;
-    const content = await readSecretFile(join(privateFolder, ...path), MAX_OBJECT_BYTES);
+    const { secret, rootKey } = this.#options;
+    const content = await secret.read(path, MAX_OBJECT_BYTES);
     try {
       return rootKey ? await openBlob(content, rootKey, signal) : content;
     } catch (error) {
       if (!isKmsError(error)) throw error;
       throw new KmsError(error.code, `${path.join('/')}: ${error.message}`, error.facts, error);
     }
-  }
-
-  /** Path of a public object's file, whether there is one or not. */
-  publicFile(type: PublicDataType, id: RequestId): string {
-    return join(this.#options.publicFolder, type, id);
   }
 }
 
@@ -123,19 +117,4 @@ function idOf(name: string, path: readonly string[]): RequestId {
     if (!isKmsError(error)) throw error;
   }
   throw new KmsError('REQUEST_INVALID', `${path.join('/')} does not bear an id: move it away`);
-}
-
-/** Names in a folder, sorted; those that hide are not the node's. */
-async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(folder)).filter((name) => !name.startsWith('.')).sort();
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOTDIR') {
-      const cure = "start the node's newest release once, which moves it, and stop it";
-      throw new KmsError('REQUEST_INVALID', `${folder} belongs to no epoch: ${cure}`);
-    }
-    if (code === undefined) throw error;
-    throw new KmsError('NOT_FOUND', `${folder} cannot be read: ${code}`);
-  }
 }

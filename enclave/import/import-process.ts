@@ -14,6 +14,7 @@ import { awsSection } from '../../common/node-config-aws.ts';
 import { awsCredentials } from '../../storage/aws-credentials.ts';
 import type { ForeignKeys } from '../keychain/aws-kms.ts';
 import { AttestedImport, type ImportProgram } from './attested-import.ts';
+import { folderStore } from './foreign-store.ts';
 import { ForeignVault } from './foreign-vault.ts';
 import { type ImportJob, parseImportJob, type VaultJob } from './import-job.ts';
 import { importKey } from './import-key.ts';
@@ -56,7 +57,8 @@ async function takeOver(
   await using attested = new AttestedImport({ file: config, emulators, program, log });
   const rootKey = asked && { keyArn: asked.keyArn, keys: await openRootKey(asked, attested) };
   try {
-    const source = new ForeignVault({ privateFolder, publicFolder, rootKey });
+    const [secret, published] = [folderStore(privateFolder), folderStore(publicFolder)];
+    const source = new ForeignVault({ secret, published, rootKey });
     const firstKey = () => openForeignIdentity(source);
     await using target = await openTarget(attested, { ...program, firstKey, log });
     log.info({ event: 'import.done', ...(await importVault({ ...job, source, target, onStep })) });

@@ -6,9 +6,8 @@
  * SECRET: the signing key. What is written says `imported` and goes through the vault of this node: no object of the other
  * layout enters it as it is. Operators: docs/operators/import.md.
  */
-import { readFile } from 'node:fs/promises';
 import { equalBytes } from '../../common/bytes.ts';
-import { KmsError, systemErrorCode } from '../../common/errors.ts';
+import { KmsError } from '../../common/errors.ts';
 import { keccak256, NodeKey, type ParamsName } from '../../native/engine/index.ts';
 import { formatAddress, parseAddress } from '../../wire/addresses.ts';
 import type { Domain } from '../../wire/eip712.ts';
@@ -21,6 +20,7 @@ import { type ForeignItem, type Resigner, readItem } from './foreign-items.ts';
 import type { ShareOwner } from './foreign-keys.ts';
 import type { ForeignObject, ForeignVault } from './foreign-vault.ts';
 import { type ImportTarget, openSigningKey } from './import-target.ts';
+import { signedBefore } from './signed-before.ts';
 
 /** What is imported. */
 export interface VaultImportOptions {
@@ -33,6 +33,8 @@ export interface VaultImportOptions {
   readonly identityOnly?: boolean | undefined;
   /** What is signed anew under, where the node here has a signing key of its own. */
   readonly domain: Domain;
+  /** Takes nothing but what the other node has signed under the domain. */
+  readonly onlySigned?: boolean | undefined;
   /** Told of each step, for people. */
   readonly onStep: (step: VaultImportStep) => void;
 }
@@ -56,6 +58,8 @@ export interface ImportedVault {
 /** What takes back what was written, newest first. */
 type Undo = (() => Promise<unknown>)[];
 
+/** Room for what editors leave behind an address. */
+const MAX_ADDRESS_BYTES = 64;
 const SIGNING_KEY = ['SigningKey', SIGNING_KEY_ID] as const;
 
 /**
@@ -77,22 +81,23 @@ export async function importVault(options: VaultImportOptions): Promise<Imported
     target,
     placed.map(({ at }) => at),
   );
+  using own = identity === 'own' ? await openSigningKey(target) : undefined;
+  const resigner = async (at: RequestId): Promise<Resigner> => {
+    if (own) return signsAnew(own, { ...options, contextId: await contextAt(target, at), epochId: at });
+    return options.onlySigned ? signedBefore(key.address, options.domain) : AS_IT_IS;
+  };
   const items: { readonly item: ForeignItem; readonly at: ForeignObject }[] = [];
   const undo: Undo = [];
   try {
     for (const { object, at } of placed) {
-      items.push({ item: await readItem(source, object, await ownerAt(target, at.epochId)), at });
+      const owner = await ownerAt(target, at.epochId);
+      items.push({ item: await readItem(source, object, owner, await resigner(at.epochId)), at });
     }
     onStep('publishing');
     for (const { item, at } of items) await publish(target, item, at, undo);
     onStep('storing');
     if (identity === 'adopted' && !target.hasAdopted) await adopt(target, key, undo);
-    using own = await openSigningKey(target);
-    for (const { item, at } of items) {
-      const contextId = await contextAt(target, at.epochId);
-      const resigner = identity === 'own' ? signsAnew(own, { ...options, contextId, epochId: at.epochId }) : AS_IT_IS;
-      await store(target, item, at, resigner, undo);
-    }
+    for (const { item, at } of items) await store(target, item, at, undo);
     return {
       address: formatAddress(key.address),
       identity,
@@ -134,13 +139,9 @@ export async function openForeignIdentity(source: ForeignVault): Promise<NodeKey
   }
 }
 
-async function publishedAddress(source: ForeignVault): Promise<Uint8Array> {
-  const path = source.publicFile('VerfAddress', SIGNING_KEY_ID);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    const code = systemErrorCode(error);
-    throw code === undefined ? error : new KmsError('NOT_FOUND', `${path} cannot be read: ${code}`);
-  });
-  return parseAddress(text.trim(), 'VerfAddress');
+async function publishedAddress({ published }: ForeignVault): Promise<Uint8Array> {
+  const text = await published.read(['VerfAddress', SIGNING_KEY_ID], MAX_ADDRESS_BYTES);
+  return parseAddress(new TextDecoder().decode(text).trim(), 'VerfAddress');
 }
 
 async function identityAt(target: ImportTarget, key: NodeKey): Promise<ImportedIdentity> {
@@ -203,10 +204,9 @@ async function store(
   { vault }: ImportTarget,
   item: ForeignItem,
   { type, epochId, id }: ForeignObject,
-  resigner: Resigner,
   undo: Undo,
 ): Promise<void> {
-  const content = item.encode(resigner);
+  const content = item.encode();
   try {
     await vault.put([type, epochId, id], content);
     undo.push(() => vault.delete([type, epochId, id]));

@@ -4,12 +4,11 @@
  * Everything here is public but the key that checks. Files are read again when they are stored, so what is stored is what
  * was hashed, or nothing.
  */
-import { createReadStream } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { equalBytes } from '../../common/bytes.ts';
-import { isKmsError, KmsError, systemErrorCode } from '../../common/errors.ts';
+import { isKmsError, KmsError } from '../../common/errors.ts';
 import {
   type FheKey,
   generateCrs,
@@ -30,6 +29,7 @@ import { DomainHasher, HASH_TAG, type HashTag } from '../../wire/hash.ts';
 import { idBytes, type RequestId } from '../../wire/ids.ts';
 import { type PublicDataType, publicDataTypeNumber } from '../../wire/public-data.ts';
 import type { ObjectDigest } from '../../wire/signed-payloads.ts';
+import { readFile } from './foreign-store.ts';
 
 /** Files of a key set: the public key, and either the seeded key set or the expanded server key. */
 export type MaterialFiles =
@@ -67,7 +67,7 @@ export async function materialOfFiles(files: MaterialFiles, key: FheKey): Promis
     'keySet' in files ? ['CompressedXofKeySet', files.keySet] : ['ServerKey', files.serverKey],
   ];
   const objects: Material[] = [];
-  for (const [type, path] of paths) objects.push(await hashedFile(type, path));
+  for (const [type, path] of paths) objects.push(await hashedObject(type, path, () => readFile(path)));
   await requireBelongs(files, key);
   return { objects: inOrder(objects), key, dispose: () => undefined };
 }
@@ -102,36 +102,32 @@ async function* chunksOf(bytes: NativeBytes): AsyncIterable<Uint8Array> {
 }
 
 /**
- * Hashes the file of a public object.
+ * Hashes a public object.
  *
- * @throws KmsError `NOT_FOUND` for a missing file.
+ * @param name - For people.
+ * @param read - Gives its bytes, each time it is asked.
+ * @throws KmsError What `read` throws, `NOT_FOUND` for one that is missing.
  */
-export async function hashedFile(type: PublicDataType, path: string): Promise<Material> {
+export async function hashedObject(
+  type: PublicDataType,
+  name: string,
+  read: () => AsyncIterable<Uint8Array>,
+): Promise<Material> {
   const tag = type === 'CRS' ? HASH_TAG.crs : HASH_TAG.key;
-  const digest = await digestOf(readFile(path), tag);
-  return { type, digest, bytes: () => checked(readFile(path), { digest, tag, path }) };
-}
-
-async function* readFile(path: string): AsyncIterable<Uint8Array> {
-  try {
-    yield* createReadStream(path, { highWaterMark: READ_BYTES });
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === undefined) throw error;
-    throw new KmsError('NOT_FOUND', `${path} cannot be read: ${code}`);
-  }
+  const digest = await digestOf(read(), tag);
+  return { type, digest, bytes: () => checked(read(), { digest, tag, name }) };
 }
 
 async function* checked(
   bytes: AsyncIterable<Uint8Array>,
-  { digest, tag, path }: { readonly digest: Uint8Array; readonly tag: HashTag; readonly path: string },
+  { digest, tag, name }: { readonly digest: Uint8Array; readonly tag: HashTag; readonly name: string },
 ): AsyncIterable<Uint8Array> {
   const hasher = new DomainHasher(tag);
   for await (const chunk of bytes) {
     hasher.update(chunk);
     yield chunk;
   }
-  if (!equalBytes(hasher.digest(), digest)) throw new KmsError('ABORTED', `${path} changed while it was imported`);
+  if (!equalBytes(hasher.digest(), digest)) throw new KmsError('ABORTED', `${name} changed while it was imported`);
 }
 
 async function digestOf(bytes: AsyncIterable<Uint8Array>, tag: HashTag): Promise<Uint8Array> {

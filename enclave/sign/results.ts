@@ -10,13 +10,7 @@ import {
   type KeyGenResult,
   KeyGenResultSchema,
 } from '../../proto/gen/kms_pb.js';
-import {
-  crsgenDigest,
-  decompressionUpgradeDigest,
-  KEY_DIGEST_TYPE,
-  keygenDigest,
-  type SignedKeyType,
-} from '../../wire/eip712.ts';
+import { crsgenDigest, decompressionUpgradeDigest, isSignedKeyType, keygenDigest } from '../../wire/eip712.ts';
 import { HASH_TAG } from '../../wire/hash.ts';
 import type { RequestId } from '../../wire/ids.ts';
 import type { CrsGenMetadata, KeyGenMetadata } from '../../wire/metadata.ts';
@@ -108,8 +102,4 @@ export function encodeKeyGenResult(metadata: KeyGenMetadata): Uint8Array {
 /** Returns an encoded kms.v1.CrsGenResult. */
 export function encodeCrsGenResult(metadata: CrsGenMetadata): Uint8Array {
   return toBinary(CrsGenResultSchema, crsGenResult(metadata));
-}
-
-function isSignedKeyType(type: string): type is SignedKeyType {
-  return Object.hasOwn(KEY_DIGEST_TYPE, type);
 }

@@ -2,6 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import { systemRandom } from '../../common/random.ts';
 import { encodeEpochData } from '../../enclave/contexts/epoch-data.ts';
+import { folderStore } from '../../enclave/import/foreign-store.ts';
 import { ForeignVault, type ForeignVaultOptions } from '../../enclave/import/foreign-vault.ts';
 import type { ImportTarget } from '../../enclave/import/import-target.ts';
 import { importVault, type VaultImportOptions } from '../../enclave/import/import-vault.ts';
@@ -14,7 +15,7 @@ import { Eip712DomainMsgSchema } from '../../proto/gen/kms_pb.js';
 import { openMemoryStorage } from '../../storage/memory-storage.ts';
 import type { Storage } from '../../storage/storage.ts';
 import { formatAddress } from '../../wire/addresses.ts';
-import { keygenDigest, parseDomain } from '../../wire/eip712.ts';
+import { crsgenDigest, keygenDigest, parseDomain } from '../../wire/eip712.ts';
 import { domainHash, HASH_TAG } from '../../wire/hash.ts';
 import { DEFAULT_CONTEXT_ID, DEFAULT_EPOCH_ID, parseRequestId, SIGNING_KEY_ID } from '../../wire/ids.ts';
 import type { KeyGenMetadata } from '../../wire/metadata.ts';
@@ -43,6 +44,7 @@ export const PREPROCESSING = parseRequestId('b1'.repeat(32));
 export const OLD_EPOCH = parseRequestId(`08${'00'.repeat(30)}07`);
 export const DOMAIN = parseDomain(create(Eip712DomainMsgSchema, D0));
 
+const NONE = new Uint8Array();
 const NUMBERS = { ServerKey: 0, PublicKey: 1, CompressedXofKeySet: 9 } as const;
 type PublicType = keyof typeof NUMBERS;
 
@@ -98,7 +100,9 @@ export async function oldNode(
   for (const [type, content] of published) place(publicFolder, [type, KEY], content);
   const crs = systemRandom(100);
   place(publicFolder, ['CRS', CRS], crs);
-  await put(['CrsInfo', epoch, CRS], crsMetadata(CRS, domainHash(HASH_TAG.crs, crs), 64, new Uint8Array(65).fill(7)));
+  const crsDigest = domainHash(HASH_TAG.crs, crs);
+  const ofCrs = crsgenDigest({ domain: DOMAIN, crsId: CRS, maxBitLength: 64, crsDigest, extraData: NONE }, keccak256);
+  await put(['CrsInfo', epoch, CRS], crsMetadata(CRS, crsDigest, 64, key.signDigest(ofCrs)));
   if (n === undefined) await put(['FhePrivateKey', epoch, KEY], keyHandles(set.key, facts));
   else {
     const keySet = published.find(([type]) => type === 'CompressedXofKeySet');
@@ -109,7 +113,7 @@ export async function oldNode(
     await put(['FheKeyInfo', epoch, KEY], all[party - 1] ?? new Uint8Array());
   }
   const vault = (rootKey?: ForeignVaultOptions['rootKey']) =>
-    new ForeignVault({ privateFolder, publicFolder, rootKey });
+    new ForeignVault({ secret: folderStore(privateFolder), published: folderStore(publicFolder), rootKey });
   return { privateFolder, publicFolder, address: key.address, facts, put, vault };
 }
 

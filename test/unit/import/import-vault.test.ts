@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { KmsError } from '../../../common/errors.ts';
+import { folderStore } from '../../../enclave/import/foreign-store.ts';
+import { ForeignVault } from '../../../enclave/import/foreign-vault.ts';
 import { clearKeeper } from '../../../enclave/vault/clear-keychain.ts';
 import { PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { openDecryption, partialDecrypt } from '../../../native/engine/index.ts';
@@ -198,8 +200,8 @@ t.test('an import that fails on its way takes back what it wrote', async (t) => 
 
 t.test('folders that are not there are named', async (t) => {
   const old = await oldNode(t, compressed, COMPRESSED);
-  const { ForeignVault } = await import('../../../enclave/import/foreign-vault.ts');
-  const nowhere = new ForeignVault({ privateFolder: '/nowhere', publicFolder: old.publicFolder });
+  const [secret, published] = [folderStore('/nowhere'), folderStore(old.publicFolder)];
+  const nowhere = new ForeignVault({ secret, published });
   await t.rejects(takeOver(nowhere, await newNode()), { code: 'NOT_FOUND', message: /\/nowhere/ });
 });
 
