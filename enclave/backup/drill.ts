@@ -1,6 +1,7 @@
 /**
- * Rehearses a restore: the signing key and everything else is opened with the second key, restored into memory, read again
- * and compared with the vault. SECRET: contents pass; what is in memory is sealed under keys that end with the drill.
+ * Rehearses a restore where no second engine can be started, as in an enclave (the other way: enclave/drill/): the signing key
+ * and everything else is opened with the second key, restored into memory, read again and compared with the vault. SECRET:
+ * contents pass; what is in memory is sealed under keys that end with the drill.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { toHex } from '../../common/bytes.ts';
