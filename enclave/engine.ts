@@ -11,8 +11,9 @@ import { systemRandom } from '../common/random.ts';
 import * as native from '../native/engine/index.ts';
 import { formatAddress } from '../wire/addresses.ts';
 import { ENGINE_METHOD } from '../wire/frames.ts';
+import { attachBackup } from './backup/attached-backup.ts';
 import { backupCalls } from './backup/backup-calls.ts';
-import { type RunningBackup, type RunningBackupParts, startBackup } from './backup/running-backup.ts';
+import { startBackup } from './backup/running-backup.ts';
 import { openCustodians } from './custodians/open-custodians.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { openGovernance } from './governance/open-governance.ts';
@@ -27,7 +28,6 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
-import type { OpenedVault, VaultParts } from './vault/open-vault.ts';
 import { rewrapCall } from './vault/rewrap-vault.ts';
 
 /** A running engine. */
@@ -64,19 +64,6 @@ export async function startEngine(options: EngineOptions): Promise<Engine> {
   }
 }
 
-/** Starts to follow a sealed vault with its backup; undefined where there is none. */
-async function openBackup(
-  { openBackup: open }: EngineOptions,
-  parts: VaultParts,
-  { sealed, ...following }: Omit<RunningBackupParts, 'opened' | 'sealed'> & Pick<OpenedVault, 'sealed'>,
-  opened: (() => Promise<void> | void)[],
-): Promise<RunningBackup | undefined> {
-  if (open === undefined || sealed === undefined) return undefined;
-  const backup = await startBackup({ ...following, sealed, opened: await open(parts) });
-  opened.push(() => backup.close());
-  return backup;
-}
-
 async function open(
   options: EngineOptions,
   opened: (() => Promise<void> | void)[],
@@ -91,10 +78,12 @@ async function open(
   const { party } = charter;
   const { record, releases } = attestation;
   const opening = { native, nsm, document, charter, record, releases, onLost: lost.resolve, clock, log };
-  const found = await options.openVault(opening);
+  const attached = options.openBackup && attachBackup(options.openBackup, opening);
+  opened.push(() => attached?.close());
+  const found = await options.openVault({ ...opening, recall: attached?.recall });
   opened.push(() => found.close());
   if ('lost' in found) {
-    const backup = await options.openBackup?.(opening);
+    const backup = await attached?.open();
     if (backup) return await openRecovery({ options, document, lost: found.lost, backup, opened, closeAll });
     throw new KmsError('STATE_INVALID', 'the private vault is gone, and there is no backup vault to restore it from');
   }
@@ -117,8 +106,12 @@ async function open(
   const mesh = await openEngineMesh({ nsm, anchor, document, ...self, clock, log });
   opened.push(() => mesh.endpoint.close());
 
-  const following = { sealed, vault, key: identity.key, incarnation, native, clock, log };
-  const backup = await openBackup(options, opening, following, opened);
+  const following = { vault, key: identity.key, incarnation, native, clock, log };
+  const backup =
+    attached &&
+    sealed &&
+    (await startBackup({ ...following, sealed, opened: await attached.open(), comparison: attached.comparison }));
+  opened.push(() => backup?.close());
   const custody = { backup, vault, key: identity.key, governance, attester: nsm, charter };
   const custodians = await openCustodians({ ...custody, clock, log });
   const signer = new AnswerSigner(identity.key, native.keccak256);

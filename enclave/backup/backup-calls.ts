@@ -106,7 +106,18 @@ export function restoreCall(desk: RestoreDesk, key: () => SealingKey | undefined
 
 /** Returns how the backup is, as the link tells it. */
 export function backupStatus(backup: RunningBackup): MessageInitShape<typeof BackupStatusSchema> {
-  const { keychain, folder, behind, behindMs, copied, failures, failure, completeTo, drill } = backup.status();
+  const {
+    keychain,
+    folder,
+    behind,
+    behindMs,
+    copied,
+    failures,
+    failure,
+    completeTo,
+    drill,
+    uncompared = '',
+  } = backup.status();
   return {
     keychain,
     folder,
@@ -118,6 +129,7 @@ export function backupStatus(backup: RunningBackup): MessageInitShape<typeof Bac
     failure: failure?.message ?? '',
     completeSequence: BigInt(completeTo?.sequence ?? 0),
     completeDigest: completeTo?.digest ?? new Uint8Array(),
+    uncompared,
     ...(drill && { drill: drillOf(drill) }),
   };
 }

@@ -2,13 +2,16 @@
  * Where restores are asked for: of an engine that serves its vault, and of one whose vault is gone. Both do the same, with
  * the same checks; only the lost one has to find its signing key first.
  */
+import { equalBytes } from '../../common/bytes.ts';
+import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type * as Native from '../../native/engine/index.ts';
 import type { NodeKey } from '../../native/engine/index.ts';
 import type { Storage } from '../../storage/storage.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
-import type { ManifestOwner, ManifestPoint } from '../seal/manifest.ts';
+import { type ManifestOwner, type ManifestPoint, manifestDigest } from '../seal/manifest.ts';
 import type { LostVault, SealedVault } from '../vault/open-vault.ts';
+import { readVaultState } from '../vault/vault-state.ts';
 import { findBackup, findBackupAndKey } from './found-backup.ts';
 import { ownerOf } from './object-owner.ts';
 import type { OpenedBackup } from './open-backup.ts';
@@ -74,6 +77,7 @@ export function lostDesk({ backup: opened, lost, owner: party, native, log }: Lo
     log.warn({ event: 'restore.leftover', object: path.join('/'), err });
   return oneAtATime(true, address, async (order) => {
     await opened.ready?.();
+    await requireEmptied(lost);
     const storage = storageBelow(opened.storage, order.folder);
     const { keyring, signal } = order;
     const backup = await findBackupAndKey({ storage, keyring, owner, address, native, signal });
@@ -84,6 +88,15 @@ export function lostDesk({ backup: opened, lost, owner: party, native, log }: Lo
       backup.key.dispose();
     }
   });
+}
+
+/** A restore only adds, so it would leave the old objects of a vault that was put back where they are. */
+async function requireEmptied({ storage, putBack }: LostVault['lost']): Promise<void> {
+  if (putBack === undefined) return;
+  const { manifest } = await readVaultState(storage);
+  if (manifest === undefined || !equalBytes(manifestDigest(manifest), putBack.digest)) return;
+  const cure = 'remove all that lies below its prefix, and restore then; or put the newer vault back, and start again';
+  throw new KmsError('PRECONDITION_FAILED', `the private vault still holds the older state: ${cure}`);
 }
 
 function carryOut(

@@ -10,6 +10,7 @@ import type { NodeKey } from '../../native/engine/index.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
 import type { SealedVault } from '../vault/open-vault.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
+import type { Comparison } from './attached-backup.ts';
 import { openBackupVault } from './backup-vault.ts';
 import { rehearse } from './drill.ts';
 import { type DrillRecord, readDrill, writeDrill } from './drill-record.ts';
@@ -23,6 +24,8 @@ import { storageBelow } from './storage-below.ts';
 /** What a running backup is made of. */
 export interface RunningBackupParts {
   readonly opened: OpenedBackup;
+  /** Of the vault with this backup; absent: there is nothing to compare. */
+  readonly comparison?: Comparison | undefined;
   readonly sealed: SealedVault;
   readonly vault: PrivateVault;
   readonly key: NodeKey;
@@ -42,7 +45,11 @@ export interface RunningBackup {
   use(key: SealingKey | undefined): void;
   /** Resolves once the backup is as the vault is now. @throws KmsError What keeps it from being so. */
   settled(): Promise<void>;
-  status(): FollowerStatus & { readonly drill: DrillRecord | undefined };
+  status(): FollowerStatus & {
+    readonly drill: DrillRecord | undefined;
+    /** See {@link Comparison.trouble}. */
+    readonly uncompared: string | undefined;
+  };
   /** The backup under the key that seals now. @throws KmsError `PRECONDITION_FAILED` while there is none; as `findBackup`. */
   find(): Promise<FoundBackup>;
   /** Rehearses a restore in memory and records how it went. @throws KmsError What recording throws. */
@@ -92,7 +99,7 @@ export async function startBackup(parts: RunningBackupParts): Promise<RunningBac
       follower.use(key && placeOf(parts, key));
     },
     settled: () => follower.complete(),
-    status: () => ({ ...follower.status(), drill: drilled }),
+    status: () => ({ ...follower.status(), drill: drilled, uncompared: parts.comparison?.trouble() }),
     find,
     drill: async (signal) => {
       const startedMs = clock.monotonicMs();
@@ -109,12 +116,12 @@ export async function startBackup(parts: RunningBackupParts): Promise<RunningBac
     close: async () => {
       unfollow();
       await follower.close();
-      opened.close();
     },
   };
 }
 
-function placeOf({ opened, sealed, key, incarnation, log }: RunningBackupParts, sealing: SealingKey): BackupPlace {
+function placeOf(parts: RunningBackupParts, sealing: SealingKey): BackupPlace {
+  const { opened, comparison, sealed, key, incarnation, log } = parts;
   const { folder, keychain } = sealing;
   const onLeftover = (path: readonly string[], err: unknown): void =>
     log.warn({ event: 'backup.leftover', object: path.join('/'), err });
@@ -133,6 +140,7 @@ function placeOf({ opened, sealed, key, incarnation, log }: RunningBackupParts, 
     keychain,
     open: async () => {
       await opened.ready?.();
+      await comparison?.complete(sealed, key, incarnation);
       return await open(await sealing.keyring());
     },
   };

@@ -1,6 +1,6 @@
 /**
- * An engine whose private vault is gone, though the governed record names its node: it makes nothing anew, and serves its own
- * Core what a restore needs, and nothing else. SECRET: what is restored passes through, and the backup key with custodians.
+ * An engine whose private vault is gone, or was put back to an older state: it makes nothing anew, and serves its own Core
+ * what a restore needs, and nothing else. SECRET: what is restored passes through, and the backup key with custodians.
  *
  * It has no party key, so no other party speaks to it; what governance signed, it keeps in memory only. Once the vault is
  * restored the node is started again. Design section 6.
@@ -59,7 +59,6 @@ export async function openRecovery(parts: RecoveryParts): Promise<Engine> {
   const { options, document, lost, backup, opened, closeAll } = parts;
   const { clock, log, policy, developerMode, attestation } = options;
   const { nsm, anchor, charter, record, releases } = attestation;
-  opened.push(() => backup.close());
   const vault = new PrivateVault(NO_VAULT);
   const governance = await openGovernanceMemory({ vault, charter, holdWrites: true, clock, log });
   opened.push(() => governance.close());
@@ -72,11 +71,12 @@ export async function openRecovery(parts: RecoveryParts): Promise<Engine> {
   opened.push(() => mesh.endpoint.close());
 
   const owner = { charterDigest: charterDigest(charter), party: charter.party };
+  const why = lost.putBack?.why.message;
   const desk = lostDesk({ backup, lost, owner, native, log });
   const facts = { ...owner, network: charter.network, address: NO_KEY.address, incarnation: 0 };
   const budget = new WorkBudget(LIMITS);
   const handlers = engineHandlers({
-    work: recoveringNode(),
+    work: recoveringNode(why),
     vault: { ...custodianHandlers(parts, desk), [ENGINE_METHOD.restore]: restoreCall(desk, () => backup.key) },
     policyName: policy.name,
     nodeKey: NO_KEY,
@@ -90,13 +90,14 @@ export async function openRecovery(parts: RecoveryParts): Promise<Engine> {
     budget,
     clock,
   });
-  const served = { handlers: { ...refusals(), ...handlers }, budget, developerMode, clock, log };
+  const served = { handlers: { ...refusals(why), ...handlers }, budget, developerMode, clock, log };
   const service = await serveEngine(options.listener(mesh), served);
   log.warn({ event: 'engine.awaits-restore', party: charter.party, address: formatAddress(lost.address) });
   return {
     facts: {
       developerMode,
       awaitsRestore: true,
+      ...(why !== undefined && { restoreReason: why }),
       keychain: lost.keyring.name,
       backup: backup.key?.keychain ?? CUSTODIANS,
       authorizationPolicy: policy.name,
@@ -113,14 +114,16 @@ export async function openRecovery(parts: RecoveryParts): Promise<Engine> {
   };
 }
 
-function recoveringNode(): NodeWork {
-  return { operations: {}, material: () => ({ awaitsRestore: true }), generating: () => '', facts: () => ({}) };
+function recoveringNode(why = ''): NodeWork {
+  const material = () => ({ awaitsRestore: true, restoreReason: why });
+  return { operations: {}, material, generating: () => '', facts: () => ({}) };
 }
 
 /** Published: a node without signing key answers everything else with FAILED_PRECONDITION. */
-function refusals(): Handlers {
+function refusals(
+  message = 'this node has lost its private vault and has no signing key: restore it from a backup',
+): Handlers {
   const refuse = (): never => {
-    const message = 'this node has lost its private vault and has no signing key: restore it from a backup';
     throw new KmsError('PRECONDITION_FAILED', message);
   };
   return Object.fromEntries(Object.values(ENGINE_METHOD).map((method) => [method, refuse]));

@@ -18,8 +18,9 @@ import { peekHead } from '../seal/peek-head.ts';
 import { sealFault } from '../seal/seal-faults.ts';
 import type { Sealer } from '../seal/seal-object.ts';
 import { SealedStore } from '../seal/sealed-store.ts';
-import type { VaultParts } from './open-vault.ts';
+import type { PutBack, VaultParts } from './open-vault.ts';
 import type { PartyInRecord } from './party-in-record.ts';
+import { type FoundVault, foundVault, putBackFault } from './remembered-vault.ts';
 import { sealedKeeper } from './sealed-keeper.ts';
 import { storedObject } from './stored-object.ts';
 import { SIGNING_KEY_PATH, type VaultState } from './vault-state.ts';
@@ -44,17 +45,27 @@ export interface SealedParts {
   readonly store: SealedStore;
   readonly sealer: Sealer;
   readonly incarnation: number;
+  /** The state before this start; undefined for a vault without a manifest. */
+  readonly found: FoundVault | undefined;
+}
+
+/** A vault whose head this engine has left alone: somebody remembers a newer one. */
+export interface PutBackVault {
+  readonly putBack: PutBack;
+  /** Of the node whose vault it is. */
+  readonly address: Uint8Array;
 }
 
 const NAME = SIGNING_KEY_PATH.join('/');
 const MAX_KEY_BYTES = 4096;
 
 /**
- * See the file comment. A vault without a manifest gets the node's key as its first object.
+ * See the file comment. A vault without a manifest gets the node's key as its first object; one that was put back stays as it
+ * is, so that no number of starts makes it look newer.
  *
  * @throws KmsError `ABORTED` if another server moved the head meanwhile; `STATE_INVALID` naming what cannot be used.
  */
-export async function openHead(state: VaultState, parts: HeadParts): Promise<SealedParts> {
+export async function openHead(state: VaultState, parts: HeadParts): Promise<SealedParts | PutBackVault> {
   const { native } = parts.parts;
   const { manifest } = state;
   const { firstKey = async () => native.NodeKey.generate() } = parts;
@@ -66,10 +77,22 @@ export async function openHead(state: VaultState, parts: HeadParts): Promise<Sea
     const found = head.point?.digest;
     const isAsSeen = manifest === undefined ? found === undefined : equalBytes(found ?? NONE, manifestDigest(manifest));
     if (!isAsSeen) throw moved();
-    if (manifest === undefined) await storeKey(key, { head, store, owner: parts.owner, name: sealer.keyring.name });
+    if (manifest === undefined) {
+      await storeKey(key, { head, store, owner: parts.owner, name: sealer.keyring.name });
+      return { key, incarnation, found: undefined, ...sealed };
+    }
+    const before = foundVault(manifest);
+    const why = putBackFault(before, (await parts.parts.recall?.(key)) ?? []);
+    if (why !== undefined) {
+      // Not if another server writes at this moment, of which the memory knows already.
+      await head.check();
+      const address = Uint8Array.from(key.address);
+      key.dispose();
+      return { putBack: { why, digest: before.digest }, address };
+    }
     // Also a takeover: whoever held the head before has lost it now.
-    else await head.advance();
-    return { key, incarnation, ...sealed };
+    await head.advance();
+    return { key, incarnation, found: before, ...sealed };
   } catch (error) {
     key.dispose();
     throw error;
@@ -83,7 +106,7 @@ async function openStore(
   incarnation: number,
   { parts, owner, storage, keyring, random, remembered }: HeadParts,
   isFirst: boolean,
-): Promise<Omit<SealedParts, 'key' | 'incarnation'>> {
+): Promise<Pick<SealedParts, 'head' | 'store' | 'sealer'>> {
   const signer = manifestSigner(key);
   const asked = { ...owner, signer: signer.publicKey, remembered };
   const { onLost, log } = parts;

@@ -18,6 +18,7 @@ import type { SealedStore } from '../seal/sealed-store.ts';
 import { advanceIncarnation } from './incarnation.ts';
 import type { ObjectKeeper } from './object-keeper.ts';
 import { PrivateVault } from './private-vault.ts';
+import type { FoundVault, Recall } from './remembered-vault.ts';
 
 /** What a vault is opened with. */
 export interface VaultParts {
@@ -31,6 +32,8 @@ export interface VaultParts {
   readonly record: Uint8Array | undefined;
   /** Release set with its signatures, likewise. */
   readonly releases: Uint8Array | undefined;
+  /** Asks who remembers the vault, before its head is moved; absent: nobody does. */
+  readonly recall?: Recall | undefined;
   /** Told once if another server of this party takes over: this one must stop. */
   readonly onLost: (why: KmsError) => void;
   readonly clock: Clock;
@@ -44,6 +47,8 @@ export interface SealedVault {
   readonly sealer: Sealer;
   readonly storage: Storage;
   readonly owner: ManifestOwner;
+  /** The state in which it was found; absent at a first start. */
+  readonly found?: FoundVault | undefined;
   /** SHA-384 of the root key's policy; undefined where there is no root key. */
   readonly keyPolicyHash: Uint8Array | undefined;
 }
@@ -59,17 +64,29 @@ export interface OpenedVault {
   close(): Promise<void>;
 }
 
-/** A vault that is gone, though the governed record names its node: nothing is made anew, it has to be restored. */
+/**
+ * A vault that is gone, or was put back, though the governed record names its node: nothing is made anew, it has to be
+ * restored.
+ */
 export interface LostVault {
   readonly lost: {
-    /** Empty, or half restored. */
+    /** Empty, or half restored; or what was put back. */
     readonly storage: Storage;
     /** What seals in it. */
     readonly keyring: DataKeyring;
     /** The party's address in the record, 20 bytes. */
     readonly address: Uint8Array;
+    readonly putBack?: PutBack | undefined;
   };
   close(): Promise<void>;
+}
+
+/** An older state of a vault, in the place of the newest. */
+export interface PutBack {
+  /** For people. */
+  readonly why: KmsError;
+  /** Digest of the state that lies there. */
+  readonly digest: Uint8Array;
 }
 
 /** Opens a private vault. @throws KmsError `STATE_INVALID` and what storage and keyring throw. */

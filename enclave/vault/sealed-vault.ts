@@ -66,6 +66,9 @@ export function sealedVault(options: SealedVaultOptions): OpenVault {
   };
 }
 
+/** Of an engine that does not move the head of its vault. */
+const UNMOVED = { check: async () => undefined };
+
 async function open(
   options: SealedVaultOptions,
   parts: VaultParts,
@@ -91,7 +94,7 @@ async function open(
     if (!options.hasBackup) throw lostVault(address);
     log.warn({ event: 'vault.lost' }, 'the private vault is gone: this engine waits for its restore');
     // There is no head yet that another server could move: who takes the lease restores.
-    closers.push(watchLease({ lease, head: { check: async () => undefined }, log }));
+    closers.push(watchLease({ lease, head: UNMOVED, log }));
     return { lost: { storage, keyring, address }, close };
   }
   if (state.signingKey !== undefined && address === undefined && wrapsForAnyone) throw nobodysKey(party);
@@ -110,12 +113,18 @@ async function open(
       ? await heldByOther({ storage, party, moduleId: document.moduleId }, error)
       : error;
   });
+  if ('putBack' in opened) {
+    const { putBack, address: own } = opened;
+    log.error({ event: 'vault.put-back', err: putBack.why }, 'this engine waits for the newest vault, or its restore');
+    closers.push(watchLease({ lease, head: UNMOVED, log }));
+    return { lost: { storage, keyring, address: own, putBack }, close };
+  }
   closers.push(watchLease({ lease, head: opened.head, log }));
   return asVault(opened, { storage, owner, policyHash, close });
 }
 
 function asVault(
-  { head, store, sealer, key, incarnation }: SealedParts,
+  { head, store, sealer, key, incarnation, found }: SealedParts,
   rest: Pick<SealedVaultOptions, 'storage'> & {
     readonly owner: ManifestOwner;
     readonly policyHash: Uint8Array | undefined;
@@ -128,7 +137,7 @@ function asVault(
     vault: new PrivateVault(keeper),
     key,
     incarnation: async () => incarnation,
-    sealed: { head, store, sealer, storage, owner, keyPolicyHash: policyHash },
+    sealed: { head, store, sealer, storage, owner, found, keyPolicyHash: policyHash },
     close,
   };
 }

@@ -127,7 +127,10 @@ async function open(
   const parts = joinHealth(
     () => vault.objects.faults(),
     () => mesh.reasons(),
-    () => (engine.info()?.awaitsRestore ? [AWAITS_RESTORE] : (quorum?.reasons() ?? [])),
+    () => {
+      const { awaitsRestore, restoreReason } = engine.info() ?? {};
+      return awaitsRestore ? [restoreReason || AWAITS_RESTORE] : (quorum?.reasons() ?? []);
+    },
   );
   const core = await naming(
     listen,

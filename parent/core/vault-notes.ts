@@ -20,8 +20,9 @@ export function vaultNotes(engine: AskedEngine): () => Promise<readonly string[]
   };
 }
 
-function backupNotes({ behind, behindMs, failureCode, failure }: BackupStatus): readonly string[] {
-  if (behind === 0n && failureCode === '') return [];
+function backupNotes({ behind, behindMs, failureCode, failure, uncompared }: BackupStatus): readonly string[] {
+  const unsure = uncompared === '' ? [] : [`private vault: not known to be the newest: ${uncompared}`];
+  if (behind === 0n && failureCode === '') return unsure;
   const lag = `backup: ${behind} objects behind, for ${Math.round(Number(behindMs) / 1000)} s`;
-  return [failureCode === '' ? lag : `${lag}; the last attempt failed: ${failure} (${failureCode})`];
+  return [...unsure, failureCode === '' ? lag : `${lag}; the last attempt failed: ${failure} (${failureCode})`];
 }

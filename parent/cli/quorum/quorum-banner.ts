@@ -12,12 +12,15 @@ export function quorumBanner({ aws, dir, threshold, parties, readyMs }: RunningQ
   if (first === undefined || last === undefined) return '';
   const { version, publicUrl, network, release, authorizationPolicy } = first.node;
   const span = (a: string, b: string): string => `${a} … ${new URL(b).port}`;
-  const lost = parties.filter(({ node }) => node.awaitsRestore).map(({ party }) => party);
+  const lost = parties.filter(({ node }) => node.awaitsRestore);
   const ready = lost.length === 0 ? `${parties.length}` : `${parties.length - lost.length} of ${parties.length}`;
   return [
     '',
     `  arca ${version}: ${ready} parties are ready (${formatMs(readyMs)})`,
-    ...lost.map((party) => `  party ${party} waits for its restore: arca restore --dir ${dir}/party-${party}`),
+    ...lost.flatMap(({ party, node }) => [
+      ...(node.restoreReason === undefined ? [] : [`  party ${party}: ${node.restoreReason}`]),
+      `  party ${party} waits for its restore: arca restore --dir ${dir}/party-${party}`,
+    ]),
     '',
     `  clients           ${span(first.node.clientUrl, last.node.clientUrl)}   (gRPC, one port a party)`,
     `  public material   ${publicUrl} … PUB-p${last.party}`,

@@ -43,7 +43,7 @@ const AWAITS_RESTORE =
 /** Returns the warnings that belong to a node, the gravest first. */
 export function nodeWarnings({ aws, node, releaseWarnings }: RunningNode): string[] {
   const vaults = aws ? 'root keys stand in clear in the state of an emulator' : 'keys stand in clear files';
-  const lost = node.awaitsRestore ? [AWAITS_RESTORE] : [];
+  const lost = node.awaitsRestore ? [node.restoreReason ?? AWAITS_RESTORE] : [];
   const developer = node.developerMode
     ? [`developer mode: ${vaults} and attestation has a root of this machine; never use them for real data`]
     : [];

@@ -36,6 +36,8 @@ const NodeFileSchema = z.strictObject({
   party: z.int().positive().optional(),
   /** The private vault is gone: the node does nothing but what a restore needs. */
   awaitsRestore: z.boolean().optional(),
+  /** Why, where the vault is not gone but was put back. */
+  restoreReason: z.string().optional(),
 });
 
 /** What the engine says of itself when it is ready. */
@@ -47,6 +49,7 @@ export const EngineFacts = z.object(
     network: true,
     release: true,
     awaitsRestore: true,
+    restoreReason: true,
   }).shape,
 );
 

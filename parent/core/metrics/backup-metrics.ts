@@ -34,6 +34,11 @@ const GAUGES: readonly EngineGauge<BackupStatus>[] = [
     read: ({ failureCode }) => Number(failureCode !== ''),
   },
   {
+    name: 'kms_backup_compared',
+    help: 'Whether the private vault was compared with all of the backup when the engine started',
+    read: ({ uncompared }) => Number(uncompared === ''),
+  },
+  {
     name: 'kms_backup_drill_age_seconds',
     help: 'Time since a restore was last rehearsed; no value before the first time',
     read: ({ drill }, nowMs) => drill && Math.max(0, (nowMs - Number(drill.timeMs)) / 1000),

@@ -4,11 +4,7 @@
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t, { type Test } from 'tap';
-import { writeNodeFile } from '../../../attestation/node/node-files.ts';
 import { KmsError } from '../../../common/errors.ts';
-import type { EngineOptions } from '../../../enclave/engine-options.ts';
-import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
-import { sealedVault } from '../../../enclave/vault/sealed-vault.ts';
 import {
   CustodianContextsSchema,
   CustodianRecoverySchema,
@@ -26,31 +22,14 @@ import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import type { EngineTestLink } from '../../helpers/engine-link.ts';
+import { startSealedNode } from '../../helpers/sealed-node.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
-import { crsGenCall, describe, makeKey, testEngine } from '../../helpers/test-engine.ts';
-import { testTrust } from '../../helpers/test-trust.ts';
+import { crsGenCall, describe, makeKey } from '../../helpers/test-engine.ts';
 import { idOf, newContextBody, recoveryBody } from './scene.ts';
 
 /** Starts the node of a folder over these storages. */
-async function startNode(t: Test, folder: string, vault: Storage, backup: Storage) {
-  const trust = await testTrust(folder);
-  const { record_path: record, releases_path: releases } = trust.config.attestation;
-  const { nsm } = await trust.attester({ role: 'engine' });
-  const keep: NonNullable<EngineOptions['attestation']['localGovernance']>['keep'] = (kind, signed) =>
-    writeNodeFile(kind === 'record' ? record : releases, signed);
-  return await testEngine(t, {
-    folder,
-    openVault: sealedVault({
-      storage: vault,
-      needsFence: false,
-      hasBackup: true,
-      rootKey: async () => ({ keyring: clearKeyring(), policyHash: undefined, wrapsForAnyone: false }),
-      sleep: async () => undefined,
-    }),
-    openBackup: async () => ({ storage: backup, key: undefined, needsFence: false, close: () => undefined }),
-    attestation: { ...(await trust.files()), nsm, localGovernance: { key: trust.governanceKey, keep } },
-  });
-}
+const startNode = (t: Test, folder: string, vault: Storage, backup: Storage) =>
+  startSealedNode(t, { folder, vault, backup: { storage: backup } });
 
 async function beginRecovery(link: EngineTestLink, overwriteEphemeralKey = false): Promise<RecoveryRequest> {
   const call = create(CustodianRecoveryInitRequestSchema, { overwriteEphemeralKey });
