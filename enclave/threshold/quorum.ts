@@ -8,12 +8,12 @@
  * Spec: design section 3, rules 4 to 6; threshold-protocols sections 3.2 to 3.5.
  */
 import { KmsError } from '../../common/errors.ts';
-import type { CiphertextItem } from '../../native/engine/index.ts';
 import { ApprovalBook, type OwnRequest } from './approval-book.ts';
 import type { OpenDecryption } from './kernels.ts';
 import { LateChecks } from './late-checks.ts';
 import { LiveRequest } from './live-request.ts';
 import { Masking } from './masking.ts';
+import { Openings } from './openings.ts';
 import { Outbox } from './outbox.ts';
 import { OwnShares } from './own-shares.ts';
 import { isForGood, stopping } from './quorum-failures.ts';
@@ -22,7 +22,6 @@ import type { EpochCheck, PublicJob, QuorumOptions, QuorumStats, UserJob } from 
 import { DEFAULT_LIMITS, type QuorumLimits } from './quorum-limits.ts';
 import { Reminders } from './reminders.ts';
 import type { RequestName } from './request-name.ts';
-import { ShareCollector } from './share-collector.ts';
 import { ShareRelease } from './share-release.ts';
 import { waitWithin } from './wait-within.ts';
 
@@ -36,6 +35,7 @@ export class Quorum {
   readonly #live = new Map<OwnRequest, LiveRequest>();
   readonly #inbox: QuorumInbox;
   readonly #release: ShareRelease;
+  readonly #openings: Openings;
   readonly #reminders: Reminders;
   readonly #ownShares: OwnShares;
   readonly #late: LateChecks;
@@ -73,6 +73,18 @@ export class Quorum {
       onFlood: (party, of) => this.#inbox.flood(party, of),
     });
     this.#inbox = new QuorumInbox({ ...inbox, release: this.#release, onApproved: (of) => this.#approve(of) });
+    this.#openings = new Openings({
+      me,
+      n,
+      t,
+      ownShares: this.#ownShares,
+      late: this.#late,
+      release: this.#release,
+      onLiar: (party, of) => this.#inbox.wrongShare(party, of),
+      onOpened: (of) => this.#end(of),
+      onFailed: (of, error) => this.#fail(of, error),
+      forget: (of) => this.#book.forget(of.own),
+    });
     const onExpired = (of: LiveRequest): void => this.#fail(of, new KmsError('TASK_FAILED', of.progress(2 * t + 1)));
     this.#reminders = new Reminders({ peers, outbox, timers, limits, onExpired });
     this.#unlisten = links.listen({
@@ -108,12 +120,10 @@ export class Quorum {
   async publicDecrypt({ name, items, masked, partialDecrypt }: PublicJob, signal: AbortSignal): Promise<Uint8Array[]> {
     const live = this.#join(name, masked.epochId);
     if (live.isFresh) {
-      live.collector = this.#collector(live, items, this.#options.open);
       const make = (): Promise<Uint8Array[]> => this.#masking.run(masked, items, partialDecrypt);
-      const done = (): void => {
-        this.#publicDecryptions += 1;
-      };
-      this.#shareOut(live, make).then(done, (error: unknown) => this.#fail(live, error));
+      void this.#openings.begin(live, { items, open: this.#options.open, make }).then((isOpen) => {
+        if (isOpen) this.#publicDecryptions += 1;
+      });
     }
     return await this.#wait(live, live.result, signal);
   }
@@ -150,8 +160,8 @@ export class Quorum {
         const liars = openZeros({ n, t, contributions });
         return liars && { plaintext: new Uint8Array(), liars };
       };
-      live.collector = this.#collector(live, [{ fheType: 0, format: 0 }], open);
-      this.#shareOut(live, async () => [await zeroShares()]).catch((error: unknown) => this.#fail(live, error));
+      const make = async (): Promise<Uint8Array[]> => [await zeroShares()];
+      void this.#openings.begin(live, { items: [{ fheType: 0, format: 0 }], open, make });
     }
     await this.#wait(live, live.result, signal, Number.POSITIVE_INFINITY);
   }
@@ -205,40 +215,6 @@ export class Quorum {
       this.#book.forget(request);
       return;
     }
-  }
-
-  #collector(live: LiveRequest, items: readonly KindOfItem[], open: OpenDecryption): ShareCollector {
-    const { me, n, t } = this.#options;
-    const kinds = items.map(({ fheType, format }) => ({ fheType, format }));
-    return new ShareCollector({
-      me,
-      n,
-      t,
-      open,
-      items: kinds,
-      onLiar: (party) => this.#inbox.wrongShare(party, live),
-      onOpened: (keptBytes) => this.#late.keep(live, keptBytes),
-      lateTurn: () => this.#late.turn(),
-    });
-  }
-
-  /** Makes this party's shares, and gives them out if the quorum has approved the request meanwhile. */
-  async #shareOut(live: LiveRequest, make: () => Promise<readonly Uint8Array[]>): Promise<void> {
-    const own = await make().catch((error: unknown) => {
-      this.#fail(live, error);
-      // As a file that is being replaced: asking again tries again.
-      if (!isForGood(error)) this.#book.forget(live.own);
-      throw error;
-    });
-    if (live.failure !== undefined) throw live.failure;
-    this.#ownShares.keep(live, own);
-    await live.approved;
-    for (const party of live.own.announcedBy) this.#release.shares(live, party);
-    live.collector?.begin(own);
-    const opened = await live.collector?.opened;
-    // What native code made has a buffer of its own outside of the heap; so small a copy lies in it.
-    live.opened = opened?.map((plaintext) => Uint8Array.from(plaintext));
-    this.#end(live);
   }
 
   #approve(live: LiveRequest): void {
@@ -297,5 +273,3 @@ export class Quorum {
     this.#live.delete(request);
   }
 }
-
-type KindOfItem = Pick<CiphertextItem, 'fheType' | 'format'>;
