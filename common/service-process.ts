@@ -10,7 +10,7 @@ import { loadConfig } from './config.ts';
 import { isKmsError, KmsError } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { NodeConfig } from './node-config.ts';
-import { watchSupervisor } from './supervisor-pipe.ts';
+import { type SupervisorWord, watchSupervisor } from './supervisor-pipe.ts';
 
 /** How long calls in flight may take to finish once the process was told to stop. */
 const GRACE_MS = 1_500;
@@ -23,6 +23,8 @@ export interface Service {
   ready(): Promise<object>;
   /** Resolves with the reason if it cannot go on; the process then ends with status 1. */
   readonly failed?: Promise<unknown>;
+  /** Told what the supervisor says of the other processes of the node. */
+  heed?(word: SupervisorWord): void;
   /** Takes no more work and lets what is under way finish for up to `graceMs`. */
   close(graceMs: number): Promise<void>;
 }
@@ -83,7 +85,10 @@ export async function runService(
     void service.failed?.then((reason) => end(() => fail(name, log, reason, { lastWords })));
     process.on('SIGTERM', () => stop('SIGTERM'));
     process.on('SIGINT', () => stop('SIGINT'));
-    watchSupervisor(() => stop('the supervisor is gone'));
+    watchSupervisor(
+      () => stop('the supervisor is gone'),
+      (word) => service.heed?.(word),
+    );
     const facts = await service.ready();
     log.info({ event: `${name}.ready`, ...facts, startMs: Math.round(systemClock.monotonicMs()) });
   } catch (error) {

@@ -46,6 +46,8 @@ export interface CoreOptions {
   readonly clock?: Clock;
   /** How it reaches the engine and others; the Core owns it from now on. */
   readonly mesh: CoreMesh;
+  /** What the engine complained of last while it starts, for people; undefined when nothing is known. */
+  readonly engineTrouble?: (() => string | undefined) | undefined;
   /** Value of `KMS_METRICS_LABELS`. */
   readonly metricsLabels?: string | undefined;
 }
@@ -89,7 +91,7 @@ export async function runCore(options: CoreOptions): Promise<RunningCore> {
 }
 
 async function open(
-  { config, developerMode, log, clock = systemClock, mesh, metricsLabels }: CoreOptions,
+  { config, developerMode, log, clock = systemClock, mesh, engineTrouble, metricsLabels }: CoreOptions,
   opened: (() => Promise<void> | void)[],
   closeAll: () => Promise<void>,
 ): Promise<RunningCore> {
@@ -136,6 +138,7 @@ async function open(
     listen,
     startCore({
       engine,
+      engineTrouble,
       generations: openGenerations({ engine, ...vault, log }),
       store,
       limiter,

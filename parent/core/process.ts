@@ -27,7 +27,15 @@ export const startCoreService =
     const anchor = await anchorOf(config);
     const attestation = { ...(await readNodeFiles(config, anchor)), attester: attester(), anchor };
     const mesh = await openCoreMesh({ config, attestation, clock: systemClock, log });
-    const core = await runCore({ config, developerMode, log, mesh, metricsLabels: process.env.KMS_METRICS_LABELS });
+    let trouble: string | undefined;
+    const core = await runCore({
+      config,
+      developerMode,
+      log,
+      mesh,
+      engineTrouble: () => trouble,
+      metricsLabels: process.env.KMS_METRICS_LABELS,
+    });
     const { publicUrl, opsUrl } = core;
     // The port for clients of a threshold node is not open yet.
     log.info({
@@ -46,6 +54,10 @@ export const startCoreService =
           opsUrl,
           ...(reasons.length === 0 ? {} : { unhealthy: reasons }),
         };
+      },
+      // The only other process of a node is the engine, or the enclave that it runs in.
+      heed: (word) => {
+        trouble = word.trouble;
       },
       close: (graceMs) => core.close(graceMs),
     };

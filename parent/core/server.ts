@@ -24,6 +24,8 @@ import { createCoreService } from './rpc/service.ts';
 export interface CoreDeps extends Omit<RpcDeps, 'stopping' | 'waits'> {
   /** Reasons not to serve beside the Core's own, such as public objects that do not match. */
   readonly health: Health;
+  /** What the engine complained of last while it starts, for people. */
+  readonly engineTrouble?: (() => string | undefined) | undefined;
   readonly listen: { readonly host: string; readonly port: number };
   /** Certificates of the client port; plaintext without. */
   readonly tls?: TlsSource | undefined;
@@ -78,7 +80,11 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
 
   const reasons = (): string[] => {
     if (draining.signal.aborted) return ['the node is stopping'];
-    if (engine.state !== 'connected') return [`the engine is not connected: ${engine.reason ?? 'starting'}`];
+    if (engine.state !== 'connected') {
+      const trouble = deps.engineTrouble?.();
+      const why = trouble === undefined ? [] : [`the engine is not up yet; it said last: ${trouble}`];
+      return [`the engine is not connected: ${engine.reason ?? 'starting'}`, ...why];
+    }
     const tls = deps.tls?.reasons?.() ?? [];
     return recovered ? [...tls] : ['requests of the last run are being taken up', ...tls];
   };

@@ -1,8 +1,9 @@
 /**
- * A stand-in for engine and core: listens on a port, says that it is ready, and exits when descriptor 3 closes.
+ * A stand-in for engine and core: listens on a port, says that it is ready, and exits when descriptor 3 closes. What is
+ * said through that descriptor it says again, as `fake.heard`.
  *
  * Arguments: `serve PORT` | `stubborn PORT` (ignores SIGTERM) | `die` (fails before it is ready) | `silent` (never ready) |
- * `refused` (complains, never ready).
+ * `refused` (complains, never ready) | `late PORT` (complains, is ready once somebody connects to the port).
  */
 import { createServer, Socket } from 'node:net';
 
@@ -12,7 +13,7 @@ const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const parent = new Socket({ fd: 3 });
 parent.on('close', () => process.exit(0));
 parent.on('error', () => process.exit(0));
-parent.resume();
+parent.on('data', (said) => say({ level: 'info', event: 'fake.heard', said: String(said) }));
 
 if (mode === 'die') {
   say({ level: 'error', event: 'fake.fault', msg: 'the disk is on fire' });
@@ -21,6 +22,9 @@ if (mode === 'die') {
 } else if (mode === 'silent' || mode === 'refused') {
   if (mode === 'refused') say({ level: 'warn', event: 'fake.refused', msg: 'nobody lets it in' });
   setInterval(() => {}, 1000);
+} else if (mode === 'late') {
+  say({ level: 'warn', event: 'fake.retry', err: { code: 'UNAVAILABLE', message: 'AWS KMS asks for fewer requests' } });
+  createServer(() => say({ level: 'info', event: 'fake.ready' })).listen({ host: '127.0.0.1', port: Number(port) });
 } else {
   if (mode === 'stubborn') process.on('SIGTERM', () => say({ level: 'info', event: 'fake.ignored' }));
   const server = createServer();

@@ -2,9 +2,9 @@
  * One child process of the supervisor: engine or core, run by the same Node as the supervisor.
  *
  * The child's descriptor 3 is a pipe whose other end only the supervisor holds, so a child learns of the
- * supervisor's death, SIGKILL included, and exits. It stands in a process group of its own: Ctrl-C reaches the
- * supervisor alone, which then stops the children in order. In developer mode descriptor 4 is the child's security
- * module, a socket whose other end this process answers.
+ * supervisor's death, SIGKILL included, and exits; one that hears is told through it why others are not up yet. It
+ * stands in a process group of its own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
+ * In developer mode descriptor 4 is the child's security module, a socket whose other end this process answers.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -23,6 +23,8 @@ export interface ChildProgram {
   readonly v8Flags?: readonly string[];
   /** Set in its environment, beside what this process has. */
   readonly env?: Readonly<Record<string, string>> | undefined;
+  /** It wants to know why others are not up yet. */
+  readonly hears?: true;
   /** Makes the security module of one start, fresh as after boot; absent where the machine has a real one. */
   readonly device?: () => Pick<SoftwareDevice, 'serve'>;
 }
@@ -52,6 +54,8 @@ export interface RunningChild {
   /** Its last lines, for the report of a failed start. */
   lastLines(): readonly string[];
   signal(signal: NodeJS.Signals): void;
+  /** Takes a line about another child; absent: it wants none. */
+  readonly hear?: ((line: string) => void) | undefined;
 }
 
 const KEPT_LINES = 12;
@@ -80,8 +84,9 @@ export function startChild(program: ChildProgram, onLine: (line: string) => void
     if (facts?.event === program.readyEvent) setReady(facts);
   });
   readLines(child.stderr, keep);
-  // Held open, never written: its closing is the message. An error on it means the child is gone, which `exited` tells.
-  child.stdio[3]?.on('error', () => {});
+  // Held open: its closing is the message. An error on it means the child is gone, which `exited` tells.
+  const pipe = child.stdio[3];
+  pipe?.on('error', () => {});
   const socket = child.stdio[4];
   if (program.device && socket instanceof Duplex) program.device().serve(socket);
   return {
@@ -90,6 +95,7 @@ export function startChild(program: ChildProgram, onLine: (line: string) => void
     exited: exitOf(child, keep),
     lastLines: () => lines,
     signal: (signal) => void child.kill(signal),
+    hear: program.hears && pipe instanceof Duplex ? (line) => void pipe.write(line) : undefined,
   };
 }
 

@@ -54,6 +54,7 @@ export function coreProgram(options: ProgramsOptions & { readonly developerMode:
     v8Flags: SMALL_YOUNG,
     env: options.threshold ? PARTY_ENV : {},
     readyEvent: 'core.ready',
+    hears: true,
   };
 }
 

@@ -13,6 +13,7 @@ import {
   type Startable,
   startChild,
 } from './child.ts';
+import { StartTroubles } from './start-troubles.ts';
 
 /** What happens to the children. */
 export type SupervisorEvent =
@@ -66,22 +67,31 @@ export function supervise(
   const { onEvent = () => {}, clock = systemClock, backOff = DEFAULT_BACK_OFF, stopGraceMs = 5000 } = options;
   const stopping = new AbortController();
   const running = new Map<string, RunningChild>();
+  const troubles = new StartTroubles();
 
   async function run(program: ChildProgram | Startable, onFirstReady: () => void): Promise<void> {
     let waitMs = backOff.firstMs;
     let everReady = false;
     while (!stopping.signal.aborted) {
       const startedAt = clock.monotonicMs();
-      const onLine = (line: string): void => onEvent({ kind: 'line', name: program.name, line });
+      let isReady = false;
+      const onLine = (line: string): void => {
+        onEvent({ kind: 'line', name: program.name, line });
+        if (!isReady) troubles.said(program.name, line);
+      };
       const child = 'start' in program ? program.start(onLine) : startChild(program, onLine);
       running.set(program.name, child);
+      troubles.started(program.name, child);
       void child.ready.then((facts) => {
         everReady = true;
+        isReady = true;
+        troubles.ready(program.name);
         onEvent({ kind: 'ready', name: program.name, ms: clock.monotonicMs() - startedAt, facts });
         onFirstReady();
       });
       const exit = await child.exited;
       running.delete(program.name);
+      troubles.ended(program.name);
       if (stopping.signal.aborted) return;
       if (!everReady) throw startFailure(program, exit, child.lastLines());
       const ranMs = clock.monotonicMs() - startedAt;

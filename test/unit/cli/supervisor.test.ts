@@ -7,6 +7,7 @@ import t from 'tap';
 import { isRunning } from '../../../parent/cli/supervise/node-file.ts';
 import { type SupervisorEvent, supervise } from '../../../parent/cli/supervise/supervisor.ts';
 import { freePorts } from '../../helpers/free-port.ts';
+import { present } from '../../helpers/present.ts';
 
 const file = fileURLToPath(new URL('../../helpers/fake-child.ts', import.meta.url));
 const program = (name: string, ...args: string[]) => ({ name, file, args, readyEvent: 'fake.ready' });
@@ -113,4 +114,35 @@ t.test('SIGKILL of the supervisor leaves no orphan and no held port', async (t) 
   await once(supervisor, 'close');
   for (const pid of pids) await until(() => !isRunning(pid));
   for (const port of ports) t.ok(await portIsFree(port), `port ${port} is free again`);
+});
+
+t.test('one that hears is told why another is not up, also when it starts later, and when that ends', async (t) => {
+  const [port = 0] = await freePorts(1);
+  const heard: string[] = [];
+  let isUp = false;
+  const supervisor = supervise(
+    [program('engine', 'late', String(port)), { ...program('core', 'serve', '0'), hears: true as const }],
+    {
+      backOff: QUICK,
+      onEvent: (event) => {
+        if (event.kind === 'ready' && event.name === 'core') isUp = true;
+        if (event.kind !== 'line') return;
+        const { event: what, said } = JSON.parse(event.line);
+        if (what === 'fake.heard') heard.push(`${event.name}: ${said.trim()}`);
+      },
+    },
+  );
+  const complaint = 'core: {"about":"engine","trouble":"AWS KMS asks for fewer requests"}';
+  await until(() => heard.includes(complaint) && isUp);
+  process.kill(present(supervisor.pids().core), 'SIGKILL');
+  await until(() => heard.length === 2);
+  await until(async () => !(await portIsFree(port)));
+  await supervisor.ready;
+  await until(() => heard.length === 3);
+  t.same(
+    heard,
+    [complaint, complaint, 'core: {"about":"engine"}'],
+    'and the engine, which does not hear, is told nothing',
+  );
+  await supervisor.stop();
 });
