@@ -5,6 +5,7 @@
  * Both ends are untrusted by the other: lengths are bounded by kind before anything is allocated.
  */
 import { KmsError } from '../common/errors.ts';
+import { takeRoom } from '../common/room.ts';
 
 /** Raised with every change that an older peer could not read; both ends must agree. */
 export const LINK_PROTOCOL_VERSION = 1;
@@ -161,7 +162,7 @@ export function encodeFrame(kind: Exclude<FrameKind, 1>, callId: number, payload
 
 /**
  * Returns a call frame as the buffers to write in turn: header, method and head in one fresh buffer, then the body
- * itself, not copied.
+ * itself, not copied; or all of it in one, if the body has room in front.
  *
  * @param head - Encoded engine.v1.CallHead, at most 64 KiB.
  * @throws {@link KmsError} `REQUEST_INVALID` if head or body are too large.
@@ -170,13 +171,15 @@ export function encodeCall(callId: number, method: EngineMethod, head: Uint8Arra
   if (head.byteLength > MAX_CONTROL_BYTES) throw invalid('call head is too large', { sizeBytes: head.byteLength });
   const sizeBytes = CALL_PREFIX_BYTES + head.byteLength + body.byteLength;
   checkPayloadSize(FRAME_KIND.call, sizeBytes);
-  const first = new Uint8Array(FRAME_HEADER_BYTES + CALL_PREFIX_BYTES + head.byteLength);
+  const firstBytes = FRAME_HEADER_BYTES + CALL_PREFIX_BYTES + head.byteLength;
+  const whole = takeRoom(body, firstBytes);
+  const first = whole ?? new Uint8Array(firstBytes);
   writeHeader(first, FRAME_KIND.call, callId, sizeBytes);
   const view = viewOf(first);
   view.setUint16(FRAME_HEADER_BYTES, method, true);
   view.setUint32(FRAME_HEADER_BYTES + 2, head.byteLength, true);
   first.set(head, FRAME_HEADER_BYTES + CALL_PREFIX_BYTES);
-  return body.byteLength === 0 ? [first] : [first, body];
+  return whole || body.byteLength === 0 ? [first] : [first, body];
 }
 
 /**

@@ -4,13 +4,14 @@
  *
  * The length in front is a stranger's word: memory grows with what has come, never with what was promised.
  */
+import { afterRoom, ROOM_BYTES } from '../../common/room.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { GrpcError, STATUS } from './status.ts';
 
 const PREFIX_BYTES = 5;
 
 /** Messages up to this size get their buffer at once; larger ones start here and double. */
-const FIRST_BUFFER_BYTES = 256 * 1024;
+const FIRST_BUFFER_BYTES = 256 * 1024 - ROOM_BYTES;
 
 /** Counts the bytes that unfinished and running calls of one server hold, against one ceiling. */
 export interface ByteBudget {
@@ -56,8 +57,8 @@ export class MessageCollector {
   #fill = 0;
   /** The message so far; the chunk itself when one chunk held all of it. */
   #buffer: Uint8Array | undefined;
-  /** Whether the buffer is ours, and not a chunk. */
-  #owned = false;
+  /** What the buffer is in, with room in front, if it is ours and not a chunk. */
+  #memory: Uint8Array | undefined;
   #heldBytes = 0;
 
   constructor(maxBytes: number, budget: ByteBudget, pool?: BufferPool) {
@@ -114,9 +115,9 @@ export class MessageCollector {
 
   /** Gives the message's buffer back to the pool: the bytes that {@link finish} returned are gone. */
   recycle(): void {
-    if (this.#owned && this.#buffer) this.#pool?.give(this.#buffer);
+    if (this.#memory) this.#pool?.give(this.#memory);
     this.#buffer = undefined;
-    this.#owned = false;
+    this.#memory = undefined;
   }
 
   #begin(): void {
@@ -140,12 +141,11 @@ export class MessageCollector {
     if (old && old.byteLength >= needed) return old;
     const size = Math.min(this.#lengthBytes, Math.max(needed, (old?.byteLength ?? 0) * 2, FIRST_BUFFER_BYTES));
     this.#hold(size - (old?.byteLength ?? 0));
-    const buffer = this.#pool?.take(size) ?? Buffer.allocUnsafeSlow(size);
-    if (old) {
-      buffer.set(old.subarray(0, this.#fill));
-      this.#pool?.give(old);
-    }
-    this.#owned = true;
+    const memory = this.#pool?.take(ROOM_BYTES + size) ?? Buffer.allocUnsafeSlow(ROOM_BYTES + size);
+    const buffer = afterRoom(memory);
+    if (old) buffer.set(old.subarray(0, this.#fill));
+    if (this.#memory) this.#pool?.give(this.#memory);
+    this.#memory = memory;
     this.#buffer = buffer;
     return buffer;
   }

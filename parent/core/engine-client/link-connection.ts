@@ -1,8 +1,8 @@
 /**
  * One connection to the engine: HELLO first, then calls by number, answers in any order.
  *
- * The hot path is a Map of callbacks: no timer, no iterator and no copy of a body per call. Writes of one turn of the
- * event loop leave in one system call. A connection that breaks is not repaired: its owner opens another.
+ * The hot path is a Map of callbacks: no timer, no iterator and no copy of a body per call. A connection that breaks is
+ * not repaired: its owner opens another.
  */
 import type { Duplex } from 'node:stream';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
@@ -19,6 +19,7 @@ import {
   LINK_PROTOCOL_VERSION,
 } from '../../../wire/frames.ts';
 import type { EngineCallOptions } from './engine-client.ts';
+import { LinkWriter } from './link-writer.ts';
 import { PendingCall } from './pending-call.ts';
 
 /** What a connection needs to know. */
@@ -41,6 +42,7 @@ export class LinkConnection {
   readonly #socket: Duplex;
   readonly #options: LinkOptions;
   readonly #decoder = new FrameDecoder();
+  readonly #writer: LinkWriter;
   readonly #calls = new Map<number, PendingCall>();
   readonly #greeted = Promise.withResolvers<void>();
   readonly #end = Promise.withResolvers<KmsError>();
@@ -49,13 +51,13 @@ export class LinkConnection {
   #isEnded = false;
   #isRetired = false;
   #busy = false;
-  #corked = false;
   #lastCallId = 0;
   #sweeper: NodeJS.Timeout | undefined;
 
   constructor(socket: Duplex, options: LinkOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#writer = new LinkWriter(socket);
     this.ended = this.#end.promise;
     this.#greeted.promise.catch(() => undefined); // `ended` says the same
     socket.on('data', (chunk: Uint8Array) => this.#onData(chunk));
@@ -92,7 +94,7 @@ export class LinkConnection {
     if (this.#isEnded) return Promise.reject(new KmsError('UNAVAILABLE', 'the engine is not connected'));
     const { signal, timeoutMs = 0 } = options;
     if (signal?.aborted) return Promise.reject(cancelled());
-    if (this.#socket.writableLength > this.#options.maxQueuedBytes) {
+    if (this.#writer.queuedBytes > this.#options.maxQueuedBytes) {
       return Promise.reject(new KmsError('RESOURCE_EXHAUSTED', 'the engine takes calls more slowly than they come'));
     }
     const callId = this.#nextCallId();
@@ -244,16 +246,7 @@ export class LinkConnection {
   }
 
   #send(parts: readonly Uint8Array[]): void {
-    if (this.#isEnded) return;
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    for (const part of parts) this.#socket.write(part);
+    if (!this.#isEnded) this.#writer.write(parts);
   }
 
   #nextCallId(): number {
