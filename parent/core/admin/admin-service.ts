@@ -4,7 +4,7 @@
  * The engine decides on everything signed; the Core hands it on as it came. Nothing here is secret.
  */
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { KmsError } from '../../../common/errors.ts';
+import { isKmsError, KmsError } from '../../../common/errors.ts';
 import type { Logger } from '../../../common/log.ts';
 import {
   AdminService,
@@ -154,8 +154,13 @@ function guarded(handle: Handle, name: string, log: Logger): Handle {
     try {
       return await handle(body, call);
     } catch (error) {
-      log.warn({ event: 'admin.failed', rpc: name, err: error });
+      log[isNoAnswer(name, error) ? 'debug' : 'warn']({ event: 'admin.failed', rpc: name, err: error });
       throw statusOf(error, undefined, name);
     }
   };
+}
+
+/** A question that this node has no answer to, now or ever, is asked again and again by who shows a whole quorum. */
+function isNoAnswer(name: string, error: unknown): boolean {
+  return /^(?:Get|List)/.test(name) && (isKmsError(error, 'UNIMPLEMENTED') || isKmsError(error, 'PRECONDITION_FAILED'));
 }

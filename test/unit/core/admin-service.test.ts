@@ -23,14 +23,17 @@ import { ENGINE_METHOD } from '../../../wire/frames.ts';
 import type { ScriptedEngine } from './scripted-engine.ts';
 import { startTestCore } from './test-core.ts';
 
-async function start(t: Test, admin: Partial<AdminDeps> = {}): Promise<{ engine: ScriptedEngine; client: KmsClient }> {
+async function start(
+  t: Test,
+  admin: Partial<AdminDeps> = {},
+): Promise<{ engine: ScriptedEngine; client: KmsClient; logs: readonly string[] }> {
   const dir = mkdtempSync(join(tmpdir(), 'arca-admin-'));
   t.teardown(() => rmSync(dir, { recursive: true, force: true }));
   const adminSocketPath = join(dir, 'run', 'admin.sock');
-  const { engine } = await startTestCore(t, { insecure: false, access: { adminSocketPath, admin } });
+  const { engine, logs } = await startTestCore(t, { insecure: false, access: { adminSocketPath, admin } });
   const client = openKmsClient(`unix:${adminSocketPath}`);
   t.teardown(() => client.close());
-  return { engine, client };
+  return { engine, client, logs };
 }
 
 t.test('fetches a document over the nonce that was asked for', async (t) => {
@@ -152,9 +155,20 @@ t.test('custodian contexts and documents over a recovery request come from the e
 });
 
 t.test('a node that waits for its restore is part of no quorum yet, and says why', async (t) => {
-  const { engine, client } = await start(t);
+  const { engine, client, logs } = await start(t);
   engine.answers.set(ENGINE_METHOD.status, () => new Uint8Array());
   await t.rejects(client.admin('GetQuorum', {}), { name: 'GrpcError', status: 12 }, 'centralized');
   engine.loseVault();
   await t.rejects(client.admin('GetQuorum', {}), { name: 'GrpcError', status: 9 });
+  engine.answers.set(ENGINE_METHOD.quorumRestart, () => {
+    throw new KmsError('PRECONDITION_FAILED', 'it waits for nothing');
+  });
+  await t.rejects(client.admin('RestartQuorum', {}), { name: 'GrpcError', status: 9 });
+  const failed = logs.map((line) => JSON.parse(line)).filter(({ event }) => event === 'admin.failed');
+  const levels = ['debug GetQuorum', 'debug GetQuorum', 'warn RestartQuorum'];
+  t.same(
+    failed.map(({ level, rpc }) => `${level} ${rpc}`),
+    levels,
+    'who only asks is not worth a warning',
+  );
 });
