@@ -41,13 +41,20 @@ const AWAITS_RESTORE =
   "the private vault is lost, and this node serves nothing but its restore: 'arca restore', or 'arca recovery' with custodians";
 
 /** Returns the warnings that belong to a node, the gravest first. */
-export function nodeWarnings({ aws, node, releaseWarnings }: RunningNode): string[] {
-  const vaults = aws ? 'root keys stand in clear in the state of an emulator' : 'keys stand in clear files';
+export function nodeWarnings({ aws, isSealed, node, releaseWarnings }: RunningNode): string[] {
   const lost = node.awaitsRestore ? [node.restoreReason ?? AWAITS_RESTORE] : [];
   const developer = node.developerMode
-    ? [`developer mode: ${vaults} and attestation has a root of this machine; never use them for real data`]
+    ? [
+        `developer mode: ${secretsOf({ aws, isSealed })}attestation has a root of this machine; never use it for real data`,
+      ]
     : [];
   return [...lost, ...developer, ...releaseWarnings, ...(node.params === 'test' ? [TEST_PARAMS_WARNING] : [])];
+}
+
+/** Where secrets lie open. Whose keys seal a vault that is not of `arca dev --aws`, nobody knows here. */
+function secretsOf({ aws, isSealed }: Pick<RunningNode, 'aws' | 'isSealed'>): string {
+  if (aws) return 'root keys stand in clear in the state of an emulator and ';
+  return isSealed ? '' : 'keys stand in clear files and ';
 }
 
 function policyNote(policy: string): string {

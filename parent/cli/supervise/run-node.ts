@@ -58,6 +58,8 @@ export interface RunningNode {
   /** What is to be said of the end of its release; empty until two weeks before. */
   readonly releaseWarnings: readonly string[];
   readonly readyMs: number;
+  /** Its private vault is sealed under a root key. */
+  readonly isSealed: boolean;
   /** Where its vaults are, if that is emulated AWS. */
   readonly aws?: Pick<EmulatedAws, 's3Url' | 'kmsUrl'> | undefined;
   pids(): Readonly<Record<string, number>>;

@@ -29,6 +29,7 @@ export async function runningNode(parts: RunningNodeParts): Promise<RunningNode>
     node,
     releaseWarnings: await warningsOf(config, node),
     readyMs: systemClock.monotonicMs() - startedAt,
+    isSealed: config.private_vault.keychain !== undefined,
     pids: () => supervisor.pids(),
     stop: () => {
       stopping ??= stop();
