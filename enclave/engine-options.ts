@@ -14,6 +14,7 @@ import type { EnrolmentFile, LocalGovernance } from './governance/enrol.ts';
 import type { PublicFiles } from './keys/public-files.ts';
 import type { EngineMesh } from './mesh/engine-mesh.ts';
 import type { PeerNetwork, PeerNetworkOptions } from './peers/peer-network.ts';
+import type { ManifestPoint } from './seal/manifest.ts';
 import type { EngineListener } from './service/engine-listener.ts';
 import type { BudgetLimits } from './service/work-budget.ts';
 import type { OpenVault } from './vault/open-vault.ts';
@@ -31,6 +32,8 @@ export interface EngineOptions {
   readonly openVault: OpenVault;
   /** Opens the backup vault of a sealed one; absent: there is none. */
   readonly openBackup?: OpenBackup | undefined;
+  /** Newest state of the private vault that this machine has kept: an older one does not serve. */
+  readonly keptHead?: ManifestPoint | undefined;
   /** Where cores reach the engine, given its side of the mesh: `meshListener` in every program. */
   readonly listener: (mesh: EngineMesh) => EngineListener;
   readonly attestation: EngineAttestation;

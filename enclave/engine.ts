@@ -28,6 +28,7 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
+import type { Recall } from './vault/remembered-vault.ts';
 import { rewrapCall } from './vault/rewrap-vault.ts';
 
 /** A running engine. */
@@ -80,12 +81,18 @@ async function open(
   const opening = { native, nsm, document, charter, record, releases, onLost: lost.resolve, clock, log };
   const attached = options.openBackup && attachBackup(options.openBackup, opening);
   opened.push(() => attached?.close());
-  const found = await options.openVault({ ...opening, recall: attached?.recall });
+  const { keptHead } = options;
+  const recall: Recall = async (key) => [
+    ...((await attached?.recall(key)) ?? []),
+    ...(keptHead ? [{ by: 'its Core', point: keptHead, incarnation: 0 }] : []),
+  ];
+  const found = await options.openVault({ ...opening, recall });
   opened.push(() => found.close());
   if ('lost' in found) {
     const backup = await attached?.open();
     if (backup) return await openRecovery({ options, document, lost: found.lost, backup, opened, closeAll });
-    throw new KmsError('STATE_INVALID', 'the private vault is gone, and there is no backup vault to restore it from');
+    const gone = 'the private vault is gone, and there is no backup vault to restore it from';
+    throw found.lost.putBack?.why ?? new KmsError('STATE_INVALID', gone);
   }
   const { vault, key, incarnation: count, sealed } = found;
   if (key) opened.push(() => key.dispose());
@@ -131,7 +138,7 @@ async function open(
     backup,
     policyName: policy.name,
     nodeKey: identity.key,
-    governance: { governance, incarnation },
+    governance: { governance, incarnation, head: sealed?.head },
     attest: {
       attester: nsm,
       facts: () => ({

@@ -9,6 +9,7 @@
  */
 import { openInheritedNsm } from '../attestation/developer/nsm-link.ts';
 import { unixTransport } from '../attestation/mesh/transport-unix.ts';
+import { readKeptHead } from '../attestation/node/kept-head.ts';
 import {
   readDeveloperAnchor,
   readGovernanceKey,
@@ -53,6 +54,7 @@ async function serveNode(config: NodeConfig, log: Logger): Promise<Service> {
     testParameters: true,
     policy: operatorTrusted,
     ...(config.private_vault.keychain ? await sealedVaults(config, log) : { openVault: await clearVault(config) }),
+    keptHead: await readKeptHead(config),
     listener: (mesh) => meshListener(unixTransport(config.engine.socket_path), mesh),
     attestation: {
       nsm: openInheritedNsm(),

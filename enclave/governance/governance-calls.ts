@@ -7,12 +7,15 @@ import { KmsError } from '../../common/errors.ts';
 import { ApprovalCallSchema, GovernanceObjectSchema, GovernanceStateSchema } from '../../proto/gen/engine_pb.js';
 import type { CallHandler } from '../call.ts';
 import { decodeRequest } from '../decode-request.ts';
+import type { ManifestHead } from '../seal/manifest-head.ts';
 import type { GovernanceMemory } from './governance-memory.ts';
 
 /** What these calls need. */
 export interface GovernanceCallDeps {
   readonly governance: GovernanceMemory;
   readonly incarnation: number;
+  /** Of a sealed vault. */
+  readonly head?: Pick<ManifestHead, 'point'> | undefined;
 }
 
 const KINDS = ['record', 'release-set', 'proposal'] as const;
@@ -47,8 +50,9 @@ export const requireApproval =
     return new Uint8Array();
   };
 
-function state({ governance, incarnation }: GovernanceCallDeps): Uint8Array {
+function state({ governance, incarnation, head }: GovernanceCallDeps): Uint8Array {
   const { book } = governance;
+  const point = head?.point;
   const { record, releases, pending } = book;
   return toBinary(
     GovernanceStateSchema,
@@ -66,6 +70,7 @@ function state({ governance, incarnation }: GovernanceCallDeps): Uint8Array {
         inForce: approved,
       })),
       incarnation: BigInt(incarnation),
+      ...(point && { vaultSequence: BigInt(point.sequence), vaultDigest: point.digest }),
     }),
   );
 }

@@ -1,5 +1,5 @@
 /** The sealed vault that a configuration describes: its storage, and AWS KMS as its keychain. Holds no secret itself. */
-import { fromHex } from '../../common/bytes.ts';
+import { parseVaultPoint } from '../../attestation/node/kept-head.ts';
 import type { ConnectingOptions } from '../../common/connecting-agents.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
@@ -7,7 +7,6 @@ import type { NodeConfig } from '../../common/node-config.ts';
 import { awsCredentials } from '../../storage/aws-credentials.ts';
 import { openVaultStorage } from '../../storage/open-storage.ts';
 import { openAwsRootKey } from '../keychain/aws-root-key.ts';
-import type { ManifestPoint } from '../seal/manifest.ts';
 import type { OpenVault } from './open-vault.ts';
 import { type SealedVaultOptions, sealedVault } from './sealed-vault.ts';
 
@@ -41,7 +40,7 @@ export function configuredVault(config: NodeConfig, { log, connect, ca, firstKey
       needsFence: !developerMode,
       firstKey,
       hasBackup: config.backup_vault !== undefined,
-      remembered: section.pin === undefined ? undefined : readPin(section.pin),
+      remembered: section.pin === undefined ? undefined : parseVaultPoint(section.pin),
       rootKey: async (inRecord, { nsm, charter, document: { pcrs } }) => {
         const how = { aws, rootKeySpec: kms.root_key_spec, credentials, connect, ca };
         return openAwsRootKey(inRecord.aws, 'primaryKeyId', how, {
@@ -55,10 +54,4 @@ export function configuredVault(config: NodeConfig, { log, connect, ca, firstKey
     });
     return await open(parts);
   };
-}
-
-/** The schema has checked its form. */
-function readPin(text: string): ManifestPoint {
-  const [sequence = '', digest = ''] = text.split(':');
-  return { sequence: Number(sequence), digest: fromHex(digest) };
 }

@@ -152,6 +152,7 @@ async function open(
       hasBackupVault: config.backup_vault !== undefined,
       publish: (info) => vault.follow(info),
       withdraw: async (type, id) => void (await vault.storage.delete([type, id])),
+      onRestored: () => mesh.forgetVault?.() ?? Promise.resolve(),
       storageInfo: vault.description,
       health: parts,
       listen,

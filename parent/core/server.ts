@@ -93,7 +93,7 @@ export async function startCore(deps: CoreDeps): Promise<Core> {
     ...service.methods,
     [`/${HealthService.typeName}/Check`, healthCheck(all)],
     [`/${HealthService.typeName}/Watch`, healthWatch(all, draining.signal)],
-    ...adminMethods({ engine, attest: attestWith(engine), log, ...deps.admin }),
+    ...adminMethods({ engine, attest: attestWith(engine), log, onRestored: deps.onRestored, ...deps.admin }),
   ]);
   const server = openGrpcServer({
     methods,

@@ -1077,6 +1077,18 @@ export declare type GovernanceState = Message<"engine.v1.GovernanceState"> & {
    * @generated from field: uint64 incarnation = 7;
    */
   incarnation: bigint;
+
+  /**
+   * Newest state of a sealed vault, for the Core to remember; 0 of one in clear, or while the engine has none.
+   *
+   * @generated from field: uint64 vault_sequence = 8;
+   */
+  vaultSequence: bigint;
+
+  /**
+   * @generated from field: bytes vault_digest = 9;
+   */
+  vaultDigest: Uint8Array;
 };
 
 /**

@@ -14,12 +14,17 @@ export interface SealedNode {
   /** Of record, release set and socket. */
   readonly folder: string;
   readonly vault: Storage;
-  /** Sealed by custodians unless it says otherwise. */
-  readonly backup: Pick<OpenedBackup, 'storage'> & Partial<OpenedBackup>;
+  /** Sealed by custodians unless it says otherwise; none if absent. */
+  readonly backup?: (Pick<OpenedBackup, 'storage'> & Partial<OpenedBackup>) | undefined;
+  /** What its Core has kept of the vault. */
+  readonly keptHead?: EngineOptions['keptHead'];
 }
 
 /** Starts it. */
-export async function startSealedNode(t: Teardown, { folder, vault, backup }: SealedNode): Promise<TestEngine> {
+export async function startSealedNode(
+  t: Teardown,
+  { folder, vault, backup, keptHead }: SealedNode,
+): Promise<TestEngine> {
   const trust = await testTrust(folder);
   const { record_path: record, releases_path: releases } = trust.config.attestation;
   const { nsm } = await trust.attester({ role: 'engine' });
@@ -30,11 +35,12 @@ export async function startSealedNode(t: Teardown, { folder, vault, backup }: Se
     openVault: sealedVault({
       storage: vault,
       needsFence: false,
-      hasBackup: true,
+      hasBackup: backup !== undefined,
       rootKey: async () => ({ keyring: clearKeyring(), policyHash: undefined, wrapsForAnyone: false }),
       sleep: async () => undefined,
     }),
-    openBackup: async () => ({ key: undefined, needsFence: false, close: () => undefined, ...backup }),
+    openBackup: backup && (async () => ({ key: undefined, needsFence: false, close: () => undefined, ...backup })),
+    keptHead,
     attestation: { ...(await trust.files()), nsm, localGovernance: { key: trust.governanceKey, keep } },
   });
 }

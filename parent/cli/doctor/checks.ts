@@ -4,6 +4,7 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { type Clock, systemClock } from '../../../common/clock.ts';
+import type { KmsError } from '../../../common/errors.ts';
 import { type NodeConfig, parseHostPort } from '../../../common/node-config.ts';
 import { openKmsClient } from '../../grpc/client.ts';
 import { GrpcError } from '../../grpc/status.ts';
@@ -140,16 +141,27 @@ async function readConfig({ dir, node, configFile }: Findings): Promise<NodeConf
 }
 
 async function checkPorts(findings: Findings): Promise<string> {
-  const { node } = findings;
+  const { node, dir } = findings;
   if (node === undefined) {
     const wanted = await configuredPorts(findings);
     await choosePorts(wanted);
     return `${wanted.map(({ port }) => port).join(', ')} are free`;
   }
-  const urls = [node.clientUrl, node.publicUrl, node.opsUrl].map((url) => new URL(url));
-  for (const { hostname, port } of urls) await requireConnection({ host: hostname, port: Number(port) });
-  return urls.map(({ port }) => port).join(', ');
+  await requireListener(node.opsUrl);
+  const urls = [node.publicUrl, node.clientUrl];
+  for (const url of urls) {
+    await requireListener(url).catch(async (error: unknown) => {
+      // A party of a quorum opens the port for clients last: what it waits for says more.
+      throw (await notServing(node, dir)) ?? error;
+    });
+  }
+  return [...urls, node.opsUrl].map((url) => new URL(url).port).join(', ');
 }
+
+const requireListener = (url: string): Promise<void> => {
+  const { hostname, port } = new URL(url);
+  return requireConnection({ host: hostname, port: Number(port) });
+};
 
 /** The ports that the next start takes: those of node.toml if there is one, else the defaults. */
 async function configuredPorts(findings: Findings) {
@@ -197,8 +209,9 @@ async function checkCore({ node, dir }: Findings): Promise<string | undefined> {
   try {
     const status = await client.health('', { timeoutMs: 5000 });
     if (Number(status) === SERVING) return `serves on ${node.clientUrl}`;
-    const { body } = await fetchOps(`${node.opsUrl}/health`);
-    throw failure('UNAVAILABLE', `the core does not serve: ${body.trim()}`, `see ${dir}/${STATE_FILES.log}`);
+    const why = await notServing(node, dir);
+    if (why !== undefined) throw why;
+    return `serves on ${node.clientUrl}, by now`;
   } catch (error) {
     if (!(error instanceof GrpcError)) throw error;
     const cure = `its supervisor starts it again; the reason stands in ${dir}/${STATE_FILES.log}`;
@@ -206,6 +219,13 @@ async function checkCore({ node, dir }: Findings): Promise<string | undefined> {
   } finally {
     client.close();
   }
+}
+
+/** What the Core says of itself; undefined if it serves. */
+async function notServing({ opsUrl }: NodeFile, dir: string): Promise<KmsError | undefined> {
+  const { status, body } = await fetchOps(`${opsUrl}/health`);
+  if (status === 200) return undefined;
+  return failure('UNAVAILABLE', `the core does not serve: ${body.trim()}`, `see ${dir}/${STATE_FILES.log}`);
 }
 
 async function checkPublicMaterial({ node }: Findings): Promise<string | undefined> {
@@ -230,7 +250,9 @@ export function newFindings(dir: string, clock: Clock = systemClock, configFile?
   return { dir, clock, configFile };
 }
 
-function requireConnection(target: { readonly host: string; readonly port: number } | { readonly path: string }) {
+function requireConnection(
+  target: { readonly host: string; readonly port: number } | { readonly path: string },
+): Promise<void> {
   const where = 'path' in target ? target.path : `${target.host}:${target.port}`;
   return new Promise<void>((resolve, reject) => {
     const socket = connect(target);

@@ -5,6 +5,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'smol-toml';
+import { formatVaultPoint, parseVaultPoint, readKeptHead } from '../../../attestation/node/kept-head.ts';
 import type { BootDeveloper, BootDocument } from '../../../common/enclave-boot.ts';
 import { enclaveTable } from '../../../common/enclave-config.ts';
 import { systemErrorCode } from '../../../common/errors.ts';
@@ -20,7 +21,7 @@ import { readIfThere } from '../supervise/developer-trust.ts';
 export async function bootDocument(config: NodeConfig): Promise<BootDocument> {
   const { charter_path: charterPath, record_path: recordPath, releases_path: releasesPath } = config.attestation;
   const [record, releases] = [await readIfThere(recordPath), await readIfThere(releasesPath)];
-  const table = enclaveTable({ ...config }, config.developer_mode ? 'test' : 'production');
+  const table = enclaveTable(await withKeptHead(config), config.developer_mode ? 'test' : 'production');
   return {
     node: stringify(table),
     charter: await readNeeded(charterPath, 'attestation.charter_path'),
@@ -28,6 +29,15 @@ export async function bootDocument(config: NodeConfig): Promise<BootDocument> {
     ...(releases && { releases }),
     ...(config.developer_mode && { developer: await developerPart(config) }),
   };
+}
+
+/** Pins what this machine's Core has kept of the vault, unless its operator pinned a later state. */
+async function withKeptHead(config: NodeConfig): Promise<NodeConfig> {
+  const { private_vault: vault } = config;
+  const kept = vault.keychain && (await readKeptHead(config));
+  const pinned = parseVaultPoint(vault.pin ?? '')?.sequence ?? 0;
+  if (kept === undefined || kept.sequence <= pinned) return config;
+  return { ...config, private_vault: { ...vault, pin: formatVaultPoint(kept) } };
 }
 
 async function developerPart({ attestation, enclave }: NodeConfig): Promise<BootDeveloper> {

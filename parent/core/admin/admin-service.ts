@@ -52,6 +52,8 @@ export interface AdminDeps {
   readonly corePeers?: (() => readonly PeerInit[]) | undefined;
   /** Told of what the engine holds after each change that came through here. */
   readonly onGovernance?: ((state: GovernanceState) => void) | undefined;
+  /** Told once the private vault was restored; resolves once that is durable. */
+  readonly onRestored?: (() => Promise<void>) | undefined;
 }
 
 const TIMEOUT_MS = 20_000;
@@ -115,8 +117,10 @@ export function adminMethods(deps: AdminDeps): ReadonlyMap<string, GrpcMethod> {
       return await engine.call(ENGINE_METHOD.backupVerify, NOTHING, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
     },
     async RestoreBackup(body, { signal }) {
-      decodeControl(RestoreCallSchema, body);
-      return await engine.call(ENGINE_METHOD.restore, body, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
+      const { plan } = decodeControl(RestoreCallSchema, body);
+      const report = await engine.call(ENGINE_METHOD.restore, body, { signal, timeoutMs: WHOLE_VAULT_TIMEOUT_MS });
+      if (!plan) await deps.onRestored?.();
+      return report;
     },
     async DrillBackup(body, { signal }) {
       decodeControl(DrillCallSchema, body);

@@ -30,6 +30,7 @@ import { watchEngineAttester } from './engine-attester.ts';
 import { followGovernance } from './follow-governance.ts';
 import { openGovernanceFiles } from './governance-files.ts';
 import { peerRows } from './peer-rows.ts';
+import { openVaultMemory } from './vault-memory.ts';
 
 /** How a Core reaches others; `runCore` knows nothing of what is behind it. */
 export interface CoreMesh {
@@ -45,6 +46,8 @@ export interface CoreMesh {
   follow(engine: EngineClient): () => void;
   /** Takes what the engine has just answered about governance. */
   takeGovernance(state: GovernanceState): void;
+  /** Forgets what the engine said of its vault, which has been restored. */
+  forgetVault?(): Promise<void>;
   /** Serves connectors, if the configuration names a socket for them. */
   serveConnectors(inject: InjectPeer): Promise<void>;
   /** Whom the Core is connected to, or should be. */
@@ -122,14 +125,19 @@ function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreM
   let connectors: MeshListener | undefined;
   const table = new PeerTable(clock);
   const attester = watchEngineAttester(clock);
+  const memory = openVaultMemory(config, log);
+  const take = (state: GovernanceState): void => {
+    files.take(state);
+    memory.take(state);
+  };
   const dial = unixDial(config.engine.socket_path);
   return {
     dial: meshEngineDialer({ dial, endpoint, party: charter.party, peers: table }),
     endpoint,
     party: charter.party,
-    follow: (engine) =>
-      followGovernance({ engine, take: files.take, askAttester: attester.ask, reread: files.reread, log }),
-    takeGovernance: files.take,
+    follow: (engine) => followGovernance({ engine, take, askAttester: attester.ask, reread: files.reread, log }),
+    takeGovernance: take,
+    forgetVault: () => memory.forget(),
     serveConnectors: async (inject) => {
       const path = config.mesh.connector_socket_path;
       if (path !== undefined) connectors = await listenForConnectors({ path, endpoint, inject, peers: table });
@@ -149,6 +157,7 @@ function compose({ config, charter, endpoint, files, clock, log }: Parts): CoreM
       await connectors?.close();
       await endpoint.close();
       await files.close();
+      await memory.close();
       endpoint.self.attester.close();
     },
   };

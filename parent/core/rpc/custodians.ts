@@ -89,7 +89,7 @@ export function getOperatorPublicKeyRpc({ engine, hasBackupVault, engineTimeoutM
 }
 
 /** `RestoreFromBackup`: adds what the private vault lacks, with the key that the node can use by itself. */
-export function restoreFromBackupRpc({ engine, hasBackupVault, log }: RpcDeps): Rpc {
+export function restoreFromBackupRpc({ engine, hasBackupVault, onRestored, log }: RpcDeps): Rpc {
   return {
     operation: 'restore_from_backup',
     async handle(body) {
@@ -97,6 +97,7 @@ export function restoreFromBackupRpc({ engine, hasBackupVault, log }: RpcDeps): 
       if (!hasBackupVault) throw new KmsError('UNAVAILABLE', NO_VAULT);
       if (engine.state !== 'connected') throw engineAway(engine.reason);
       await engine.call(ENGINE_METHOD.restore, toBinary(RestoreCallSchema, create(RestoreCallSchema, {})));
+      await onRestored?.();
       log.info({ event: 'backup.restored' });
       return EMPTY;
     },
@@ -116,7 +117,7 @@ export function custodianRecoveryInitRpc({ engine, hasBackupVault, engineTimeout
 }
 
 /** `CustodianBackupRecovery`: comes after a recovery init. On success the private vault has what it lacked. */
-export function custodianBackupRecoveryRpc({ engine, hasBackupVault, log }: RpcDeps): Rpc {
+export function custodianBackupRecoveryRpc({ engine, hasBackupVault, onRestored, log }: RpcDeps): Rpc {
   return {
     operation: 'custodian_backup_recovery',
     async handle(body, call) {
@@ -126,6 +127,7 @@ export function custodianBackupRecoveryRpc({ engine, hasBackupVault, log }: RpcD
       if (!hasBackupVault) throw new KmsError('PRECONDITION_FAILED', 'no recovery has been begun');
       if (engine.state !== 'connected') throw engineAway(engine.reason);
       await engine.call(ENGINE_METHOD.custodianRecovery, body);
+      await onRestored?.();
       log.info({ event: 'custodians.recovered', requestId: contextId });
       return EMPTY;
     },

@@ -33,6 +33,8 @@ export interface RpcDeps {
   readonly publish: (info: EngineInfo) => Promise<void>;
   /** Removes a public object that the engine's description no longer vouches for. */
   readonly withdraw: (type: string, id: string) => Promise<void>;
+  /** Told once the private vault was restored; resolves once that is durable. */
+  readonly onRestored?: (() => Promise<void>) | undefined;
   /** How storage is described to operators, such as `file storage, prefix PUB`. */
   readonly storageInfo: string;
   /** Aborts when the node stops: nothing new is begun, what runs is left for the next start. */

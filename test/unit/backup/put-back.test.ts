@@ -6,7 +6,12 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import t, { type Test } from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
-import { EngineStatusSchema, RestoreCallSchema, RestoreReportSchema } from '../../../proto/gen/engine_pb.js';
+import {
+  EngineStatusSchema,
+  GovernanceStateSchema,
+  RestoreCallSchema,
+  RestoreReportSchema,
+} from '../../../proto/gen/engine_pb.js';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
 import { ENGINE_METHOD } from '../../../wire/frames.ts';
@@ -34,8 +39,10 @@ async function usedNode(t: Test) {
   const old = { vault: await copyAll(vault), backup: await copyAll(backup) };
   await link.call(ENGINE_METHOD.crsGen, crsGenCall());
   await complete(link);
+  const state = fromBinary(GovernanceStateSchema, await link.call(ENGINE_METHOD.governanceState));
   await first.stop();
-  return { keyId, old, vault, backup };
+  const head = { sequence: Number(state.vaultSequence), digest: state.vaultDigest };
+  return { keyId, old, vault, backup, head };
 }
 
 /** Starts the node over storages, which it changes. */
@@ -101,9 +108,28 @@ t.test('a vault that was put back is restored once it has been emptied', async (
   t.same([info.awaitsRestore, info.keys.map(({ keyId }) => keyId), info.crs.length], [false, [node.keyId], 1]);
 });
 
-t.test('both put back together are as if nothing had been written since: only who pins the head knows', async (t) => {
-  const { engine } = await start(t, await copyAll(node.old.vault), await copyAll(node.old.backup));
-  t.notOk(engine.facts.awaitsRestore);
+t.test('both put back together are found out by what the Core has kept, and by nobody else', async (t) => {
+  const before = { folder, vault: await copyAll(node.old.vault), backup: await copyAll(node.old.backup) };
+  const again = () => startSealedNode(t, { ...before, backup: { storage: before.backup, key }, keptHead: node.head });
+  for (let times = 0; times < 2; times++) {
+    const { engine, stop } = await again();
+    t.match(engine.facts, { awaitsRestore: true, restoreReason: /put back: .*; its Core has state/ });
+    await stop();
+  }
+  const { engine } = await start(t, before.vault, before.backup);
+  t.notOk(engine.facts.awaitsRestore, 'with no memory left anywhere it is as if nothing had been written since');
+});
+
+t.test('without a backup an engine that finds its vault put back does not start', async (t) => {
+  const vault = await copyAll(node.old.vault);
+  for (let times = 0; times < 2; times++) {
+    await t.rejects(startSealedNode(t, { folder, vault, keptHead: node.head }), {
+      code: 'STATE_INVALID',
+      message: /the private vault was put back: .*; its Core has state/,
+    });
+  }
+  const newest = await startSealedNode(t, { folder, vault: await copyAll(node.vault), keptHead: node.head });
+  t.notOk(newest.engine.facts.awaitsRestore);
 });
 
 t.test('what the node did not sign stops nobody, and is told', async (t) => {
