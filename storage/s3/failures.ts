@@ -29,11 +29,14 @@ export interface Attempted {
 
 type Rule = readonly [code: ErrorCode, message: string, retryable?: 'retry'];
 
+/** Stands for the right that was asked for, such as s3:PutObject. */
+const ACTION = '%action%';
+
 const BY_CODE: Readonly<Record<string, Rule>> = {
   NoSuchBucket: ['STATE_INVALID', 'the bucket does not exist: create it, or correct its name in the configuration'],
   AccessDenied: [
     'PERMISSION_DENIED',
-    'S3 refuses this operation: allow the action to this role, in its policy and the bucket’s',
+    `S3 refuses this operation: allow ${ACTION} to this role, in its policy and the bucket’s`,
   ],
   AllAccessDisabled: ['PERMISSION_DENIED', 'S3 has disabled this bucket or account: ask AWS'],
   InvalidAccessKeyId: ['PERMISSION_DENIED', 'S3 does not know the access key: correct the credentials'],
@@ -110,7 +113,7 @@ function ofAnswer(thrown: unknown, status: number, attempted: Attempted): Failur
   const facts: Record<string, Fact> = { ...about(attempted), status, cause: code };
   if (kind === 'PERMISSION_DENIED') facts.action = attempted.action;
   if (region !== undefined) facts.bucketRegion = region;
-  const error = new KmsError(kind, message, facts, thrown);
+  const error = new KmsError(kind, message.replace(ACTION, attempted.action), facts, thrown);
   return { error, retryable: retry === 'retry', ambiguous: passing, code, status };
 }
 

@@ -62,7 +62,7 @@ t.test('a refused operation names the action that would allow it', async (t) => 
     s3.fault = (point) => (hit.test(point.operation) ? { kind: 'error', code: 'AccessDenied' } : undefined);
     await t.rejects(
       run(),
-      { code: 'PERMISSION_DENIED', message: /refuses this operation/, facts: { action } },
+      { code: 'PERMISSION_DENIED', message: new RegExp(`allow ${action} to this role`), facts: { action } },
       operation,
     );
   }
