@@ -6,6 +6,7 @@
  * signatures, and of the configuration the engine takes only what a parent may choose.
  */
 import { concatBytes, equalBytes } from './bytes.ts';
+import { type BootImport, readBootImport } from './enclave-boot-import.ts';
 import { KmsError } from './errors.ts';
 
 /** Vsock ports on the parent, dialled from inside of the enclave. */
@@ -48,6 +49,8 @@ export interface BootDocument {
   readonly releases?: Uint8Array | undefined;
   /** Only a test image takes it; the production image refuses a document that has it. */
   readonly developer?: BootDeveloper | undefined;
+  /** The enclave does this and ends, in place of serving. */
+  readonly import?: BootImport | undefined;
 }
 
 /** What a test image is told beyond a {@link BootDocument}. */
@@ -93,22 +96,23 @@ export function decodeBootDocument(json: Uint8Array): BootDocument {
   if (json.byteLength > BOOT_DOCUMENT_MAX_BYTES) throw tooLong(json.byteLength);
   const table = readTable(parse(json), 'it', FIELDS);
   if (table.get('format') !== 1) throw invalid('format must be 1');
-  const developer = table.get('developer');
+  const [developer, job] = [table.get('developer'), table.get('import')];
   const document: BootDocument = {
     node: text(table, 'node'),
     charter: bytes(table, 'charter'),
     ...(table.has('record') && { record: bytes(table, 'record') }),
     ...(table.has('releases') && { releases: bytes(table, 'releases') }),
     ...(developer !== undefined && { developer: readDeveloper(developer) }),
+    ...(job !== undefined && { import: readBootImport(job) }),
   };
   if (!equalBytes(encodeJson(document), json)) throw invalid('it is not in its canonical form');
   return document;
 }
 
-const FIELDS = ['format', 'node', 'charter', 'record', 'releases', 'developer'] as const;
+const FIELDS = ['format', 'node', 'charter', 'record', 'releases', 'developer', 'import'] as const;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-function encodeJson({ node, charter, record, releases, developer }: BootDocument): Uint8Array {
+function encodeJson({ node, charter, record, releases, developer, import: job }: BootDocument): Uint8Array {
   // Keys in this order; JSON leaves out what is undefined.
   const table = {
     format: 1,
@@ -117,6 +121,7 @@ function encodeJson({ node, charter, record, releases, developer }: BootDocument
     record: record && base64(record),
     releases: releases && base64(releases),
     developer: developer && { root: base64(developer.root), authorities: developer.authorities },
+    import: job,
   };
   return new TextEncoder().encode(JSON.stringify(table));
 }

@@ -22,7 +22,8 @@ export const bucketName = z
     'needs letters, digits, dots, dashes or underscores, the first a letter or digit',
   );
 
-const s3Bucket = z
+/** Name of a bucket of S3. */
+export const s3Bucket = z
   .string()
   .regex(
     /^(?!xn--)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,

@@ -50,7 +50,8 @@ export async function runServiceProcess(
 export interface PreparedService {
   readonly config: NodeConfig;
   readonly log: Logger;
-  start(): Promise<Service>;
+  /** Resolves with undefined if there is nothing to serve: it has done what it was started for. */
+  start(): Promise<Service | undefined>;
 }
 
 /**
@@ -71,6 +72,7 @@ export async function runService(
   let stopping = false;
   try {
     const service = await start();
+    if (service === undefined) return process.exit(0);
     const end = (exit: () => never): void => {
       if (stopping) return;
       stopping = true;

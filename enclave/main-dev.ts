@@ -26,12 +26,18 @@ import { operatorTrusted } from './authorization.ts';
 import { developerQuorum } from './developer/developer-quorum.ts';
 import { startEngine } from './engine.ts';
 import type { EngineOptions } from './engine-options.ts';
+import type { ImportProgram } from './import/attested-import.ts';
 import { meshListener } from './mesh/mesh-listener.ts';
 import { clearKeyring } from './seal/clear-keyring.ts';
 import { clearKeeper } from './vault/clear-keychain.ts';
 import { type OpenVault, unsealedVault } from './vault/open-vault.ts';
 
-const program = { clearKeeper, readAnchor: readDeveloperAnchor, openNsm: openInheritedNsm };
+const program: ImportProgram = {
+  clearKeeper,
+  readAnchor: readDeveloperAnchor,
+  openNsm: openInheritedNsm,
+  backupOf: async (config, log) => (await sealedVaults(config, log)).openBackup,
+};
 if (process.argv[2] === '--import') {
   const { runImport } = await import('./import/import-process.ts');
   await runImport(program);

@@ -30,11 +30,20 @@ export interface BootedOptions
 }
 
 /**
- * Starts the engine of a booted enclave.
+ * Starts the engine of a booted enclave; or does the job of the boot document, after which there is nothing to serve.
  *
  * @throws KmsError what `startEngine` throws, and `CONFIG_INVALID` for a charter of another root or a vault in clear.
  */
-export async function startBooted(
+export async function startBooted(booted: Booted, options: BootedOptions): Promise<Service | undefined> {
+  const { import: job } = booted.document;
+  if (job === undefined) return await serveBooted(booted, options);
+  // Loaded on demand: an engine that serves takes nothing over.
+  const { importBooted } = await import('./import-booted.ts');
+  await importBooted(booted, options, job);
+  return undefined;
+}
+
+async function serveBooted(
   { config, log, parent, refresh }: Booted,
   { nsm, anchor, ca, makeDefaultEpoch, ...may }: BootedOptions,
 ): Promise<Service> {

@@ -12,6 +12,7 @@ import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import { NodeConfig } from '../../common/node-config.ts';
 import type { Storage } from '../../storage/storage.ts';
+import type { OpenBackup } from '../backup/open-backup.ts';
 import { bindCharter } from '../mesh/bind-charter.ts';
 import type { ObjectKeeper } from '../vault/object-keeper.ts';
 import type { VaultJob } from './import-job.ts';
@@ -23,6 +24,8 @@ export interface ImportProgram {
   readonly readAnchor: (config: NodeConfig) => Promise<TrustAnchor>;
   /** Opens this process's security module. */
   readonly openNsm: () => Nsm;
+  /** Returns how the backup vault of a sealed one is opened; undefined if there is none. */
+  readonly backupOf: (config: NodeConfig, log: Logger) => Promise<OpenBackup | undefined>;
 }
 
 /** Whose import it is. */

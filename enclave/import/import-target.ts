@@ -26,6 +26,9 @@ export interface ImportTarget {
   readonly hasAdopted?: boolean | undefined;
 }
 
+/** A target that has to be closed. */
+export type OpenedTarget = ImportTarget & AsyncDisposable;
+
 /** The parties that a key is split for. */
 export interface QuorumShape {
   readonly n: number;

@@ -4,27 +4,22 @@
  */
 import { resolve } from 'node:path';
 import { readNodeFiles } from '../../attestation/node/node-files.ts';
-import { systemClock } from '../../common/clock.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
 import { fileVault } from '../../common/node-config-vaults.ts';
-import * as native from '../../native/engine/index.ts';
+import type * as native from '../../native/engine/index.ts';
 import { openFileStorage } from '../../storage/file-storage.ts';
-import { openVaultStorage } from '../../storage/open-storage.ts';
 import { PrivateVault } from '../vault/private-vault.ts';
 import { type AttestedImport, type ImportProgram, readDeveloperConfig } from './attested-import.ts';
-import type { ImportTarget } from './import-target.ts';
+import type { ImportTarget, OpenedTarget } from './import-target.ts';
 
 /** Settings of {@link openTarget}. */
-export interface OpenTargetOptions extends Pick<ImportProgram, 'clearKeeper'> {
+export interface OpenTargetOptions extends Pick<ImportProgram, 'clearKeeper' | 'backupOf'> {
   /** Makes the key of a sealed vault that was never used: such a vault has one before it holds anything. */
   readonly firstKey: () => Promise<native.NodeKey>;
   readonly log: Logger;
 }
-
-/** A target that has to be closed. */
-export type OpenedTarget = ImportTarget & AsyncDisposable;
 
 /** Opens nodes whose vaults lie in clear. @throws KmsError `CONFIG_INVALID` for any other, or two with one vault. */
 export async function openClearTargets(
@@ -57,7 +52,15 @@ export async function openTarget(attested: AttestedImport, options: OpenTargetOp
   const { config, file: name } = attested;
   const { charter } = await attested.files();
   const who = { name, party: charter.party };
-  if (config.private_vault.keychain) return await openSealed(attested, who, options);
+  if (config.private_vault.keychain) {
+    // Loaded on demand: vaults in clear need no client of AWS.
+    const { openSealedTarget } = await import('./open-sealed-target.ts');
+    const { firstKey, log } = options;
+    const files = await attested.files();
+    const openBackup = await options.backupOf(config, log);
+    const engine = await attested.engine();
+    return await openSealedTarget({ config, name, files, ...engine, firstKey, openBackup, log });
+  }
   return { ...(await openClear(config, who, options)), [Symbol.asyncDispose]: async () => undefined };
 }
 
@@ -75,43 +78,4 @@ async function openClear(
     vault: new PrivateVault(clearKeeper(storage)),
     publicVault: await openFileStorage({ root: open.path, prefix: open.prefix, folderMode: 0o755 }),
   };
-}
-
-async function openSealed(
-  attested: AttestedImport,
-  who: Pick<ImportTarget, 'name' | 'party'>,
-  { firstKey, log }: OpenTargetOptions,
-): Promise<OpenedTarget> {
-  const { config } = attested;
-  const held = new AsyncDisposableStack();
-  try {
-    const { nsm, document } = await attested.engine();
-    let isFirst = false;
-    const first = async (): Promise<native.NodeKey> => {
-      isFirst = true;
-      return await firstKey();
-    };
-    // Loaded on demand: vaults in clear need no client of AWS.
-    const { configuredVault } = await import('../vault/vault-of-config.ts');
-    const onLost = (err: KmsError): void => log.error({ event: 'import.lost', err }, 'another server has taken over');
-    const parts = { native, nsm, document, ...(await attested.files()), onLost, clock: systemClock, log };
-    const opened = await configuredVault(config, { log, firstKey: first })(parts);
-    held.defer(() => opened.close());
-    if ('lost' in opened) throw new KmsError('STATE_INVALID', 'the private vault is gone: restore it first');
-    held.defer(() => opened.key?.dispose());
-    const { aws } = config;
-    const open = await openVaultStorage(config.public_vault.storage, { aws, folderMode: 0o755, log });
-    held.defer(() => open.close());
-    return {
-      ...who,
-      threshold: config.threshold !== undefined,
-      vault: opened.vault,
-      publicVault: open.storage,
-      hasAdopted: isFirst,
-      [Symbol.asyncDispose]: () => held.disposeAsync(),
-    };
-  } catch (error) {
-    await held.disposeAsync();
-    throw error;
-  }
 }

@@ -71,6 +71,7 @@ export async function openHead(state: VaultState, parts: HeadParts): Promise<Sea
   const { firstKey = async () => native.NodeKey.generate() } = parts;
   const key = await (manifest === undefined ? firstKey() : openKey(state, parts));
   try {
+    if (manifest === undefined && parts.firstKey !== undefined) await requireNewcomer(key, parts);
     const incarnation = (manifest?.incarnation ?? 0) + 1;
     const sealed = await openStore(key, incarnation, parts, manifest === undefined);
     const { head, store, sealer } = sealed;
@@ -97,6 +98,18 @@ export async function openHead(state: VaultState, parts: HeadParts): Promise<Sea
     key.dispose();
     throw error;
   }
+}
+
+/**
+ * A key moves in once: nobody remembers a vault of it, and it is the one that governance has named, if that has named one.
+ * Whoever empties the vault could else start the node anew from what it once came from.
+ */
+async function requireNewcomer(key: NodeKey, { parts, inRecord }: HeadParts): Promise<void> {
+  checkAddress(key, inRecord.address);
+  const [memory] = (await parts.recall?.(key)) ?? [];
+  if (memory === undefined) return;
+  const message = `the private vault is empty, and ${memory.by} knows a vault of the key that would move in`;
+  throw new KmsError('STATE_INVALID', `${message}: restore it from there`, { fault: 'moved-in-before' });
 }
 
 const NONE = new Uint8Array(0);

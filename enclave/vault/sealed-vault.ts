@@ -90,7 +90,8 @@ async function open(
 
   const state = await readVaultState(storage);
   const { address } = inRecord;
-  if (state.signingKey === undefined && address !== undefined) {
+  // A key that moves in is no loss: it has to be the one that governance has named.
+  if (state.signingKey === undefined && address !== undefined && options.firstKey === undefined) {
     if (!options.hasBackup) throw lostVault(address);
     log.warn({ event: 'vault.lost' }, 'the private vault is gone: this engine waits for its restore');
     // There is no head yet that another server could move: who takes the lease restores.

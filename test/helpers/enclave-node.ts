@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { encodeSigned } from '../../attestation/governance/index.ts';
 import { loadNodeConfig } from '../../parent/cli/config/check-config.ts';
 import type { Output } from '../../parent/cli/framework/output.ts';
-import { startEmulatedAws } from '../../parent/cli/supervise/aws/emulated-aws.ts';
+import { type EmulatedAws, startEmulatedAws } from '../../parent/cli/supervise/aws/emulated-aws.ts';
 import { withRootKeys } from '../../parent/cli/supervise/aws/record-keys.ts';
 import {
   type DeveloperTrust,
@@ -38,6 +38,7 @@ export interface EnclaveNode {
   readonly file: string;
   readonly socketPath: string;
   readonly trust: DeveloperTrust;
+  readonly emulated: Pick<EmulatedAws, 's3Url' | 'kmsUrl'>;
 }
 
 /** Prepares a node; its emulators run until the test ends. */
@@ -60,5 +61,5 @@ export async function enclaveNode(t: Teardown, need: EnclaveNodeNeed, output: Ou
   const trust = await openDeveloperTrust(paths);
   const keys = await emulated.ensureKeys(trust.charter, pcrs);
   await writeWhole(paths.record, encodeSigned(withRootKeys(trust.record, keys, trust.governanceKey)));
-  return { dir, file, socketPath, trust };
+  return { dir, file, socketPath, trust, emulated };
 }

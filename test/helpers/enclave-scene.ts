@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { toHex } from '../../common/bytes.ts';
+import type { EnclaveBackend } from '../../images/boot/backend.ts';
 import { nitroCliBackend } from '../../images/boot/nitro-cli.ts';
 import { measureImage } from '../../images/eif/measure-image.ts';
 import { readImage } from '../../images/eif/read-image.ts';
@@ -14,7 +15,7 @@ import { createOutput, type Output } from '../../parent/cli/framework/output.ts'
 import { startEnclaveNode } from '../../parent/cli/run/run-enclave-node.ts';
 import type { RunningNode } from '../../parent/cli/supervise/run-node.ts';
 import { parentVsock } from '../../vsock-proxy/parent-vsock.ts';
-import { enclaveNode } from './enclave-node.ts';
+import { type EnclaveNode, enclaveNode } from './enclave-node.ts';
 import { fakeEnclaves, writeFakeNitroCli, writeNitroParent } from './fake-nitro-cli.ts';
 import { type Teardown, tempDir } from './temp-dir.ts';
 
@@ -29,6 +30,11 @@ export interface EnclaveScene {
   said(): string;
   readonly output: Output;
   start(): Promise<RunningNode>;
+  /** What starts the enclave. */
+  readonly backendOf: () => EnclaveBackend;
+  readonly emulated: EnclaveNode['emulated'];
+  /** Registers of the image. */
+  readonly pcrs: ReadonlyMap<number, Uint8Array>;
   /** Ends the enclave as a fault of the hypervisor would: without a word. */
   killEnclave(): void;
   /** What the next enclaves show of their image. */
@@ -71,7 +77,7 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
   const measured = measureImage(readImage(readFileSync(image)));
 
   const need = { pcrs: measured, enclave: `image_path = "${image}"\nmemory_mb = 2048` };
-  const { dir, file, socketPath, trust } = await enclaveNode(t, need, output);
+  const { dir, file, socketPath, trust, emulated } = await enclaveNode(t, need, output);
   const place = (folder: string): string => join(folder, 'vm.vsock');
   const show = (pcrs: ReadonlyMap<number, Uint8Array>): void => {
     const shown = Object.fromEntries([...pcrs].map(([index, value]) => [index, toHex(value)]));
@@ -100,6 +106,9 @@ export async function enclaveScene(t: Teardown): Promise<EnclaveScene> {
     cli,
     said: () => text,
     output,
+    emulated,
+    pcrs: measured,
+    backendOf: () => backend,
     start: async () => {
       const options = { file, params: 'test', debug: false, backendOf: () => backend, backOff: QUICK } as const;
       const node = await startEnclaveNode(options, output);

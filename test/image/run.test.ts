@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
-import { enclaveFolder } from '../../parent/cli/run/run-enclave-node.ts';
+import { enclaveFolder } from '../../parent/cli/run/node-enclave.ts';
 import { runCliScript } from '../helpers/cli-script.ts';
 import { buildTestImage } from '../helpers/enclave-image.ts';
 import { enclaveNode } from '../helpers/enclave-node.ts';

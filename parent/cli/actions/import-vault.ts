@@ -14,6 +14,10 @@ import { absoluteDir } from '../framework/command.ts';
 import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { makeQuorumImportPlace } from '../quorum/import-place.ts';
+import { backendOf as configuredBackend } from '../run/backends.ts';
+import { enclaveJob } from '../run/enclave-job.ts';
+import { importInEnclave } from '../run/import-in-enclave.ts';
+import type { TakeNodeOptions } from '../run/node-enclave.ts';
 import { acquireFolderLock } from '../supervise/folder-lock.ts';
 import { type ImportPlace, makeImportPlace, openImportPlace } from '../supervise/import-place.ts';
 import { runImportProgram } from '../supervise/import-program.ts';
@@ -33,9 +37,11 @@ export interface ImportVaultCommandOptions extends DomainOptions {
   readonly epoch?: string | undefined;
   readonly newAwsNode?: true | undefined;
   readonly newAwsQuorum?: string | undefined;
+  readonly config?: string | undefined;
+  readonly identityOnly?: true | undefined;
 }
 
-const STEPS = { reading: 0, publishing: 0.6, storing: 0.9 } as const;
+const STEPS = { opening: 0, reading: 0.05, publishing: 0.6, storing: 0.9 } as const;
 
 const Done = z.object({
   address: z.string(),
@@ -51,8 +57,17 @@ const Done = z.object({
   left: z.array(z.string()),
 });
 
-/** `arca import zama-vault`. */
-export async function runImportVault(options: ImportVaultCommandOptions, output: Output): Promise<void> {
+/**
+ * `arca import zama-vault`.
+ *
+ * @param backendOf - What starts an enclave, if that is not what the configuration says.
+ */
+export async function runImportVault(
+  options: ImportVaultCommandOptions,
+  output: Output,
+  backendOf?: TakeNodeOptions['backendOf'],
+): Promise<void> {
+  if (options.config !== undefined) return await runInEnclave(options.config, options, output, backendOf);
   const dir = absoluteDir(options.dir);
   const rootKey = rootKeyOf(options);
   const { name, version, chainId, verifyingContract } = readDomain(options).parsed;
@@ -65,15 +80,29 @@ export async function runImportVault(options: ImportVaultCommandOptions, output:
     ...(rootKey && { rootKey }),
     ...(emulators && { emulators }),
     ...(options.epoch === undefined ? {} : { epochId: readId(options.epoch) }),
-    identityOnly: options.newAwsQuorum !== undefined,
+    identityOnly: options.newAwsQuorum !== undefined || options.identityOnly === true,
     domain: { name, version, chainId: toHex(chainId), verifyingContract: toHex(verifyingContract) },
   };
-  const title = job.identityOnly ? 'take over a signing key' : 'take over a vault';
+  const title = titleOf(job.identityOnly);
   const done = await runImportProgram({ title, job, steps: STEPS, device }, Done, output);
   for (const { type, id, params = 'default' } of done.objects) {
     await addToJournal(dir, journalEntry(type === 'CrsInfo' ? 'crs' : 'key', parseRequestId(id), params));
   }
   report(done, output);
+}
+
+const titleOf = (identityOnly: boolean): string => `take over a ${identityOnly ? 'signing key' : 'vault'}`;
+
+/** Into a node whose engine runs in an enclave: that engine does it, and sees what nobody else may. */
+async function runInEnclave(
+  file: string,
+  options: ImportVaultCommandOptions,
+  output: Output,
+  backendOf: TakeNodeOptions['backendOf'] = configuredBackend,
+): Promise<void> {
+  const job = enclaveJob(options);
+  const title = titleOf(job.identity_only);
+  report(await importInEnclave({ file, backendOf, title, job, steps: STEPS }, Done, output), output);
 }
 
 /** Locks what the import goes into, and starts what it needs. */

@@ -56,6 +56,7 @@ function vaultCommand(): Command {
       'arca import zama-vault --from keys/PRIV-p2 --public-from keys/PUB-p2 --party 2    # one party of a quorum',
       'arca import zama-vault --from PRIV --public-from PUB --root-key arn:aws:kms:… --aws aws.toml',
       'arca import zama-vault --from PRIV-p1 --public-from PUB-p1 --dir q --new-aws-quorum 4 --party 1  # its signing key',
+      'arca import zama-vault --config /etc/arca/node.toml --from s3://old/PRIV-p1 --public-from s3://old/PUB-p1 --root-key arn:aws:kms:… # in the enclave',
       'arca import zama-vault --from PRIV --public-from PUB --dir moved --new-aws-node  # keeps its address; then: arca dev --aws --dir moved',
     ],
   )
@@ -75,6 +76,11 @@ function vaultCommand(): Command {
       '--new-aws-quorum <parties>',
       "makes a quorum of 'arca dev --aws' in --dir; its --party takes over the signing key",
     )
+    .option(
+      '--config <file>',
+      "configuration of a node of 'arca run', whose enclave does it; the vaults are s3://BUCKET/PREFIX",
+    )
+    .option('--identity-only', 'take the signing key alone, before the quorum has made its epoch')
     .option('--epoch <id>', 'epoch to put everything in; the one it has there if absent')
     .addOption(domainNameOption())
     .addOption(domainVersionOption())

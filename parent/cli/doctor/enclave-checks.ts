@@ -22,8 +22,8 @@ import { failure, hasCode } from '../framework/failure.ts';
 import { backendOf } from '../run/backends.ts';
 import { checkEnclave, requireReady } from '../run/enclave-checks.ts';
 import { proxyFile } from '../run/enclave-program.ts';
+import { enclaveFolder } from '../run/node-enclave.ts';
 import { allowedDestinations, destinationsOf } from '../run/proxy-routes.ts';
-import { enclaveFolder } from '../run/run-enclave-node.ts';
 
 /** What a check of an enclave's node knows. */
 export interface EnclaveFindings {

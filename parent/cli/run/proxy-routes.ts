@@ -4,6 +4,7 @@
  */
 import { decodeCharter, verifyRecord } from '../../../attestation/governance/index.ts';
 import { ENCLAVE_PORT, PARENT_PORT } from '../../../common/enclave-boot.ts';
+import type { BootImport } from '../../../common/enclave-boot-import.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
 import type { VsockPlace } from '../../../vsock-proxy/parent-vsock.ts';
@@ -61,9 +62,7 @@ export interface Destinations {
 export async function destinationsOf(config: NodeConfig): Promise<Destinations> {
   const { parties, regions } = await readRecord(config);
   const { aws, enclave } = config;
-  const emulators = [aws?.developer_s3_endpoint, aws?.developer_kms_endpoint, aws?.developer_sts_endpoint]
-    .filter((url) => url !== undefined)
-    .map(originOf);
+  const emulators = emulatorsOf(config);
   return {
     aws: aws && emulators.length === 0 ? awsDestinations(config, aws.region, regions) : emulators,
     metadata: aws?.instance_role === true ? [METADATA] : [],
@@ -78,13 +77,32 @@ export async function allowedDestinations(config: NodeConfig): Promise<readonly 
   return [...new Set([...aws, ...metadata, ...parties, ...added])].sort();
 }
 
+/** Returns where the vaults of another node and their root key are; emulators are reached anyway. */
+export function importDestinations(config: NodeConfig, job: BootImport): readonly string[] {
+  const { aws } = config;
+  if (aws === undefined || emulatorsOf(config).length > 0) return [];
+  const buckets = [job.private.bucket, job.public.bucket];
+  return namesAt(aws.region, buckets, [regionOf(job.root_key.arn)]);
+}
+
+function emulatorsOf({ aws }: NodeConfig): readonly string[] {
+  const urls = [aws?.developer_s3_endpoint, aws?.developer_kms_endpoint, aws?.developer_sts_endpoint];
+  return urls.filter((url) => url !== undefined).map(originOf);
+}
+
 function awsDestinations(config: NodeConfig, region: string, keyRegions: readonly string[]): readonly string[] {
   const vaults = [config.public_vault, config.private_vault, config.backup_vault];
   const buckets = vaults.flatMap((vault) => vault?.storage.s3?.bucket ?? []);
+  return namesAt(region, buckets, keyRegions);
+}
+
+function namesAt(region: string, buckets: readonly string[], keyRegions: readonly string[]): readonly string[] {
   const s3 = `s3.${region}.${suffixOf(region)}`;
   const kms = [...new Set([region, ...keyRegions])].map((name) => `kms.${name}.${suffixOf(name)}`);
   return [s3, ...buckets.map((bucket) => `${bucket}.${s3}`), ...kms].map((host) => `${host}:${HTTPS}`);
 }
+
+const regionOf = (arn: string): string => arn.split(':')[3] ?? '';
 
 const suffixOf = (region: string): string => (region.startsWith('cn-') ? 'amazonaws.com.cn' : 'amazonaws.com');
 
@@ -104,7 +122,7 @@ async function readRecord({ attestation }: NodeConfig) {
     const ids = [keys?.primaryKeyId, keys?.backupKeyId, keys?.previousKeyId].filter((id) => id !== undefined);
     return {
       parties: others.flatMap(({ endpoint }) => endpoint ?? []),
-      regions: ids.map((arn) => arn.split(':')[3] ?? ''),
+      regions: ids.map(regionOf),
     };
   } catch (error) {
     if (!isKmsError(error)) throw error;

@@ -7,7 +7,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import t from 'tap';
 import type { NodeConfig } from '../../../../common/node-config.ts';
 import { ENCLAVE_CHECKS, type EnclaveFindings } from '../../../../parent/cli/doctor/enclave-checks.ts';
-import { enclaveFolder } from '../../../../parent/cli/run/run-enclave-node.ts';
+import { enclaveFolder } from '../../../../parent/cli/run/node-enclave.ts';
 import { freePorts } from '../../../helpers/free-port.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
 import { makeTestCa } from '../../../helpers/test-ca.ts';

@@ -6,7 +6,7 @@ import t from 'tap';
 import { encodeCharter, encodeSigned, makeRecord, signRecord } from '../../../../attestation/governance/index.ts';
 import { parseConfig } from '../../../../common/config.ts';
 import type { NodeConfig } from '../../../../common/node-config.ts';
-import { allowedDestinations, proxyTable } from '../../../../parent/cli/run/proxy-routes.ts';
+import { allowedDestinations, importDestinations, proxyTable } from '../../../../parent/cli/run/proxy-routes.ts';
 import { openDeveloperTrust, trustPaths } from '../../../../parent/cli/supervise/developer-trust.ts';
 import { ProxyConfig } from '../../../../vsock-proxy/config.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
@@ -49,6 +49,25 @@ t.test('the engine may be connected to AWS in its regions, the other parties, an
     'pub.s3.eu-west-1.amazonaws.com:443',
     's3.eu-west-1.amazonaws.com:443',
     'two.example:50001',
+  ]);
+});
+
+t.test('an import adds the buckets of the other node and the region of its root key, where AWS is', async (t) => {
+  const place = { bucket: 'old', prefix: 'PRIV' };
+  const job = {
+    format: 1,
+    private: place,
+    public: { ...place, bucket: 'old-public' },
+    root_key: { arn: 'arn:aws:kms:us-east-1:111122223333:key/12345678', spec: 'symm' },
+    identity_only: true,
+    domain: { name: '', version: '', chain_id: '', verifying_contract: '' },
+  } as const;
+  t.same(importDestinations(configOf(tempDir(t)), job), [
+    's3.eu-west-1.amazonaws.com:443',
+    'old.s3.eu-west-1.amazonaws.com:443',
+    'old-public.s3.eu-west-1.amazonaws.com:443',
+    'kms.eu-west-1.amazonaws.com:443',
+    'kms.us-east-1.amazonaws.com:443',
   ]);
 });
 

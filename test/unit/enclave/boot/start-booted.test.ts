@@ -3,6 +3,7 @@ import t from 'tap';
 import { AWS_NITRO_ROOT } from '../../../../attestation/document/index.ts';
 import { encodeCharter } from '../../../../attestation/governance/index.ts';
 import { encodeBootDocument } from '../../../../common/enclave-boot.ts';
+import type { BootImport } from '../../../../common/enclave-boot-import.ts';
 import { operatorTrusted } from '../../../../enclave/authorization.ts';
 import { boot } from '../../../../enclave/boot/boot.ts';
 import { startBooted } from '../../../../enclave/boot/start-booted.ts';
@@ -20,9 +21,9 @@ private_vault.storage.s3.bucket = "private"
 const SEALED = `${VAULTS}private_vault.keychain.aws_kms = {}\n`;
 
 /** Starts a production engine, with a security module whose documents no production root has signed. */
-async function start(t: Teardown, node: string, charter: Uint8Array) {
+async function start(t: Teardown, node: string, charter: Uint8Array, job?: BootImport) {
   const parent = fakeParent(t);
-  await parent.serveBoot(() => encodeBootDocument({ node, charter }));
+  await parent.serveBoot(() => encodeBootDocument({ node, charter, import: job }));
   const booted = await boot({ image: 'production', parent: parent.link, folder: tempDir(t), imageFolders: [] });
   const { nsm } = await startTestAttester({ role: 'engine' });
   const started = startBooted(booted, {
@@ -54,6 +55,23 @@ t.test('documents of another root end it, once the charter is measured and befor
   const { started, nsm, dials } = await start(t, SEALED, encodeCharter(CHARTER));
   await t.rejects(started, { code: 'ATTESTATION_INVALID' });
   t.notSame((await nsm.describePcr(16)).value, new Uint8Array(48));
+  t.same((await nsm.describe()).lockedPcrs.length, 32, 'all registers are locked');
+  t.equal(dials.length, 1, 'nobody was asked for anything but the boot document');
+});
+
+t.test('a job of the parent changes nothing of that order: root, charter and attestation come first', async (t) => {
+  const job: BootImport = {
+    format: 1,
+    private: { bucket: 'old', prefix: 'PRIV' },
+    public: { bucket: 'old', prefix: 'PUB' },
+    root_key: { arn: 'arn:aws:kms:eu-west-1:111122223333:key/12345678', spec: 'symm' },
+    identity_only: false,
+    domain: { name: '', version: '', chain_id: '00'.repeat(32), verifying_contract: '00'.repeat(20) },
+  };
+  const other = await start(t, SEALED, encodeCharter(DEV_CHARTER), job);
+  await t.rejects(other.started, { code: 'CONFIG_INVALID', message: /has another root than/ });
+  const { started, nsm, dials } = await start(t, SEALED, encodeCharter(CHARTER), job);
+  await t.rejects(started, { code: 'ATTESTATION_INVALID' });
   t.same((await nsm.describe()).lockedPcrs.length, 32, 'all registers are locked');
   t.equal(dials.length, 1, 'nobody was asked for anything but the boot document');
 });
