@@ -139,7 +139,8 @@ static void ready_machine(void) {
   if (mount("dev", "/dev", "devtmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755") != 0 ||
       mount("proc", "/proc", "proc", closed, "hidepid=invisible") != 0 ||
       mount("sys", "/sys", "sysfs", closed | MS_RDONLY, NULL) != 0 ||
-      mount("tmp", "/tmp", "tmpfs", closed, "mode=1777,size=16m") != 0 ||
+      // Evaluation keys pass through here as files: hundreds of megabytes, which nothing else takes meanwhile.
+      mount("tmp", "/tmp", "tmpfs", closed, "mode=1777,size=50%") != 0 ||
       mount("run", "/run", "tmpfs", closed, "mode=0755,size=4m") != 0 ||
       mkdir("/run/arca", 0700) != 0 || chown("/run/arca", ENGINE_USER, ENGINE_USER) != 0)
     end("the file systems cannot be mounted", 1);
