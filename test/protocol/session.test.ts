@@ -136,6 +136,33 @@ t.test('asynchronous opening goes on when a partition heals', async (t) => {
   t.ok(network.nowMs > 60_000, 'neither side had enough shares before');
 });
 
+t.test('a value is decoded at most t + 1 times, whatever t liars send', async (t) => {
+  const [n, threshold] = [7, 2];
+  for (const [name, strategy] of Object.entries(STRATEGIES)) {
+    const ring = smallRing(simRandom(name).bytes);
+    const secret = ring.random(2);
+    const shares = shareSmall(ring, secret, n, threshold);
+    const liars = new Map([2, 6].map((party): [number, Strategy] => [party, strategy]));
+    const network = new SimNetwork({ n, t: threshold, seed: 1, liars });
+    const attempts = new Map<number, number>();
+    const results = await network.run((session) => {
+      const counting: typeof ring = {
+        ...ring,
+        open: async (input) => {
+          attempts.set(session.me, (attempts.get(session.me) ?? 0) + 1);
+          return await ring.open(input);
+        },
+      };
+      return robustOpen(session, counting, shares.get(session.me) ?? secret);
+    });
+    for (const party of network.honest) {
+      const value = results.get(party);
+      t.ok(value && !(value instanceof Error) && ring.equals(value, secret), name);
+      t.ok((attempts.get(party) ?? 0) <= threshold + 1, `${name}: ${attempts.get(party)} attempts of party ${party}`);
+    }
+  }
+});
+
 t.test('t parties that are cut off are excluded by the others, and know it', async (t) => {
   for (const [n, threshold, parties] of [
     [4, 1, [2]],
