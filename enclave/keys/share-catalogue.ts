@@ -7,15 +7,10 @@
 import { KmsError } from '../../common/errors.ts';
 import type { KeyShares, ParamsName, ShareProvenance } from '../../native/engine/index.ts';
 import type { RequestId } from '../../wire/ids.ts';
-import {
-  decodeCrsGenMetadata,
-  decodeKeyGenMetadata,
-  encodeCrsGenMetadata,
-  encodeKeyGenMetadata,
-  type KeyGenMetadata,
-} from '../../wire/metadata.ts';
-import type { HeldCrs } from '../vault/catalogue.ts';
-import type { EpochScopedPath, EpochScopedType, PrivateVault } from '../vault/private-vault.ts';
+import { decodeKeyGenMetadata, encodeKeyGenMetadata, type KeyGenMetadata } from '../../wire/metadata.ts';
+import { CrsShelf, type HeldCrs } from '../vault/crs-shelf.ts';
+import { invalid, nameOf, readEach, requireSame } from '../vault/epoch-objects.ts';
+import type { EpochScopedPath, PrivateVault } from '../vault/private-vault.ts';
 
 /** One party's shares of a key set. */
 export interface HeldShares {
@@ -45,7 +40,7 @@ const ERASED_TYPES = ['FheKeyInfo', 'CrsInfo'] as const;
 export class ShareCatalogue {
   readonly #vault: PrivateVault;
   readonly #keys = new Map<string, HeldShares>();
-  readonly #crs = new Map<string, HeldCrs>();
+  readonly #crs = new CrsShelf();
   readonly #timesForgotten = new Map<RequestId, number>();
   readonly #onAdded: ((held: HeldShares) => void)[] = [];
   readonly #onForgotten: ((held: HeldShares) => void)[] = [];
@@ -64,7 +59,7 @@ export class ShareCatalogue {
     await vault.checkKinds();
     await refuseWholeKeys(vault);
     try {
-      await catalogue.#each('FheKeyInfo', (content, epochId, id) => {
+      await readEach(vault, 'FheKeyInfo', (content, epochId, id) => {
         const shares = reader.fromBytes(content);
         try {
           catalogue.#keys.set(nameOf(epochId, id), describe(shares, reader, epochId, id));
@@ -73,11 +68,7 @@ export class ShareCatalogue {
           throw error;
         }
       });
-      await catalogue.#each('CrsInfo', (content, epochId, id) => {
-        const metadata = decodeCrsGenMetadata(Uint8Array.from(content));
-        requireSame(id, metadata.crsId);
-        catalogue.#crs.set(nameOf(epochId, id), { epochId, metadata });
-      });
+      await catalogue.#crs.load(vault);
       return catalogue;
     } catch (error) {
       catalogue.dispose();
@@ -92,7 +83,7 @@ export class ShareCatalogue {
 
   /** All CRSs. */
   crs(): readonly HeldCrs[] {
-    return [...this.#crs.values()];
+    return this.#crs.all();
   }
 
   /**
@@ -115,9 +106,7 @@ export class ShareCatalogue {
 
   /** Throws `ALREADY_EXISTS` if the id is that of a CRS of the epoch. */
   requireNewCrs(epochId: RequestId, crsId: RequestId): void {
-    if (this.#crs.has(nameOf(epochId, crsId))) {
-      throw new KmsError('ALREADY_EXISTS', 'a CRS of this id exists already', { crsId, epochId });
-    }
+    this.#crs.requireNew(epochId, crsId);
   }
 
   /**
@@ -139,9 +128,7 @@ export class ShareCatalogue {
 
   /** Writes what is known of a CRS, which is real from then on. @throws KmsError as {@link addKeySet}. */
   async addCrs(held: HeldCrs): Promise<void> {
-    const { epochId, metadata } = held;
-    await this.#put(['CrsInfo', epochId, metadata.crsId], encodeCrsGenMetadata(metadata));
-    this.#crs.set(nameOf(epochId, metadata.crsId), held);
+    await this.#crs.add(held, (path, content) => this.#put(path, content));
   }
 
   /**
@@ -151,7 +138,7 @@ export class ShareCatalogue {
   async forgetEpoch(epochId: RequestId): Promise<void> {
     this.#timesForgotten.set(epochId, this.#timesForgottenOf(epochId) + 1);
     for (const [name, held] of this.#keys) if (held.epochId === epochId) this.#forget(name, held);
-    for (const [name, held] of this.#crs) if (held.epochId === epochId) this.#crs.delete(name);
+    this.#crs.forgetEpoch(epochId);
     for (const type of ERASED_TYPES) {
       for (const path of await this.#vault.list(type)) if (path[1] === epochId) await this.#vault.delete(path);
     }
@@ -192,16 +179,6 @@ export class ShareCatalogue {
     held.shares.dispose();
     for (const listener of this.#onForgotten) listener(held);
   }
-
-  async #each(
-    type: EpochScopedType,
-    take: (content: Uint8Array, epochId: RequestId, id: RequestId) => void,
-  ): Promise<void> {
-    for (const path of await this.#vault.list(type)) {
-      const [, epochId, id] = path;
-      await this.#vault.read(path, (content) => take(content, epochId, id));
-    }
-  }
 }
 
 function describe(shares: KeyShares, reader: ShareReader, epochId: RequestId, id: RequestId): HeldShares {
@@ -227,16 +204,4 @@ async function refuseWholeKeys(vault: PrivateVault): Promise<void> {
     'STATE_INVALID',
     `the private vault of this threshold node holds objects of a centralized node: ${names}; give the node a vault of its own`,
   );
-}
-
-function nameOf(epochId: RequestId, id: RequestId): string {
-  return `${epochId}/${id}`;
-}
-
-function requireSame(id: RequestId, found: RequestId): void {
-  if (found !== id) throw invalid('it holds another id');
-}
-
-function invalid(why: string): KmsError {
-  return new KmsError('STATE_INVALID', why);
 }

@@ -6,16 +6,11 @@
 import { KmsError } from '../../common/errors.ts';
 import type { FheKey, ParamsName } from '../../native/engine/index.ts';
 import type { RequestId } from '../../wire/ids.ts';
-import {
-  type CrsGenMetadata,
-  decodeCrsGenMetadata,
-  decodeKeyGenMetadata,
-  encodeCrsGenMetadata,
-  encodeKeyGenMetadata,
-  type KeyGenMetadata,
-} from '../../wire/metadata.ts';
+import { decodeKeyGenMetadata, encodeKeyGenMetadata, type KeyGenMetadata } from '../../wire/metadata.ts';
+import { CrsShelf, type HeldCrs } from './crs-shelf.ts';
 import { decodeDecompressionKeyInfo, encodeDecompressionKeyInfo } from './decompression-key-info.ts';
-import type { EpochScopedType, PrivateVault } from './private-vault.ts';
+import { invalid, nameOf, readEach, requireSame } from './epoch-objects.ts';
+import type { PrivateVault } from './private-vault.ts';
 
 /** A key set, or a decompression key, of which the secret is not kept (`key` is absent then). */
 export interface HeldKey {
@@ -23,12 +18,6 @@ export interface HeldKey {
   readonly params: ParamsName;
   readonly metadata: KeyGenMetadata;
   readonly key?: FheKey;
-}
-
-/** A CRS. */
-export interface HeldCrs {
-  readonly epochId: RequestId;
-  readonly metadata: CrsGenMetadata;
 }
 
 /** Reads stored keys. */
@@ -42,7 +31,7 @@ export interface KeyReader {
 export class Catalogue {
   readonly #vault: PrivateVault;
   readonly #keys = new Map<string, HeldKey>();
-  readonly #crs = new Map<string, HeldCrs>();
+  readonly #crs = new CrsShelf();
 
   private constructor(vault: PrivateVault) {
     this.#vault = vault;
@@ -56,7 +45,7 @@ export class Catalogue {
   static async load(vault: PrivateVault, { fromBytes, developerKeys }: KeyReader): Promise<Catalogue> {
     const catalogue = new Catalogue(vault);
     await vault.checkKinds();
-    await catalogue.#each('FhePrivateKey', (content, epochId, id) => {
+    await readEach(vault, 'FhePrivateKey', (content, epochId, id) => {
       const key = fromBytes(content);
       try {
         if (!developerKeys && (key.provenance === 'developer' || key.params === 'test')) {
@@ -70,17 +59,13 @@ export class Catalogue {
         throw error;
       }
     });
-    await catalogue.#each('DecompressionKeyInfo', (content, epochId, id) => {
+    await readEach(vault, 'DecompressionKeyInfo', (content, epochId, id) => {
       const { params, metadata } = decodeDecompressionKeyInfo(Uint8Array.from(content));
       requireSame(id, metadata.keyId);
       if (catalogue.#keys.has(nameOf(epochId, id))) throw invalid('its id is that of a key set too');
       catalogue.#keys.set(nameOf(epochId, id), { epochId, params, metadata });
     });
-    await catalogue.#each('CrsInfo', (content, epochId, id) => {
-      const metadata = decodeCrsGenMetadata(Uint8Array.from(content));
-      requireSame(id, metadata.crsId);
-      catalogue.#crs.set(nameOf(epochId, id), { epochId, metadata });
-    });
+    await catalogue.#crs.load(vault);
     return catalogue;
   }
 
@@ -91,7 +76,7 @@ export class Catalogue {
 
   /** All CRSs. */
   crs(): readonly HeldCrs[] {
-    return [...this.#crs.values()];
+    return this.#crs.all();
   }
 
   /**
@@ -124,9 +109,7 @@ export class Catalogue {
 
   /** Throws `ALREADY_EXISTS` if the id is that of a CRS of the epoch. */
   requireNewCrs(epochId: RequestId, crsId: RequestId): void {
-    if (this.#crs.has(nameOf(epochId, crsId))) {
-      throw new KmsError('ALREADY_EXISTS', 'a CRS of this id exists already', { crsId, epochId });
-    }
+    this.#crs.requireNew(epochId, crsId);
   }
 
   /** Writes a key set and takes over its handle once it is durable. The key is real from then on. */
@@ -149,9 +132,7 @@ export class Catalogue {
 
   /** Writes what is known of a CRS, which is real from then on. */
   async addCrs(held: HeldCrs): Promise<void> {
-    const { epochId, metadata } = held;
-    await this.#vault.put(['CrsInfo', epochId, metadata.crsId], encodeCrsGenMetadata(metadata));
-    this.#crs.set(nameOf(epochId, metadata.crsId), held);
+    await this.#crs.add(held, (path, content) => this.#vault.put(path, content));
   }
 
   /** Wipes all keys. Nothing can be decrypted afterwards. */
@@ -170,26 +151,4 @@ export class Catalogue {
     }
     this.#keys.set(nameOf(epochId, metadata.keyId), held);
   }
-
-  async #each(
-    type: EpochScopedType,
-    take: (content: Uint8Array, epochId: RequestId, id: RequestId) => void,
-  ): Promise<void> {
-    for (const path of await this.#vault.list(type)) {
-      const [, epochId, id] = path;
-      await this.#vault.read(path, (content) => take(content, epochId, id));
-    }
-  }
-}
-
-function nameOf(epochId: RequestId, id: RequestId): string {
-  return `${epochId}/${id}`;
-}
-
-function requireSame(id: RequestId, found: RequestId): void {
-  if (found !== id) throw invalid('it holds another id');
-}
-
-function invalid(why: string): KmsError {
-  return new KmsError('STATE_INVALID', why);
 }
