@@ -56,16 +56,19 @@ export async function handshake(deps: HandshakeDeps): Promise<MeshConnection> {
   socket.on('error', swallow);
   const fromMs = deps.endpoint.clock.nowMs();
   let leave: (() => void) | undefined;
+  let hasAccepted = false;
   try {
     const peer = await judgePeer(deps, (release) => {
       leave = release;
     });
-    const connection = await exchangeProofs(deps, peer, fromMs);
+    const connection = await exchangeProofs(deps, peer, fromMs, () => {
+      hasAccepted = true;
+    });
     if (leave) socket.once('close', leave);
     return connection;
   } catch (error) {
     const failure = toKmsError(error);
-    await farewell(socket, failure);
+    await farewell(socket, failure, hasAccepted);
     leave?.();
     throw failure;
   } finally {
@@ -91,8 +94,16 @@ async function judgePeer(deps: HandshakeDeps, onAdmitted: (release: () => void) 
   return peer;
 }
 
-/** @param fromMs - When TLS was done: no proof for it can be older. */
-async function exchangeProofs(deps: HandshakeDeps, peer: JudgedPeer, fromMs: number): Promise<MeshConnection> {
+/**
+ * @param fromMs - When TLS was done: no proof for it can be older.
+ * @param onAccepted - The own verdict is on its way: there is no other after it.
+ */
+async function exchangeProofs(
+  deps: HandshakeDeps,
+  peer: JudgedPeer,
+  fromMs: number,
+  onAccepted: () => void,
+): Promise<MeshConnection> {
   const { socket, endpoint, leaf, signal } = deps;
   const { clock, limits } = endpoint;
   const channel = channelOf(deps, peer.leaf);
@@ -101,6 +112,7 @@ async function exchangeProofs(deps: HandshakeDeps, peer: JudgedPeer, fromMs: num
   if (first.type !== 'proof') throw refused(first.body);
   const times = { fromMs, toMs: clock.nowMs() };
   const proof = await judgeProof(decodeProof(first.body, limits.maxMessageBytes), peer, channel, times, endpoint);
+  onAccepted();
   await writeMessage(socket, 'verdict', encodeVerdict([]), signal);
   const answer = await readMessage(socket, 0, signal);
   if (answer.type !== 'verdict') throw refuse('malformed', 'a second proof in place of the verdict');
@@ -178,14 +190,17 @@ export function toKmsError(error: unknown): KmsError {
 /**
  * Tells the peer the numbers of the reasons, unless it was the peer that refused, and closes. Waits until the peer has
  * read them or {@link FAREWELL_MS} have gone, so that a reset does not overtake them and the slot stays taken.
+ *
+ * A peer that was accepted may have taken the connection as its own: whatever it is sent then is the application's. So
+ * one that is given up after that, because its own verdict came too late, is told nothing.
  */
-async function farewell(socket: TLSSocket, failure: KmsError): Promise<void> {
+async function farewell(socket: TLSSocket, failure: KmsError, hasAccepted: boolean): Promise<void> {
   if (socket.destroyed) return;
   const timer = setTimeout(() => socket.destroy(), FAREWELL_MS);
   const gone = new Promise<void>((resolve) => {
     socket.once('close', () => resolve());
   });
-  if (failure.facts.refusedBy !== 'peer') {
+  if (!hasAccepted && failure.facts.refusedBy !== 'peer') {
     await writeMessage(socket, 'verdict', encodeVerdict(reasonCodes(failure))).catch(() => socket.destroy());
   }
   socket.end();

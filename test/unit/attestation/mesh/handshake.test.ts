@@ -10,7 +10,7 @@ import { acceptMesh } from '../../../../attestation/mesh/accept.ts';
 import type { HandshakeGate } from '../../../../attestation/mesh/budget.ts';
 import { connectMesh } from '../../../../attestation/mesh/connect.ts';
 import { encodeProof } from '../../../../attestation/mesh/proof.ts';
-import { writeMessage } from '../../../../attestation/mesh/wire-messages.ts';
+import { decodeVerdict, readMessage, writeMessage } from '../../../../attestation/mesh/wire-messages.ts';
 import type { Role } from '../../../../attestation/role.ts';
 import { connectPair, createTestMesh, expectation } from '../../../helpers/mesh-pair.ts';
 import { rawPair } from '../../../helpers/raw-pair.ts';
@@ -98,6 +98,26 @@ t.test('no byte is handed on before both verdicts', async (t) => {
   near.destroy();
   t.equal(await accepting, 'UNAVAILABLE', 'nothing was found wrong with it');
 });
+
+t.test(
+  'whoever was accepted and gives its own verdict too late is told nothing: it may have a connection by then',
+  async (t) => {
+    const scene = await stage(t);
+    const [near, far] = await rawPair(t);
+    const late = new AbortController();
+    const accepting = outcome(acceptMesh(far, scene.honest, scene.expect, late.signal));
+    const leaf = await forgeLeaf({ self: scene.evil.self });
+    const intruder = await intrude(near, leaf, 'engine-data');
+    const { socket } = intruder;
+    const proof = await forgeProof(scene.evil.self, leaf, intruder);
+    await writeMessage(socket, 'proof', encodeProof(proof));
+    t.equal((await readMessage(socket, 16_384, SIGNAL)).type, 'proof');
+    t.same(decodeVerdict((await readMessage(socket, 0, SIGNAL)).body), [], 'it is accepted');
+    late.abort();
+    t.equal((await buffer(socket)).byteLength, 0, 'a verdict here would be bytes of the application');
+    await accepting;
+  },
+);
 
 /** Stands between two ends and shows all bytes to `look`, which may change them. */
 async function middle(t: Parameters<typeof rawPair>[0], look: (bytes: Buffer) => void): Promise<[Duplex, Duplex]> {
