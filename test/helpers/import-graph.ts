@@ -5,6 +5,10 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import ts from 'typescript';
 
+/** What imports whole keys, or into vaults in clear: for developer nodes alone. */
+export const DEVELOPER_IMPORTS =
+  /^enclave\/import\/(?:attested-import|import-job|import-key|import-process|open-targets)\./;
+
 /** The checkout. */
 export const ROOT = join(import.meta.dirname, '../..');
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { bundleEngine, type EngineBundle } from '../../../images/build/bundle.ts';
 import { MAINS } from '../../../images/build/engine-files.ts';
+import { DEVELOPER_IMPORTS } from '../../helpers/import-graph.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -18,7 +19,8 @@ const FORBIDDEN_SOURCES: Readonly<Record<string, RegExp>> = {
   'a developer root or its software module': /^attestation\/developer\//,
   'a main module of developer mode': /^enclave\/main-(?!test-image)/,
   'the main module of a test image': /^enclave\/main-test-image\.ts$/,
-  'parts of developer mode': /^enclave\/(developer|import)\//,
+  'parts of developer mode': /^enclave\/developer\//,
+  'imports into developer nodes': DEVELOPER_IMPORTS,
   'a clear vault': /^enclave\/(vault\/clear-|seal\/clear-)/,
   'keys that every party knows': /^enclave\/keys\/common-coin\.ts$/,
   'a twin of a secret kernel': /^enclave\/algebra\//,
