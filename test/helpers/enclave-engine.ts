@@ -9,24 +9,18 @@ import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { NsmTransport } from '../../attestation/attester/attester.ts';
-import { openNsm } from '../../attestation/attester/nsm.ts';
 import { openDeveloperRoot } from '../../attestation/developer/developer-root.ts';
-import { streamTransport } from '../../attestation/developer/nsm-link.ts';
-import { withSignedDocuments } from '../../attestation/developer/register-signer.ts';
 import { createSoftwareNsm } from '../../attestation/developer/software-nsm.ts';
 import { instanceRegister } from '../../attestation/mesh/instance.ts';
 import type { VsockNative } from '../../attestation/mesh/transport-vsock.ts';
-import { readDeveloperAnchor } from '../../attestation/node/node-files.ts';
 import { fromHex } from '../../common/bytes.ts';
 import { systemClock } from '../../common/clock.ts';
-import { PARENT_CID, PARENT_PORT } from '../../common/enclave-boot.ts';
+import { PARENT_CID } from '../../common/enclave-boot.ts';
 import { systemRandom } from '../../common/random.ts';
 import { runService } from '../../common/service-process.ts';
-import { operatorTrusted } from '../../enclave/authorization.ts';
-import { boot } from '../../enclave/boot/boot.ts';
 import { writeExitReason } from '../../enclave/boot/last-words.ts';
 import { openParentLink } from '../../enclave/boot/parent-link.ts';
-import { startBooted } from '../../enclave/boot/start-booted.ts';
+import { prepareTestImage } from '../../enclave/boot/start-test-image.ts';
 
 const folder = process.argv.splice(2)[0] ?? '';
 const run = join(folder, 'run');
@@ -39,21 +33,7 @@ await runService(
   'engine',
   async () => {
     const parent = openParentLink(await openVsock(scene.path), PARENT_CID, () => {});
-    const booted = await boot({ image: 'test', parent, folder: run, imageFolders: [] });
-    const signer = await parent.dial(PARENT_PORT.testNsm, AbortSignal.timeout(10_000));
-    const device = await moduleOfEnclave();
-    const start = async () =>
-      startBooted(booted, {
-        developerMode: true,
-        insecureOperations: true,
-        testParameters: true,
-        policy: operatorTrusted,
-        nsm: openNsm(withSignedDocuments(device, streamTransport(signer)), 'developer'),
-        anchor: await readDeveloperAnchor(booted.config),
-        ca: undefined,
-        makeDefaultEpoch: true,
-      });
-    return { config: booted.config, log: booted.log, start };
+    return await prepareTestImage(await moduleOfEnclave(), { parent, folder: run, imageFolders: [] });
   },
   (error) => writeExitReason(run, error),
 );

@@ -18,7 +18,7 @@ const options = { root: ROOT, version: '1.2.3', insecure: false };
 const FORBIDDEN_SOURCES: Readonly<Record<string, RegExp>> = {
   'a developer root or its software module': /^attestation\/developer\//,
   'a main module of developer mode': /^enclave\/main-(?!test-image)/,
-  'the main module of a test image': /^enclave\/main-test-image\.ts$/,
+  'the engine of a test image': /^enclave\/(main-test-image|boot\/start-test-image)\.ts$/,
   'parts of developer mode': /^enclave\/developer\//,
   'imports into developer nodes': DEVELOPER_IMPORTS,
   'a clear vault': /^enclave\/(vault\/clear-|seal\/clear-)/,
