@@ -152,7 +152,7 @@ async function checkPorts(findings: Findings): Promise<string> {
   for (const url of urls) {
     await requireListener(url).catch(async (error: unknown) => {
       // A party of a quorum opens the port for clients last: what it waits for says more.
-      throw (await notServing(node, dir)) ?? error;
+      throw (await notServing(node, dir).catch(() => undefined)) ?? error;
     });
   }
   return [...urls, node.opsUrl].map((url) => new URL(url).port).join(', ');

@@ -69,6 +69,23 @@ t.test('hands governance to the engine as it came, and tells the core of the out
   t.strictSame([seen, told], [['release-set'], [7n]]);
 });
 
+t.test('tells of a restore that was done, and of no other', async (t) => {
+  let restores = 0;
+  const onRestored = async (): Promise<void> => {
+    restores += 1;
+  };
+  const { engine, client } = await start(t, { onRestored });
+  engine.answers.set(ENGINE_METHOD.restore, (body) => {
+    if (fromBinary(RestoreCallSchema, body).headSequence === 9n) throw new KmsError('STATE_INVALID', 'it is older');
+    return toBinary(RestoreReportSchema, create(RestoreReportSchema, {}));
+  });
+  await client.admin('RestoreBackup', { plan: true });
+  await t.rejects(client.admin('RestoreBackup', { headSequence: 9n }));
+  t.equal(restores, 0);
+  await client.admin('RestoreBackup', {});
+  t.equal(restores, 1);
+});
+
 t.test('hands what is asked of the backup to the engine, and its answer back', async (t) => {
   const { engine, client } = await start(t);
   engine.answers.set(ENGINE_METHOD.restore, (body) => {
