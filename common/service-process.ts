@@ -5,12 +5,13 @@
  */
 import { parseArgs } from 'node:util';
 import { systemClock } from './clock.ts';
-import { tuneCollector } from './collector.ts';
+
 import { loadConfig } from './config.ts';
 import { isKmsError, KmsError } from './errors.ts';
 import { createLogger, type Logger } from './log.ts';
 import { NodeConfig } from './node-config.ts';
 import { type SupervisorWord, watchSupervisor } from './supervisor-pipe.ts';
+import { tuneV8 } from './tune-v8.ts';
 
 /** How long calls in flight may take to finish once the process was told to stop. */
 const GRACE_MS = 1_500;
@@ -68,7 +69,7 @@ export async function runService(
   const early = createLogger({ name, level: 'info' });
   const prepared = await prepare().catch((error: unknown) => fail(name, early, error, { lastWords, status: 2 }));
   const { config, log, start } = prepared;
-  tuneCollector({ isThreshold: config.threshold !== undefined });
+  tuneV8({ isThreshold: config.threshold !== undefined });
   let stopping = false;
   try {
     const service = await start();
