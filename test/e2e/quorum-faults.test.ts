@@ -100,3 +100,28 @@ t.test('an engine that is killed alone comes back and serves the next request', 
   process.kill(present(quorum.member(KILLED).pids().engine), 'SIGKILL');
   t.ok(await decrypt(0));
 });
+
+t.test(
+  'whoever waits for an answer while all stop gets it, or is told cleanly, long before its wait would end',
+  async (t) => {
+    const ask = ({ client }: QuorumMember, request: PublicDecryptionRequest): Promise<PublicDecryptionResponse> =>
+      client.call('PublicDecryptSync', request, { timeoutMs: PATIENCE_MS });
+    // One party alone gets nothing: its caller would be told so after a minute.
+    const alone = ask(quorum.member(1), publicDecryption(keyId, [{ ciphertext: present(ciphertexts[1]), fheType: 5 }]));
+    const waits = Array.from({ length: IN_FLIGHT }, (_, i) => {
+      const request = publicDecryption(keyId, [{ ciphertext: present(ciphertexts[i % values.length]), fheType: 5 }]);
+      return quorum.members.map((member) => ask(member, request));
+    });
+    const began = performance.now();
+    const settled = Promise.allSettled([alone, ...waits.flat()]);
+    await Promise.race(waits.flat());
+    await quorum.running.stop();
+    const results = await settled;
+    t.ok(performance.now() - began < 45_000, 'the wait of a minute was cut short');
+    for (const result of results) {
+      if (result.status === 'fulfilled') t.equal(result.value.payload?.plaintexts.length, 1, 'a whole answer');
+      else t.match(result.reason, { name: 'GrpcError', status: STATUS.UNAVAILABLE });
+    }
+    t.equal(results[0]?.status, 'rejected', 'nothing is opened for one party');
+  },
+);
