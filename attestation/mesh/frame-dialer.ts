@@ -20,7 +20,8 @@ export interface FrameDialerOptions extends Omit<RenewingOptions<Renewable>, 'op
  * Connects `link` and keeps it so until the returned link is closed.
  *
  * A session lives on the connection that was newest when it began. Certificates last hours, the last third of which is
- * left to sessions of the old connection; one that takes longer fails with `UNAVAILABLE` when the connection ends.
+ * left to sessions of the old connection; one that takes longer goes on on the next connection if it can be resumed, and
+ * fails with `UNAVAILABLE` if not.
  */
 export function dialFrames({ dial, link, onServed, ...options }: FrameDialerOptions): RenewingLink<Renewable> {
   const open = async (signal: AbortSignal): Promise<Renewable> => {

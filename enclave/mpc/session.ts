@@ -46,7 +46,7 @@ export interface Session {
   readonly faults: readonly Fault[];
   /** Returns the first of the next `count` round numbers; all parties take the same numbers for the same things. */
   takeRounds(count: number): number;
-  /** Sends to one party. The session owns the payload and wipes it once it has left. */
+  /** Sends to one party. The session owns the payload and wipes it once nothing of it can have to be sent again. */
   send(to: number, round: number, payload: Uint8Array): void;
   /** Sends the same to every other party. The session owns the payload; this one is not secret and not wiped. */
   sendToAll(round: number, payload: Uint8Array): void;
