@@ -22,6 +22,7 @@ import {
   readForeignShares,
   type ShareOwner,
 } from './foreign-keys.ts';
+import { readFile } from './foreign-store.ts';
 import type { ForeignObject, ForeignVault } from './foreign-vault.ts';
 import { hashedObject, type Material, type MaterialFiles, requireBelongs } from './public-material.ts';
 import { readWholeKey } from './whole-key.ts';
@@ -180,7 +181,7 @@ async function requirePublished(
   throw new KmsError('STATE_INVALID', `the private object has other digests of what was published: ${names}`);
 }
 
-/** Lends the files of a key's public objects. */
+/** Lends the files of a key's public objects: of those digests, since whoever keeps them may give other ones at each reading. */
 async function withFiles(
   { published: { files } }: ForeignVault,
   id: RequestId,
@@ -188,8 +189,14 @@ async function withFiles(
   use: (files: MaterialFiles) => Promise<void>,
 ): Promise<void> {
   const isCompressed = digests.some(({ type }) => type === 'CompressedXofKeySet');
+  const otherType = isCompressed ? 'CompressedXofKeySet' : 'ServerKey';
   await using publicKey = await files.take('PublicKey', id);
-  await using other = await files.take(isCompressed ? 'CompressedXofKeySet' : 'ServerKey', id);
+  await using other = await files.take(otherType, id);
+  for (const [type, { path }] of [['PublicKey', publicKey] as const, [otherType, other] as const]) {
+    const { digest } = await hashedObject(type, `${type}/${id}`, () => readFile(path));
+    if (digests.some((known) => known.type === type && equalBytes(known.digest, digest))) continue;
+    throw new KmsError('ABORTED', `${type}/${id} changed while it was imported`);
+  }
   const known = { publicKey: publicKey.path };
   await use(isCompressed ? { ...known, keySet: other.path } : { ...known, serverKey: other.path });
 }

@@ -33,7 +33,7 @@ export interface VaultImportOptions {
   readonly identityOnly?: boolean | undefined;
   /** What is signed anew under, where the node here has a signing key of its own. */
   readonly domain: Domain;
-  /** Takes nothing but what the other node has signed under the domain. */
+  /** Takes nothing but what the other node has signed under the domain, and that only if it is this node. */
   readonly onlySigned?: boolean | undefined;
   /** Told of each step, for people. */
   readonly onStep: (step: VaultImportStep) => void;
@@ -69,12 +69,12 @@ const SIGNING_KEY = ['SigningKey', SIGNING_KEY_ID] as const;
  *   what is here already; `PRECONDITION_FAILED` for a missing epoch; what `ForeignVault` and `readItem` throw.
  */
 export async function importVault(options: VaultImportOptions): Promise<ImportedVault> {
-  const { source, target, epochId, identityOnly = false, onStep } = options;
+  const { source, target, epochId, identityOnly = false, onlySigned = false, onStep } = options;
   onStep('reading');
   await target.vault.checkKinds();
   using key = await openForeignIdentity(source);
   const identity = await identityAt(target, key);
-  if (identityOnly && identity === 'own') throw ownKey(target);
+  if ((identityOnly || onlySigned) && identity === 'own') throw ownKey(target);
   const { objects, left } = identityOnly ? NOTHING : await source.list();
   const placed = objects.map((object) => ({ object, at: { ...object, epochId: epochId ?? object.epochId } }));
   await requireRoom(
@@ -84,7 +84,7 @@ export async function importVault(options: VaultImportOptions): Promise<Imported
   using own = identity === 'own' ? await openSigningKey(target) : undefined;
   const resigner = async (at: RequestId): Promise<Resigner> => {
     if (own) return signsAnew(own, { ...options, contextId: await contextAt(target, at), epochId: at });
-    return options.onlySigned ? signedBefore(key.address, options.domain) : AS_IT_IS;
+    return onlySigned ? signedBefore(key.address, options.domain) : AS_IT_IS;
   };
   const items: { readonly item: ForeignItem; readonly at: ForeignObject }[] = [];
   const undo: Undo = [];

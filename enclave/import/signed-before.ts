@@ -23,9 +23,10 @@ export function signedBefore(address: Uint8Array, domain: Domain): Resigner {
   return {
     keySet(metadata) {
       const { keyId, preprocessingId: prepKeygenId, extraData, externalSignature } = metadata;
-      const keyDigests = metadata.keyDigests.flatMap(({ type, digest }) =>
-        isSignedKeyType(type) ? [{ type, digest }] : [],
-      );
+      const keyDigests = metadata.keyDigests.map(({ type, digest }) => {
+        if (isSignedKeyType(type)) return { type, digest };
+        throw new KmsError('STATE_INVALID', `key ${keyId} names ${type}, which no signature of its node covers`);
+      });
       const signed = { domain, prepKeygenId, keyId, keyDigests };
       const digests = ways(extraData).map((extra) => keygenDigest({ ...signed, extraData: extra }));
       require(`key ${keyId}`, externalSignature, digests);

@@ -1,9 +1,11 @@
 /** Where only what the other node has signed may come in: a vault in a bucket, as an engine in an enclave reads it. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import t, { type Test } from 'tap';
 import { bucketStore } from '../../../enclave/import/foreign-store.ts';
 import { ForeignVault } from '../../../enclave/import/foreign-vault.ts';
+import { signedBefore } from '../../../enclave/import/signed-before.ts';
 import { keccak256, NodeKey } from '../../../native/engine/index.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
@@ -102,6 +104,44 @@ t.test('what somebody else has signed, or the node under another domain, is refu
   const name = ['CrsInfo', DEFAULT_EPOCH_ID, CRS] as const;
   await crs.put(name, crsMetadata(CRS, new Uint8Array(32), 64, new Uint8Array(65).fill(7)));
   await refused(t, crs, /CRS c1c1.* is not signed/);
+});
+
+t.test('a public object that no signature covers is refused', async (t) => {
+  const { address } = await oldNode(t, set, COMPRESSED);
+  const metadata = {
+    ...{ keyId: KEY, preprocessingId: PREPROCESSING, extraData: new Uint8Array(), signatures: [] },
+    keyDigests: [{ type: 'CRS', digest: new Uint8Array(32) }] as const,
+    externalSignature: new Uint8Array(65),
+  };
+  const uncovered = { code: 'STATE_INVALID', message: /names CRS, which no signature/ };
+  t.throws(() => signedBefore(address, DOMAIN).keySet(metadata), uncovered);
+});
+
+t.test('public objects that are others at each reading are refused', async (t) => {
+  const old = await oldNode(t, set, COMPRESSED);
+  const published = await bucketOf(old.publicFolder);
+  let readings = 0;
+  /** The key set is right when it is compared with its digest, and another afterwards. */
+  const open: Storage['open'] = async (path, ...rest) => {
+    const opened = await published.open(path, ...rest);
+    if (path[0] !== 'CompressedXofKeySet' || ++readings === 1) return opened;
+    return { ...opened, stream: Readable.from([new Uint8Array(64)]) };
+  };
+  const source = new ForeignVault({
+    secret: bucketStore('old/PRIV', { storage: await bucketOf(old.privateFolder), stamp: async () => undefined }),
+    published: bucketStore('old/PUB', { storage: { ...published, open }, stamp: async () => undefined }),
+  });
+  const target = await newNode({ isEmpty: true });
+  const changed = { code: 'ABORTED', message: /CompressedXofKeySet\/a1.* changed while it was imported/ };
+  await t.rejects(takeOver(source, target, onlySigned), changed);
+  t.same(await written(target), []);
+});
+
+t.test('a node with a signing key of its own signs nothing of another anew', async (t) => {
+  const target = await newNode();
+  const own = { code: 'ALREADY_EXISTS', message: /a signing key of its own/ };
+  await t.rejects(takeOver(await vaultOf(await oldNode(t, set, COMPRESSED)), target, onlySigned), own);
+  t.same(await written(target), []);
 });
 
 t.test('an object of a bucket that belongs to no epoch, and a bucket that holds nothing, are named', async (t) => {
