@@ -22,11 +22,12 @@ const { members } = quorum;
 const results = await quorum.generateKey();
 const keyId = present(results[0]?.requestId?.requestId);
 const [ciphertext = new Uint8Array()] = await encryptForQuorum(quorum, keyId, [{ value: VALUE, fheType: 5 }]);
+type DecryptionItems = Parameters<typeof publicDecryption>[1];
 const ITEM = [{ ciphertext, fheType: 5 }];
 
 /** Asks parties for one public decryption and returns the value that each has signed. */
-async function openAt(asked: readonly QuorumMember[]): Promise<bigint[]> {
-  const request = publicDecryption(keyId, ITEM);
+async function openAt(asked: readonly QuorumMember[], items: DecryptionItems = ITEM): Promise<bigint[]> {
+  const request = publicDecryption(keyId, items);
   return await Promise.all(
     asked.map(async ({ client, address: signer }) => {
       const answer = await client.call('PublicDecryptSync', request);
@@ -56,6 +57,22 @@ t.test('all parties have the same public key set, each with its own signature', 
 t.test('public decryption: every party signs the same value', async (t) => {
   t.same(await openAt(members), Array(4).fill(VALUE));
   t.same(await openAt(members.slice(1)), Array(3).fill(VALUE), 'asked at 2t + 1 alone');
+});
+
+t.test('processes decompress and squash every format to the same bytes: masks are functions of them', async (t) => {
+  for (const format of [0, 1, 2, 3]) {
+    const values = [VALUE, VALUE + 1n];
+    const formatted = await encryptForQuorum(
+      quorum,
+      keyId,
+      values.map((value) => ({ value, fheType: 5, format })),
+    );
+    // At 2t + 1 parties nothing opens unless all their shares agree.
+    for (const [index, asked] of [members.slice(0, 3), members.slice(1)].entries()) {
+      const items = [{ ciphertext: present(formatted[index]), fheType: 5, format }];
+      t.same(await openAt(asked, items), Array(3).fill(values[index]), `format ${format}`);
+    }
+  }
 });
 
 t.test('the published client reconstructs user decryptions of every type, with one answer missing', async (t) => {
