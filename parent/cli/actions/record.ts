@@ -15,16 +15,23 @@ import {
   signedToJson,
   withApproval,
 } from '../../../attestation/governance/index.ts';
-import { fromHex, toHex } from '../../../common/bytes.ts';
+import { toHex } from '../../../common/bytes.ts';
 import { formatAddress } from '../../../wire/addresses.ts';
 import type { NodeSelection } from '../client/session.ts';
-import { failure, usageFailure } from '../framework/failure.ts';
+import { failure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { approvalReport, describeApproval, type StatusReport } from '../governance/approval-report.ts';
 import { readPublicKey, readSigningKey } from '../governance/key-files.ts';
 import { applyToNode, readNodeGovernance } from '../governance/node-governance.ts';
-import { parseNumber } from '../governance/numbers.ts';
 import { readJson, readObject, writeNewFile } from '../governance/object-files.ts';
+import {
+  parseParty,
+  parseRootKey,
+  readKeyPolicy,
+  withKeyPolicies,
+  withParties,
+  withRootKeys,
+} from '../governance/record-parties.ts';
 
 interface ProposeOptions {
   readonly charter: string;
@@ -33,6 +40,7 @@ interface ProposeOptions {
   readonly releaseKey?: readonly string[] | undefined;
   readonly party?: readonly string[] | undefined;
   readonly rootKey?: readonly string[] | undefined;
+  readonly keyPolicy?: readonly string[] | undefined;
   readonly context?: string | undefined;
   readonly policy?: string | undefined;
   readonly out: string;
@@ -58,6 +66,9 @@ export async function runPropose(options: ProposeOptions, output: Output): Promi
   if (options.policy !== undefined) changed.authorizationPolicy = options.policy;
   if (options.party) changed.parties = withParties(changed.parties, options.party.map(parseParty));
   if (options.rootKey) changed.parties = withRootKeys(changed.parties, options.rootKey.map(parseRootKey));
+  if (options.keyPolicy) {
+    changed.parties = withKeyPolicies(changed.parties, await Promise.all(options.keyPolicy.map(readKeyPolicy)));
+  }
   const record = makeRecord(recordFromJson(changed));
   checkFollows(record.body, previous, charter.network);
   await writeNewFile(options.out, encodeSigned(record), options.force === true);
@@ -155,69 +166,6 @@ function otherNetwork(found: string, wanted: string) {
     `the record is of network ${found}, the charter of ${wanted}`,
     'give the charter of its network',
   );
-}
-
-/** `2=0x6370…@host:port`; address and endpoint may both be absent. */
-function parseParty(text: string): Omit<RecordParty, 'address'> & { readonly address?: string } {
-  const match = /^(\d{1,4})=(0x[0-9a-fA-F]{40})?(?:@(\S+))?$/.exec(text);
-  if (!match)
-    throw usageFailure(`'${text}' is no party`, 'write NUMBER=0xADDRESS@HOST:PORT, e.g. 2=@party-2.example.org:50200');
-  const [, party = '', address, endpoint] = match;
-  return {
-    party: parseNumber(party, '--party'),
-    ...(address === undefined ? {} : { address: toHex(readAddress(address)) }),
-    ...(endpoint === undefined ? {} : { endpoint }),
-  };
-}
-
-/** All lower case has no checksum; with capitals it must be right, since a typing error enrols a stranger. */
-function readAddress(text: string): Uint8Array {
-  const bytes = fromHex(text.slice(2));
-  if (text === text.toLowerCase() || text === formatAddress(bytes)) return bytes;
-  throw usageFailure(`the checksum of ${text} is wrong`, "copy the address from 'arca attest document' of that party");
-}
-
-/** `2=arn:aws:kms:…,arn:aws:kms:…`: root key and, behind the comma, that of backups. */
-function parseRootKey(text: string): { readonly party: number; readonly aws: Readonly<Record<string, string>> } {
-  const match = /^(\d{1,4})=(arn:[^,]+)(?:,(arn:[^,]+))?$/.exec(text);
-  if (!match) throw usageFailure(`'${text}' names no root key`, 'write NUMBER=ARN or NUMBER=ARN,ARN-OF-THE-BACKUP-KEY');
-  const [, party = '', primaryKeyId = '', backupKeyId] = match;
-  const [, , , region = '', account = ''] = primaryKeyId.split(':');
-  const aws = { account, region, primaryKeyId, ...(backupKeyId === undefined ? {} : { backupKeyId }) };
-  return { party: parseNumber(party, '--root-key'), aws };
-}
-
-/** The address and endpoint of a party change; its keys of AWS KMS stay. */
-function withParties(before: unknown, parties: readonly { readonly party: number }[]): unknown[] {
-  const replaced = new Map(parties.map((party) => [party.party, party]));
-  const kept: unknown[] = Array.isArray(before) ? before : [];
-  const rest = kept.filter((item) => !replaced.has(numberOf(item)));
-  const keysOf = (party: number): object => {
-    const found = kept.find((item) => numberOf(item) === party);
-    return typeof found === 'object' && found !== null && 'aws' in found ? { aws: found.aws } : {};
-  };
-  return [...rest, ...parties.map((party) => ({ ...keysOf(party.party), ...party }))];
-}
-
-/** The root key before stays as the one that opens what is not yet sealed anew. */
-function withRootKeys(before: unknown, keys: readonly ReturnType<typeof parseRootKey>[]): unknown[] {
-  const items: unknown[] = Array.isArray(before) ? before : [];
-  const missing = keys.find(({ party }) => !items.some((item) => numberOf(item) === party));
-  if (missing) throw usageFailure(`the record has no party ${missing.party}`, `name it: --party ${missing.party}=…`);
-  return items.map((item) => {
-    const given = keys.find(({ party }) => party === numberOf(item));
-    if (given === undefined || typeof item !== 'object') return item;
-    const known: unknown = Reflect.get(item ?? {}, 'aws');
-    const primary: unknown =
-      typeof known === 'object' && known !== null ? Reflect.get(known, 'primaryKeyId') : undefined;
-    const isNew = typeof primary === 'string' && primary !== given.aws.primaryKeyId;
-    return { ...item, aws: { ...given.aws, ...(isNew && { previousKeyId: primary }) } };
-  });
-}
-
-function numberOf(item: unknown): number {
-  const party: unknown = typeof item === 'object' && item !== null && 'party' in item ? item.party : undefined;
-  return typeof party === 'number' ? party : 0;
 }
 
 function plainObject(value: unknown, path: string): Record<string, unknown> {

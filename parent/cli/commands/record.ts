@@ -26,6 +26,11 @@ function proposeCommand() {
     .option('--release-key <key>', 'public key that may sign release sets, in place of all before; repeatable', collect)
     .option('--party <party>', 'a party as NUMBER=ADDRESS@HOST:PORT, in place of it; repeatable', collect)
     .option('--root-key <key>', 'AWS KMS keys of a party as NUMBER=ARN[,ARN-FOR-BACKUPS]; repeatable', collect)
+    .option(
+      '--key-policy <policy>',
+      "policy of a party's first root key as NUMBER=FILE: engines take it with no other; repeatable",
+      collect,
+    )
     .option('--context <id>', 'MPC context: 64 hex digits')
     .option('--policy <name>', 'authorization policy')
     .addOption(outOption())

@@ -10,6 +10,7 @@ import {
   recordToJson,
 } from '../../../attestation/governance/index.ts';
 import { toHex } from '../../../common/bytes.ts';
+import { keyPolicyHash } from '../../../wire/key-policy/policy-text.ts';
 import { CHARTER, NOW_MS, RELEASE, recordFields, signedRecord } from '../attestation/governance/fixtures.ts';
 import { arca, governanceFolder, jsonOf, serveBook } from './governed-node.ts';
 
@@ -20,6 +21,11 @@ function folder(t: Test): string {
   writeFileSync(join(dir, 'record.json'), JSON.stringify(fields));
   return dir;
 }
+
+const POLICY = JSON.stringify({
+  Version: '2012-10-17',
+  Statement: [{ Sid: 'A', Effect: 'Allow', Principal: { AWS: '*' }, Action: 'kms:Decrypt', Resource: '*' }],
+});
 
 const PROPOSE = ['record', 'propose', '--charter', '@charter'];
 const sign = (dir: string, key: string) =>
@@ -93,6 +99,15 @@ t.test(
     t.match(keys(), { primaryKeyId: arn('a') });
     t.match(await propose('--root-key', `2=${arn('c')}`), { code: 0 });
     t.same(keys(), { account: '123456789012', region: 'eu-west-1', primaryKeyId: arn('c'), previousKeyId: arn('a') });
+    const [file, hash] = [join(dir, 'policy.json'), keyPolicyHash(POLICY)];
+    writeFileSync(file, POLICY);
+    const both = ['--root-key', `2=${arn('d')}`, '--key-policy', `2=${file}`];
+    t.match(await propose(...both), { code: 0, stdout: toHex(hash) });
+    t.match(keys(), { primaryKeyId: arn('d'), keyPolicy: hash });
+    t.match(await propose('--root-key', `2=${arn('e')}`), { code: 0 });
+    t.equal(keys()?.keyPolicy, undefined, 'the policy of one key is not that of the next');
+    t.match(await propose('--key-policy', `9=${file}`), { code: 2, stderr: /party 9 has no root key/ });
+    t.match(await propose('--key-policy', 'policy.json'), { code: 2, stderr: /names no policy/ });
     t.match(await propose('--root-key', `9=${arn('c')}`), { code: 2, stderr: /no party 9/ });
     t.match(await propose('--root-key', '2=key'), { code: 2, stderr: /'2=key' names no root key/ });
   },
