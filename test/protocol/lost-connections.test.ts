@@ -4,7 +4,7 @@
  */
 import { duplexPair } from 'node:stream';
 import t, { type Test } from 'tap';
-import { FrameLink } from '../../attestation/mesh/frame-link.ts';
+import type { FrameLink } from '../../attestation/mesh/frame-link.ts';
 import { systemClock } from '../../common/clock.ts';
 import { systemRandom } from '../../common/random.ts';
 import { exchange } from '../../enclave/mpc/exchange.ts';
@@ -12,16 +12,9 @@ import { meshNetwork } from '../../enclave/mpc/mesh-session.ts';
 import { beginSession } from '../../enclave/mpc/protocols/begin-session.ts';
 import { flipCoin } from '../../enclave/mpc/protocols/coin-flip.ts';
 import type { SessionNetwork } from '../../enclave/mpc/session.ts';
-import { present } from '../helpers/present.ts';
+import { linkMesh, TEST_PURPOSE } from '../helpers/link-mesh.ts';
 import { smallRing } from '../helpers/small-ring.ts';
 
-const PURPOSE = {
-  kind: 'test',
-  id: Uint8Array.of(1),
-  context: Uint8Array.of(2),
-  epoch: Uint8Array.of(3),
-  partySet: Uint8Array.of(4),
-};
 const never = new AbortController().signal;
 
 /** What a connection carries, both ways, before it is lost with everything that is on its way. */
@@ -57,20 +50,8 @@ function connect(a: FrameLink, b: FrameLink, connections: Connections, times: nu
 
 /** Four parties whose connections are lost three times each. */
 function fragileMesh(t: Test, lifeBytes: number) {
-  const parties = [1, 2, 3, 4];
-  const links = new Map(parties.map((party) => [party, new Map<number, FrameLink>()]));
   const connections: Connections = { lifeBytes, lost: 0 };
-  for (const a of parties) {
-    for (const b of parties.filter((party) => party > a)) {
-      const [near, far] = [b, a].map((peer) => new FrameLink({ peer: `party ${peer}`, clock: systemClock }));
-      present(links.get(a)).set(b, present(near));
-      present(links.get(b)).set(a, present(far));
-      connect(present(near), present(far), connections, 3);
-    }
-  }
-  t.teardown(() => {
-    for (const ofParty of links.values()) for (const link of ofParty.values()) link.close('test over');
-  });
+  const links = linkMesh(t, 4, (a, b) => connect(a, b, connections, 3));
   const networks = [...links].map(([me, ofParty]) =>
     meshNetwork({ me, n: 4, t: 1, links: ofParty, clock: systemClock, roundTimeoutMs: 20_000 }),
   );
@@ -78,7 +59,7 @@ function fragileMesh(t: Test, lifeBytes: number) {
 }
 
 async function coin(network: SessionNetwork) {
-  const session = await beginSession(network, PURPOSE, systemRandom, never);
+  const session = await beginSession(network, TEST_PURPOSE, systemRandom, never);
   const value = await flipCoin(session, smallRing(systemRandom));
   session.end();
   return { id: session.id, value, corrupt: [...session.corrupt], faults: session.faults };
@@ -100,7 +81,7 @@ t.test('messages of many frames come whole, whichever piece was lost', async (t)
     const { networks, connections } = fragileMesh(t, lifeBytes);
     const rounds = await Promise.all(
       networks.map(async (network) => {
-        const session = await beginSession(network, PURPOSE, systemRandom, never);
+        const session = await beginSession(network, TEST_PURPOSE, systemRandom, never);
         const values = await exchange(session, () => new Uint8Array(1_300_000).fill(network.me));
         await exchange(session, Uint8Array.of(network.me));
         session.end();

@@ -1,7 +1,7 @@
 /** The same protocols over frame links, as they run between engines: whole messages, dead links, peers that break rules. */
 import { duplexPair } from 'node:stream';
 import t, { type Test } from 'tap';
-import { FrameLink } from '../../attestation/mesh/frame-link.ts';
+import type { FrameLink } from '../../attestation/mesh/frame-link.ts';
 import { systemClock } from '../../common/clock.ts';
 import { KmsError } from '../../common/errors.ts';
 import { systemRandom } from '../../common/random.ts';
@@ -11,37 +11,20 @@ import { beginSession } from '../../enclave/mpc/protocols/begin-session.ts';
 import { flipCoin } from '../../enclave/mpc/protocols/coin-flip.ts';
 import { reliableBroadcast } from '../../enclave/mpc/protocols/reliable-broadcast.ts';
 import type { SessionNetwork } from '../../enclave/mpc/session.ts';
+import { linkMesh, TEST_PURPOSE } from '../helpers/link-mesh.ts';
 import { smallRing } from '../helpers/small-ring.ts';
 
-const PURPOSE = {
-  kind: 'test',
-  id: Uint8Array.of(1),
-  context: Uint8Array.of(2),
-  epoch: Uint8Array.of(3),
-  partySet: Uint8Array.of(4),
-};
 const id = (fill: number): Uint8Array => new Uint8Array(32).fill(fill);
 const never = new AbortController().signal;
 
 /** Links between all parties, `links[i][j]` from i to j, and the networks on them. */
 function mesh(t: Test, n: number, threshold: number, roundTimeoutMs = 20_000, bytesPerPeer = 1 << 24) {
-  const links = new Map(Array.from({ length: n }, (_, i) => [i + 1, new Map<number, FrameLink>()]));
-  for (let a = 1; a <= n; a++) {
-    for (let b = a + 1; b <= n; b++) {
-      const [left, right] = duplexPair();
-      for (const [me, peer, stream] of [
-        [a, b, left],
-        [b, a, right],
-      ] as const) {
-        const link = new FrameLink({ peer: `party ${peer}`, clock: systemClock, resumeWithinMs: 100 });
-        link.attach(stream);
-        links.get(me)?.set(peer, link);
-      }
-    }
-  }
-  t.teardown(() => {
-    for (const ofParty of links.values()) for (const link of ofParty.values()) link.close('test over');
-  });
+  const connect = (a: FrameLink, b: FrameLink): void => {
+    const [left, right] = duplexPair();
+    a.attach(left);
+    b.attach(right);
+  };
+  const links = linkMesh(t, n, connect, { resumeWithinMs: 100 });
   const networks = [...links].map(([me, ofParty]) =>
     meshNetwork({ me, n, t: threshold, links: ofParty, clock: systemClock, roundTimeoutMs, bytesPerPeer }),
   );
@@ -52,7 +35,7 @@ t.test('four parties begin a session and flip a coin', async (t) => {
   const { networks, links } = mesh(t, 4, 1);
   const coins = await Promise.all(
     networks.map(async (network) => {
-      const session = await beginSession(network, PURPOSE, systemRandom, never);
+      const session = await beginSession(network, TEST_PURPOSE, systemRandom, never);
       const coin = await flipCoin(session, smallRing(systemRandom));
       session.end();
       return { id: session.id, coin, faults: session.faults };

@@ -12,6 +12,7 @@ import { type Broadcast, reliableBroadcast } from '../../enclave/mpc/protocols/r
 import { robustOpen } from '../../enclave/mpc/protocols/robust-open.ts';
 import { shareVerifiably } from '../../enclave/mpc/protocols/verifiable-sharing.ts';
 import type { Session, SessionMode, SessionNetwork } from '../../enclave/mpc/session.ts';
+import { TEST_PURPOSE } from '../helpers/link-mesh.ts';
 import { inRounds, STRATEGIES } from '../helpers/misbehaviour.ts';
 import { SimNetwork, type SimRandom, type Strategy, simRandom } from '../helpers/sim-network.ts';
 import { type SmallVector, shareSmall, smallRing } from '../helpers/small-ring.ts';
@@ -35,14 +36,6 @@ interface Run {
   all<T>(protocol: (session: Session) => Promise<T>, mode?: SessionMode): Promise<Map<number, T>>;
   each<T>(program: (network: SessionNetwork) => Promise<T>): Promise<Map<number, T>>;
 }
-
-const PURPOSE = {
-  kind: 'test',
-  id: Uint8Array.of(1),
-  context: Uint8Array.of(2),
-  epoch: Uint8Array.of(3),
-  partySet: Uint8Array.of(4),
-};
 
 /** What each protocol must give; a violation is thrown. */
 const PROTOCOLS = {
@@ -94,7 +87,7 @@ const PROTOCOLS = {
   },
   'begin session': async ({ random, each }: Run) => {
     const { signal } = new AbortController();
-    const ids = await each(async (network) => (await beginSession(network, PURPOSE, random.bytes, signal)).id);
+    const ids = await each(async (network) => (await beginSession(network, TEST_PURPOSE, random.bytes, signal)).id);
     allEqual([...ids.values()]);
   },
 };
