@@ -8,7 +8,7 @@ import { KMSClient } from '@aws-sdk/client-kms';
 import { toHex } from '../../common/bytes.ts';
 import { type AccessKey, BUCKETS, EMULATED, readAwsFile, roleArn } from '../../parent/cli/supervise/aws/aws-file.ts';
 import { openS3Storage, type S3Storage } from '../../storage/s3/s3-storage.ts';
-import { makeKey, policyOf, USE } from './aws-kms.ts';
+import { makeKey, policyOf } from './aws-kms.ts';
 import { runArca } from './cli-script.ts';
 import type { EnclaveNode } from './enclave-node.ts';
 import type { TestKeySet } from './fhe-key-set.ts';
@@ -72,7 +72,7 @@ async function oldRootKey(admin: KMSClient, { pcrs }: MovingTo): Promise<string>
   const measured = Object.fromEntries(
     [0, 1, 2].map((index) => [`kms:RecipientAttestation:PCR${index}`, toHex(present(pcrs.get(index)))]),
   );
-  const policy = policyOf(may('admin', ['kms:*']), may(1, USE, { StringEqualsIgnoreCase: measured }));
+  const policy = policyOf(may('admin', ['kms:*']), may(1, ['kms:Decrypt'], { StringEqualsIgnoreCase: measured }));
   return await makeKey(admin, policy);
 }
 
