@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { fromHex } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
+import { parseJson } from '../import/import-job.ts';
 
 const Job = z.strictObject({
   /** Configuration file of the node, which goes on serving. */
@@ -33,12 +34,4 @@ export function parseDrillJob(text: string): DrillJob {
   if (parsed.success) return parsed.data;
   const fields = parsed.error.issues.map((issue) => issue.path.join('.') || 'job').join(', ');
   throw new KmsError('REQUEST_INVALID', `not a drill: ${fields}`, {}, parsed.error);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

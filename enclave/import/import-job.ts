@@ -81,7 +81,8 @@ export function parseImportJob(text: string): ImportJob | VaultJob {
   throw new KmsError('REQUEST_INVALID', `not an import: ${fields}`, {}, parsed.error);
 }
 
-function parseJson(text: string): unknown {
+/** Reads JSON; what is none becomes undefined, for a schema to refuse. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
