@@ -143,7 +143,7 @@ t.test('without [enclave] there is nothing to run', async (t) => {
 t.test('the need of memory grows with the image, and is four times its size at least', async (t) => {
   const need = (imageMb: number, threshold: boolean) =>
     enclaveMemoryNeedMb({ imageBytes: imageMb * 1024 * 1024, threshold });
-  t.equal(need(120, true), 1408);
+  t.equal(need(120, true), 1920);
   t.equal(need(120, false), 1664);
   t.equal(need(1000, true), 4032, 'four times the image');
 });
