@@ -28,6 +28,7 @@ import { serveEngine } from './service/engine-service.ts';
 import { engineHandlers } from './service/handlers.ts';
 import { type BudgetLimits, WorkBudget } from './service/work-budget.ts';
 import { AnswerSigner } from './sign/answer-signer.ts';
+import { PeerMemory } from './start/peer-memory.ts';
 import type { Recall } from './vault/remembered-vault.ts';
 import { rewrapCall } from './vault/rewrap-vault.ts';
 
@@ -86,7 +87,9 @@ async function open(
     ...((await attached?.recall(key)) ?? []),
     ...(keptHead ? [{ by: 'its Core', point: keptHead, incarnation: 0 }] : []),
   ];
-  const found = await options.openVault({ ...opening, recall });
+  // A party's starts are confirmed by others: how far they were, its vault has to know.
+  const memoryAtStart = threshold && PeerMemory.atStart;
+  const found = await options.openVault({ ...opening, recall, memoryAtStart });
   opened.push(() => found.close());
   if ('lost' in found) {
     const backup = await attached?.open();

@@ -45,6 +45,11 @@ export interface StartRecord {
   readonly leaf: Uint8Array;
   /** State that the vault was restored from, until that is confirmed: so long it is no memory of anybody. */
   readonly source: VaultPoint | undefined;
+  /**
+   * The last state that a confirmed start has written, for as long as this one is not confirmed; undefined once it is: then
+   * that state is `manifest`. Starts alone never move it.
+   */
+  readonly base: VaultPoint | undefined;
 }
 
 /** A record that was read: its signatures hold. Whose address this is, the governed record says. */
@@ -66,7 +71,9 @@ export interface StartSigner {
 }
 
 const LABEL = 'arca-start-1';
-const FIELDS = 11;
+const FIELDS = 12;
+/** As memories may hold them that were written before there was `base`. */
+const FIELDS_BEFORE = 11;
 const DIGEST_BYTES = 48;
 const HASH_BYTES = 32;
 /** Most bytes of a signed record. */
@@ -75,6 +82,7 @@ export const MAX_START_BYTES = 2048;
 /** Returns the fields of a record under the names that the format gives them. */
 export function startFields(start: StartRecord): ReadonlyMap<string, CborValue> {
   return new Map<string, CborValue>([
+    ['base', start.base === undefined ? null : [start.base.sequence, start.base.digest]],
     ['charter', start.charterDigest],
     ['context', start.context],
     ['epoch', start.epoch ?? null],
@@ -131,13 +139,14 @@ function addressOf(certificate: IdentityCertificate<'record'>): Uint8Array {
 
 function parseStart(value: CborValue): StartRecord {
   const fields = Array.isArray(value) && value.length === 2 && value[0] === LABEL ? value[1] : undefined;
-  if (!(fields instanceof Map) || fields.size !== FIELDS) throw malformed();
+  if (!(fields instanceof Map) || fields.size !== (fields.has('base') ? FIELDS : FIELDS_BEFORE)) throw malformed();
   const number = (name: string, least: number): number => {
     const field: unknown = fields.get(name);
     if (typeof field !== 'number' || !Number.isSafeInteger(field) || field < least) throw malformed();
     return field;
   };
   const source: unknown = fields.get('source');
+  const base: unknown = fields.get('base') ?? null;
   const epoch: unknown = fields.get('epoch');
   const party: unknown = fields.get('party');
   if (!isParty(party)) throw malformed();
@@ -153,6 +162,7 @@ function parseStart(value: CborValue): StartRecord {
     epoch: epoch === null ? undefined : bytesOf(epoch, HASH_BYTES),
     leaf: bytesOf(fields.get('leaf'), HASH_BYTES),
     source: source === null ? undefined : pointOf(source),
+    base: base === null ? undefined : pointOf(base),
   };
 }
 
@@ -196,6 +206,9 @@ export type StartVerdict =
 /**
  * Compares what a party says now with what was seen of it. Every start moves the head, so a later one has a later state.
  *
+ * So do starts of a vault that was put back, as many as somebody likes: what confirmed starts have written decides, which those
+ * never become.
+ *
  * A restore moves it as well, however old the backup is: what counts of a restored vault is the state that it was restored
  * from. Until it is confirmed nothing is written to it that would be missed.
  */
@@ -213,6 +226,8 @@ export function compareStarts(now: StartRecord, seen: StartRecord): StartVerdict
     if (now.source.sequence !== sequence) return now.source.sequence > sequence ? 'newer' : 'manifest-older';
     return equalBytes(now.source.digest, digest) ? 'newer' : 'manifest-forked';
   }
-  if (moved > 0) return 'newer';
-  return isForked ? 'manifest-forked' : 'manifest-older';
+  if (moved <= 0) return isForked ? 'manifest-forked' : 'manifest-older';
+  const [written, known] = [now.base ?? now.manifest, seen.base ?? seen.manifest];
+  if (written.sequence !== known.sequence) return written.sequence > known.sequence ? 'newer' : 'manifest-older';
+  return equalBytes(written.digest, known.digest) ? 'newer' : 'manifest-forked';
 }

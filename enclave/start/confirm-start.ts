@@ -289,7 +289,9 @@ export class ConfirmStart {
     const isReshareDue = this.#isRestarted;
     // By itself a party that was restored is memory from here on. After a restart it says on that it was: who has not been
     // told of the restart must not take it for one that was confirmed, and serve without the reshare.
-    if (head.source !== undefined && !isReshareDue) own.moved(await head.advance(new Map(), { source: null }));
+    if (head.source !== undefined && !isReshareDue) await head.advance(new Map(), { source: null });
+    // Not before it is durable: a start after a crash must not be held against it.
+    if (head.point !== undefined) own.confirmed(head.point);
     if (this.#closed || this.state.isOver || (this.state.isOpen && !isReshareDue)) return;
     head.release();
     onReleased();

@@ -90,6 +90,7 @@ export async function openStart(options: OpenStartOptions): Promise<OpenedStart>
     incarnation,
     nonce,
     manifest,
+    base: memory.base,
     signer: { certificate, sign: (digest) => key.signPurpose('record', digest) },
     facts: () => {
       const newest = epoch();

@@ -20,6 +20,8 @@ export interface OwnStartOptions {
   readonly nonce: Uint8Array;
   /** The state of the vault that this start has made. */
   readonly manifest: VaultPoint;
+  /** The last state that a confirmed start has written. */
+  readonly base: VaultPoint | undefined;
   readonly signer: StartSigner;
   readonly facts: () => OwnFacts;
   /** SHA-256 of the certificate that the engine shows now. */
@@ -35,11 +37,13 @@ export class OwnStart {
   /** What each form says of the vault, by the form's digest. */
   readonly #forms = new Map<string, string>();
   #manifest: VaultPoint;
+  #base: VaultPoint | undefined;
   #current: SignedStart | undefined;
 
   constructor(options: OwnStartOptions) {
     this.#options = options;
     this.#manifest = options.manifest;
+    this.#base = options.base;
   }
 
   /** The newest form; undefined before the first. */
@@ -50,6 +54,12 @@ export class OwnStart {
   /** The vault has another state with other objects. */
   moved(manifest: VaultPoint): void {
     this.#manifest = manifest;
+  }
+
+  /** The start is confirmed, and its vault knows that from this state on: what it writes counts. */
+  confirmed(manifest: VaultPoint): void {
+    this.#manifest = manifest;
+    this.#base = undefined;
   }
 
   /** Returns the record as it is to be said now. @throws KmsError `UNAVAILABLE` if there is no certificate. */
@@ -65,8 +75,8 @@ export class OwnStart {
       equalBytes(last.leaf, leaf) &&
       equalBytes(last.manifest.digest, this.#manifest.digest);
     if (isSame && this.#current) return this.#current;
-    const manifest = this.#manifest;
-    const start = { charterDigest, party, incarnation, nonce, manifest, leaf, source, ...rest };
+    const [manifest, base] = [this.#manifest, this.#base];
+    const start = { charterDigest, party, incarnation, nonce, manifest, leaf, source, base, ...rest };
     const signed = signStart(start, signer);
     this.#current = signed;
     this.#forms.set(toHex(signed.digest), `${manifest.sequence} ${isRestored}`);

@@ -5,7 +5,13 @@
  * Format: docs/formats/start-record.md.
  */
 import { type CborValue, decodeStrict, encodeCanonical } from '../../attestation/cbor.ts';
-import { compareStarts, readStart, type SignedStart, type StartVerdict } from '../../attestation/start/start-record.ts';
+import {
+  compareStarts,
+  readStart,
+  type SignedStart,
+  type StartVerdict,
+  type VaultPoint,
+} from '../../attestation/start/start-record.ts';
 import { equalBytes } from '../../common/bytes.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 
@@ -26,7 +32,9 @@ export interface KnownParty {
 /** Nobody but parties of the governed record is remembered. */
 export type PartyLookup = (party: number) => KnownParty | undefined;
 
-const VERSION = 1;
+const VERSION = 2;
+/** As releases wrote it that knew no {@link PeerMemory.base}. */
+const VERSION_BEFORE = 1;
 const MAX_BYTES = 256 * 1024;
 const NONCE_BYTES = 32;
 /** Own starts without a confirmation that are kept; the oldest go first. */
@@ -38,6 +46,7 @@ export class PeerMemory {
   readonly #records = new Map<number, SignedStart>();
   #nonces: readonly Uint8Array[] = [];
   #reshareDue: ReshareDue | undefined;
+  #base: VaultPoint | undefined;
 
   constructor(parties: PartyLookup) {
     this.#parties = parties;
@@ -61,12 +70,26 @@ export class PeerMemory {
     return memory;
   }
 
+  /**
+   * Returns the memory that goes into the very move of the head with which a start begins: from then on the vault knows which
+   * state was the last that a confirmed start has written, however often it is started.
+   *
+   * @param found - The state before that move.
+   * @throws KmsError As {@link read}.
+   */
+  static atStart(bytes: Uint8Array, found: VaultPoint): Uint8Array {
+    const memory = PeerMemory.read(bytes, () => undefined);
+    memory.#base ??= { sequence: found.sequence, digest: found.digest };
+    return memory.encode();
+  }
+
   /** Returns the one encoding. */
   encode(): Uint8Array {
     const due = this.#reshareDue;
     const records = [...this.#records].sort(([a], [b]) => a - b).map(([, { bytes }]) => bytes);
     const restart: CborValue = due === undefined ? null : [due.number, due.digest];
-    return encodeCanonical([VERSION, records, [...this.#nonces], restart]);
+    const base: CborValue = this.#base === undefined ? null : [this.#base.sequence, this.#base.digest];
+    return encodeCanonical([VERSION, records, [...this.#nonces], restart, base]);
   }
 
   /** What is remembered of a party; undefined if nothing is, or of another node than is this party now. */
@@ -115,9 +138,15 @@ export class PeerMemory {
     this.#nonces = [...this.#nonces, Uint8Array.from(nonce)].slice(-MOST_NONCES);
   }
 
+  /** The last own state that a confirmed start has written; undefined while the own start is one: then it is the newest. */
+  get base(): VaultPoint | undefined {
+    return this.#base;
+  }
+
   /** The own start is confirmed: of earlier ones nobody will speak again. */
   confirmed(): void {
     this.#nonces = [];
+    this.#base = undefined;
   }
 
   /** Set once governance has restarted the quorum. */
@@ -138,19 +167,26 @@ export class PeerMemory {
   }
 
   #parse(value: CborValue): void {
-    const [version, records, nonces, restart] = Array.isArray(value) && value.length === 4 ? value : [];
-    if (version !== VERSION || !Array.isArray(records) || !Array.isArray(nonces)) throw malformed();
+    const [version, records, nonces, restart, base = null] = Array.isArray(value) ? value : [];
+    const isKnown = Array.isArray(value) && (version === VERSION ? value.length === 5 : value.length === 4);
+    if (!isKnown || (version !== VERSION && version !== VERSION_BEFORE)) throw malformed();
+    if (!Array.isArray(records) || !Array.isArray(nonces)) throw malformed();
     for (const bytes of records) {
       const record = readStart(bytesOf(bytes));
       this.#records.set(record.start.party, record);
     }
     if (nonces.length > MOST_NONCES) throw malformed();
     this.#nonces = nonces.map((nonce) => bytesOf(nonce, NONCE_BYTES));
-    if (restart !== null) this.#reshareDue = parseDue(restart);
+    if (restart !== null) this.#reshareDue = numbered(restart);
+    if (base !== null) {
+      const { number: sequence, digest } = numbered(base);
+      this.#base = { sequence, digest };
+    }
   }
 }
 
-function parseDue(value: unknown): ReshareDue {
+/** A number and a digest: of a restart, or of a state of the vault. */
+function numbered(value: unknown): ReshareDue {
   const [number, digest]: readonly unknown[] = Array.isArray(value) && value.length === 2 ? value : [];
   if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < 1) throw malformed();
   return { number, digest: bytesOf(digest, 48) };

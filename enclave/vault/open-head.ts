@@ -91,6 +91,8 @@ export async function openHead(state: VaultState, parts: HeadParts): Promise<Sea
       key.dispose();
       return { putBack: { why, digest: before.digest }, address };
     }
+    const memory = parts.parts.memoryAtStart?.(head.memory, before);
+    if (memory !== undefined) head.remember(memory);
     // Also a takeover: whoever held the head before has lost it now.
     await head.advance();
     return { key, incarnation, found: before, ...sealed };

@@ -34,6 +34,8 @@ export interface VaultParts {
   readonly releases: Uint8Array | undefined;
   /** Asks who remembers the vault, before its head is moved; absent: nobody does. */
   readonly recall?: Recall | undefined;
+  /** What the vault is to remember from the move of its head on with which a start begins; absent: what it did before. */
+  readonly memoryAtStart?: ((memory: Uint8Array, found: FoundVault) => Uint8Array) | undefined;
   /** Told once if another server of this party takes over: this one must stop. */
   readonly onLost: (why: KmsError) => void;
   readonly clock: Clock;

@@ -4,8 +4,11 @@
  */
 import { fromBinary } from '@bufbuild/protobuf';
 import t from 'tap';
+import { z } from 'zod';
+import { decodeStrict } from '../../attestation/cbor.ts';
 import { readStart } from '../../attestation/start/start-record.ts';
 import { clearKeyring } from '../../enclave/seal/clear-keyring.ts';
+import { peekManifest } from '../../enclave/seal/manifest.ts';
 import { sealedVault } from '../../enclave/vault/sealed-vault.ts';
 import { type VaultStatus, VaultStatusSchema } from '../../proto/gen/engine_pb.js';
 import { openMemoryStorage } from '../../storage/memory-storage.ts';
@@ -43,6 +46,22 @@ async function phaseIs(engine: QuorumEngine, phase: string): Promise<VaultStatus
   }
 }
 
+/** Waits until a vault holds that a start of a party was confirmed; the others write it within seconds. */
+async function knowsConfirmed(storage: Storage, party: number, incarnation: bigint): Promise<void> {
+  for (;;) {
+    const memory = present(peekManifest(await storage.get(['Manifest', 'head']))).memory;
+    const [, records] = z
+      .tuple([z.number(), z.array(z.instanceof(Uint8Array))])
+      .rest(z.unknown())
+      .parse(decode(memory));
+    const known = records.map((bytes) => readStart(bytes).start).find((start) => start.party === party);
+    if (known?.base === undefined && known?.incarnation === Number(incarnation)) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const decode = (memory: Uint8Array) => decodeStrict(memory, { maxBytes: 256 * 1024, maxDepth: 2, canonical: true });
+
 /** Copies a storage. */
 async function copyOf(from: Storage, folder: readonly string[] = [], into = openMemoryStorage()): Promise<Storage> {
   for (const name of await from.list(folder)) {
@@ -79,6 +98,30 @@ t.test('sealed parties confirm each other, make an epoch, and come back after al
   for (const party of [1, 3, 4]) await phaseIs(present(third[party - 1]), 'confirmed');
   t.notOk((await present(third[1]).describe()).threshold?.settled, 'it is never ready');
   await Promise.all(third.map((engine) => engine.stop()));
+});
+
+t.test('a vault that was put back looks no newer for having been started while nobody could hear of it', async (t) => {
+  const { start, startAll, storages } = sealedQuorum(t);
+  const stopAll = (engines: readonly QuorumEngine[]) => Promise.all(engines.map((engine) => engine.stop()));
+  const first = await startAll();
+  await settled(first);
+  await stopAll(first);
+  const old = await copyOf(present(storages.get(2)));
+  const second = await startAll();
+  await settled(second);
+  const newest = present(await phaseIs(present(second[1]), 'confirmed'));
+  for (const party of [1, 3, 4]) await knowsConfirmed(present(storages.get(party)), 2, newest.incarnation);
+  await stopAll(second);
+  storages.set(2, old);
+  for (let sequence = 0n; sequence <= newest.sequence; ) {
+    const alone = await start(2);
+    sequence = (await phaseIs(alone, 'waiting')).sequence;
+    await alone.stop();
+  }
+  const third = await startAll();
+  const refused = await phaseIs(present(third[1]), 'rolled-back');
+  t.ok(refused.incarnation > newest.incarnation && refused.sequence > newest.sequence, 'by its numbers it is newer');
+  await stopAll(third);
 });
 
 t.test('one party by itself waits, says for whom, and writes nothing but what it has to', async (t) => {

@@ -46,6 +46,7 @@ t.test('a record of another party, or made up, convinces nobody that its vault w
       epoch: undefined,
       leaf: new Uint8Array(32),
       source: undefined,
+      base: undefined,
     };
     const certificate = { ...liar.certificate, party: start.party };
     const seen = signStart(start, { ...liar, certificate }).bytes;

@@ -30,7 +30,13 @@ function outcomeOf(bytes: Uint8Array): string {
 
 t.test('is read as it was signed, with the address of the node', async (t) => {
   const node = await startingNode(t, 2);
-  for (const change of [{}, { epoch: undefined }, { source: START.manifest }, { releases: 0, record: 0 }]) {
+  for (const change of [
+    {},
+    { epoch: undefined },
+    { source: START.manifest },
+    { base: START.manifest },
+    { releases: 0, record: 0 },
+  ]) {
     const signed = node.record(change);
     const read = readStart(signed.bytes);
     t.same(read.start, signed.start);
@@ -46,6 +52,22 @@ t.test('is what the page says: a signature over SHA-384 of the body', async (t) 
   t.equal(toHex(digest), createHash('sha384').update(body).digest('hex'));
   const whole = encodeCanonical([body, identityToCbor(node.signer.certificate), node.signer.sign(digest)]);
   t.same(readStart(whole).start, start);
+});
+
+t.test('one that was kept from before there was a base is read, and counts for the state that it names', async (t) => {
+  const node = await startingNode(t, 2);
+  const fields = new Map(startFields(node.record().start));
+  fields.delete('base');
+  const body = encodeCanonical(['arca-start-1', fields]);
+  const digest = createHash('sha384').update(body).digest();
+  const old = readStart(
+    encodeCanonical([body, identityToCbor(node.signer.certificate), node.signer.sign(digest)]),
+  ).start;
+  t.same(old, node.record().start);
+  const nonce = new Uint8Array(32).fill(7);
+  const next = { ...START, party: 2, incarnation: 9, nonce, manifest: { ...START.manifest, sequence: 20 } };
+  t.equal(compareStarts({ ...next, base: START.manifest }, old), 'newer');
+  t.equal(compareStarts({ ...next, base: { ...START.manifest, sequence: 6 } }, old), 'manifest-older');
 });
 
 t.test('another party, another key or another purpose does not sign for it', async (t) => {
@@ -82,6 +104,8 @@ t.test('signed, and not well formed all the same', async (t) => {
     ['versions below zero', { releases: -1 }],
     ['restored from a number', { source: 1 }],
     ['restored from a state before the first', { source: [0, new Uint8Array(48)] }],
+    ['written by a confirmed start up to a number', { base: 1 }],
+    ['written by a confirmed start up to a state before the first', { base: [0, new Uint8Array(48)] }],
     ['a field more', { more: 1 }],
   ];
   for (const [why, other] of cases) {
@@ -137,6 +161,21 @@ t.test('what may follow what', async (t) => {
     ['the same start of another state of that number', later(3, 7, 9, 99), 'manifest-forked'],
   ];
   for (const [why, now, verdict] of cases) t.equal(compareStarts(now, seen), verdict, why);
+
+  const since = (start: StartRecord, sequence: number, digest = sequence): StartRecord => ({
+    ...start,
+    base: { sequence, digest: new Uint8Array(48).fill(digest) },
+  });
+  const unconfirmed: readonly (readonly [string, StartRecord, StartRecord, StartVerdict])[] = [
+    ['the next start, from the state that was seen', since(later(4, 8, 1), 7), seen, 'newer'],
+    ['the next start, from a later one', since(later(4, 12, 1), 11), seen, 'newer'],
+    ['many starts from an older one', since(later(40, 80, 1), 6), seen, 'manifest-older'],
+    ['many starts from another one of that number', since(later(40, 80, 1), 7, 99), seen, 'manifest-forked'],
+    ['after one that was not confirmed', since(later(5, 9, 1), 6), since(later(4, 8, 2), 6), 'newer'],
+    ['confirmed', later(4, 9, 1), since(later(4, 8, 1), 7), 'moved'],
+    ['after one that was confirmed meanwhile', since(later(5, 10, 2), 9), since(later(4, 8, 1), 7), 'newer'],
+  ];
+  for (const [why, now, before, verdict] of unconfirmed) t.equal(compareStarts(now, before), verdict, why);
 
   const restored = (start: StartRecord, sequence: number, digest = sequence): StartRecord => ({
     ...start,

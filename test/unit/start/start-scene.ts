@@ -124,10 +124,12 @@ export function startScene(t: Teardown, n: number) {
     const stored = (await storage.has(['Manifest', 'head'])) ? await storage.get(['Manifest', 'head']) : undefined;
     const incarnation = ((stored && peekManifest(stored))?.incarnation ?? 0) + 1;
     const head = await openHead(party, incarnation);
+    // As the engine opens a vault: what its memory is to be goes into the very move that begins the start.
+    if (head.point !== undefined) head.remember(PeerMemory.atStart(head.memory, head.point));
+    const manifest = await head.advance();
     const nonce = systemRandom(32);
     const memory = PeerMemory.read(head.memory, (other) => known.get(other));
     memory.begin(nonce);
-    const manifest = await head.advance();
     let leaf = createHash('sha256').update(nonce).digest();
     const log: string[] = [];
     const say = (fields: unknown): void => {
@@ -140,6 +142,7 @@ export function startScene(t: Teardown, n: number) {
       incarnation,
       nonce,
       manifest,
+      base: memory.base,
       signer: await signerOf(party),
       facts: () => ({
         releases: 1,

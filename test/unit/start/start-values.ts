@@ -27,4 +27,5 @@ export const START: StartRecord = {
   epoch: new Uint8Array(32).fill(5),
   leaf: new Uint8Array(32).fill(6),
   source: undefined,
+  base: undefined,
 };

@@ -180,7 +180,16 @@ export const LABELLED: Readonly<Record<string, fc.Arbitrary<Uint8Array>>> = {
       const ids = { nonce: hash, context: hash, leaf: hash, epoch: epoch ?? undefined };
       const manifest = { sequence, digest };
       const source = epoch === null ? undefined : manifest;
-      const start = { charterDigest: digest, party: n, incarnation, manifest, source, ...versions, ...ids };
+      const start = {
+        charterDigest: digest,
+        party: n,
+        incarnation,
+        manifest,
+        source,
+        base: source,
+        ...versions,
+        ...ids,
+      };
       return labelled('sha384', ['arca-start-1', startFields(start)], startDigest(start));
     }),
   'quorum-restart': fc.tuple(network, fixed(32), counter).map(([net, context, number]) => {
