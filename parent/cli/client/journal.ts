@@ -36,9 +36,11 @@ export async function readJournal(dir: string): Promise<JournalEntry[]> {
   }
 }
 
-/** Adds an entry. */
+/** Adds an entry, unless there is one: several parties of one folder may bring the same key. */
 export async function addToJournal(dir: string, entry: JournalEntry): Promise<void> {
-  const entries = [...(await readJournal(dir)), entry];
+  const known = await readJournal(dir);
+  if (known.some(({ kind, id }) => kind === entry.kind && id === entry.id)) return;
+  const entries = [...known, entry];
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const path = join(dir, STATE_FILES.journal);
   await writeFile(`${path}.new`, `${JSON.stringify({ entries }, null, 2)}\n`, { mode: 0o600 });

@@ -75,12 +75,13 @@ t.test('missing, broken, moved and unreachable material is told apart', async (t
   await t.rejects(fetchText('http://127.0.0.1:1/x'), { code: 'UNAVAILABLE', facts: { cure: /arca doctor/ } });
 });
 
-t.test('the journal keeps order and refuses what is no journal', async (t) => {
+t.test('the journal keeps order, names nothing twice and refuses what is no journal', async (t) => {
   const dir = join(t.testdir({}), 'new');
   t.same(await readJournal(dir), []);
   const entry = { kind: 'key', params: 'test', createdAt: '2026-01-01T00:00:00.000Z' } as const;
   await addToJournal(dir, { ...entry, id: idOf(1) });
   await addToJournal(dir, { ...entry, id: idOf(2) });
+  await addToJournal(dir, { ...entry, id: idOf(1), createdAt: '2026-01-02T00:00:00.000Z' });
   t.same(
     (await readJournal(dir)).map(({ id }) => id),
     [idOf(1), idOf(2)],
