@@ -15,7 +15,7 @@ export interface RememberedVault {
   readonly by: string;
   /** Newest state of the vault that is known there; undefined: only the start. */
   readonly point: ManifestPoint | undefined;
-  /** Start of the engine that said so. */
+  /** Start of the engine that said so; 0 if it is not known. */
   readonly incarnation: number;
 }
 
@@ -53,14 +53,15 @@ interface Verdict {
 }
 
 function verdictOn(found: FoundVault, { by, point, incarnation }: RememberedVault): Verdict | undefined {
+  const start = incarnation > 0 ? `, of start ${incarnation}` : '';
   if (point !== undefined && point.sequence > found.sequence) {
-    return { fault: 'rolled-back', says: `${by} has state ${point.sequence}, of start ${incarnation}` };
+    return { fault: 'rolled-back', says: `${by} has state ${point.sequence}${start}` };
   }
   const there = found.sequence === point?.sequence ? found.digest : undefined;
   const before = found.sequence - 1 === point?.sequence ? found.previous : undefined;
   const own = there ?? before;
   if (point !== undefined && own !== undefined && !equalBytes(own, point.digest)) {
-    return { fault: 'forked', says: `${by} has another state ${point.sequence}, of start ${incarnation}` };
+    return { fault: 'forked', says: `${by} has another state ${point.sequence}${start}` };
   }
   // However many states were written since it was put back: the numbers of starts tell.
   return incarnation > found.incarnation ? { fault: 'forked', says: `${by} knows start ${incarnation}` } : undefined;
