@@ -5,7 +5,7 @@
  * Safe with t parties that lie or put their vault back, themselves included: any two groups of 2t out of 3t have t parties
  * in common. Nothing here is secret. Spec: docs/formats/start-record.md.
  */
-import { compareStarts, readStart, type SignedStart } from '../../attestation/start/start-record.ts';
+import { readStart, type SignedStart } from '../../attestation/start/start-record.ts';
 import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type { PeerChannel } from '../peers/peer-network.ts';
@@ -16,6 +16,7 @@ import { DurableMemory } from './durable-memory.ts';
 import type { OwnStart } from './own-start.ts';
 import type { PeerMemory } from './peer-memory.ts';
 import { PeerStarts, type ShownProcess } from './peer-starts.ts';
+import { rolledBackFault } from './rolled-back.ts';
 import { encodeStartMessage, parseStartMessage, type Refusal, type StartMessage } from './start-messages.ts';
 import { StartState } from './start-state.ts';
 
@@ -245,14 +246,8 @@ export class ConfirmStart {
     const { own, log } = this.#options;
     const now = own.current?.start;
     if (now === undefined) return;
-    const verdict = compareStarts(now, seen);
-    if (verdict === 'newer' || verdict === 'moved' || verdict === 'same') return;
-    const they = `party ${from} remembers start ${seen.incarnation} of this party, from state ${seen.manifest.sequence}`;
-    const we = `this is start ${now.incarnation}, from state ${now.manifest.sequence}`;
-    const cure = 'use the newest state of the storage, or restore a newer backup';
-    const facts = { fault: 'rolled-back', verdict, party: from, incarnation: seen.incarnation };
-    const message = `the private vault was put back: ${they} of its vault; ${we}: ${cure}`;
-    const why = new KmsError('STATE_INVALID', message, { ...facts, sequence: seen.manifest.sequence });
+    const why = rolledBackFault(from, now, seen);
+    if (why === undefined) return;
     this.state.fail(why);
     log.error({ event: 'start.rolled-back', err: why });
   }
