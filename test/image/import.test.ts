@@ -2,35 +2,21 @@
  * `arca import zama-vault --config` as an operator types it, with [enclave] backend = "qemu": a test image that boots, takes
  * another node over out of S3, under that node's own root key, and ends.
  */
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import t from 'tap';
 import { BUCKETS } from '../../parent/cli/supervise/aws/aws-file.ts';
 import { formatAddress } from '../../wire/addresses.ts';
 import { SIGNING_KEY_ID } from '../../wire/ids.ts';
 import { runArca } from '../helpers/cli-script.ts';
-import { buildTestImage } from '../helpers/enclave-image.ts';
-import { enclaveNode } from '../helpers/enclave-node.ts';
 import { testKeySet } from '../helpers/fhe-key-set.ts';
 import { KEY } from '../helpers/foreign-node.ts';
 import { movingNode, nameAddress } from '../helpers/moving-node.ts';
-import { QUIET } from '../helpers/quiet-output.ts';
-import { tempDir } from '../helpers/temp-dir.ts';
-import { makeTestCa } from '../helpers/test-ca.ts';
-import { tlsFront } from '../helpers/tls-front.ts';
+import { qemuNode } from '../helpers/qemu-node.ts';
 
 t.setTimeout(1_800_000);
 
 t.test('an image takes another node over, and says so with its last words', async (t) => {
-  const folder = tempDir(t);
-  const { image, pcrs } = await buildTestImage('test');
-  const [imagePath, authorities] = [join(folder, 'engine.eif'), join(folder, 'authorities.pem')];
-  writeFileSync(imagePath, image);
-  const ca = makeTestCa('AWS of this test');
-  writeFileSync(authorities, ca.pem);
-  const enclave = `image_path = "${imagePath}"\nbackend = "qemu"\ndeveloper_authorities_path = "${authorities}"`;
-  const node = await enclaveNode(t, { pcrs, enclave, front: (url) => tlsFront(t, ca, url) }, QUIET);
-  const { old, options, storage } = await movingNode(t, { ...node, pcrs }, await testKeySet(t));
+  const node = await qemuNode(t);
+  const { old, options, storage } = await movingNode(t, node, await testKeySet(t));
   const { from, publicFrom, rootKey } = options;
   const run = async () => {
     const args = ['--config', node.file, '--from', from, '--public-from', publicFrom, '--root-key', rootKey, '--json'];

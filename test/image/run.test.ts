@@ -4,19 +4,15 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { enclaveFolder } from '../../parent/cli/run/node-enclave.ts';
 import { runCliScript } from '../helpers/cli-script.ts';
-import { buildTestImage } from '../helpers/enclave-image.ts';
-import { enclaveNode } from '../helpers/enclave-node.ts';
-import { QUIET } from '../helpers/quiet-output.ts';
+import { qemuNode } from '../helpers/qemu-node.ts';
 import { tempDir } from '../helpers/temp-dir.ts';
-import { makeTestCa } from '../helpers/test-ca.ts';
-import { tlsFront } from '../helpers/tls-front.ts';
 import { verifyByImage } from '../helpers/verify-by-image.ts';
 
 t.setTimeout(1_800_000);
@@ -38,14 +34,7 @@ function processesWith(words: readonly string[]): readonly string[] {
 }
 
 t.test('from the command line to a decryption in the enclave, and Ctrl-C leaves nothing running', async (t) => {
-  const folder = tempDir(t);
-  const { image, pcrs } = await buildTestImage('test');
-  const [imagePath, authorities] = [join(folder, 'engine.eif'), join(folder, 'authorities.pem')];
-  writeFileSync(imagePath, image);
-  const ca = makeTestCa('AWS of this test');
-  writeFileSync(authorities, ca.pem);
-  const enclave = `image_path = "${imagePath}"\nbackend = "qemu"\ndeveloper_authorities_path = "${authorities}"`;
-  const { dir, file } = await enclaveNode(t, { pcrs, enclave, front: (url) => tlsFront(t, ca, url) }, QUIET);
+  const { dir, file, image } = await qemuNode(t);
 
   const child = spawn(LAUNCHER, ['run', '--config', file, '--params', 'test', '--json'], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -75,7 +64,7 @@ t.test('from the command line to a decryption in the enclave, and Ctrl-C leaves 
   }
   const root = join(dir, 'governance', 'developer-root.pem');
   await verifyByImage(t, image, new URL(node.publicUrl).host, root);
-  await runCliScript(t, new URL('scripts/run.txt', import.meta.url), { DIR: dir, OUT: folder });
+  await runCliScript(t, new URL('scripts/run.txt', import.meta.url), { DIR: dir, OUT: tempDir(t) });
 
   child.kill('SIGINT');
   const [code] = await closed;

@@ -1,6 +1,5 @@
 /** `arca doctor` on a node in AWS: each thing that can be wrong is found at its own step, with its cure, and ends the walk. */
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { DisableKeyCommand, EnableKeyCommand } from '@aws-sdk/client-kms';
 import t, { type Test } from 'tap';
 import { charterFor, encodeSigned, pcr16Of } from '../../../../attestation/governance/index.ts';
@@ -9,16 +8,10 @@ import { AwsError } from '../../../../emulators/aws-kms/aws-error.ts';
 import type { FaultHook } from '../../../../emulators/s3/faults.ts';
 import { parsePolicy } from '../../../../emulators/s3/policy.ts';
 import { AWS_CHECKS } from '../../../../parent/cli/doctor/aws-checks.ts';
-import { EMULATED, BUCKETS as EMULATED_BUCKETS } from '../../../../parent/cli/supervise/aws/aws-file.ts';
 import { withRootKeys } from '../../../../parent/cli/supervise/aws/record-keys.ts';
-import { acquireFolderLock } from '../../../../parent/cli/supervise/folder-lock.ts';
-import { writeNodeFile } from '../../../../parent/cli/supervise/node-file.ts';
-import { writeDeveloperConfig } from '../../../../parent/cli/supervise/node-toml.ts';
-import { createStateFolder, writeFormat } from '../../../../parent/cli/supervise/state-folder.ts';
 import { SIGNING_KEY_ID } from '../../../../wire/ids.ts';
 import { makeKeyPolicy } from '../../../../wire/key-policy/make.ts';
 import { ACCOUNT, ADMIN_ARN, credentialsOf, ENGINE_ARN, REGION, startTestKms } from '../../../helpers/aws-kms.ts';
-import { runArca } from '../../../helpers/cli-script.ts';
 import { makeRootKey } from '../../../helpers/kms-scene.ts';
 import { startS3 } from '../../../helpers/s3.ts';
 import { testPcrs } from '../../../helpers/software-nsm.ts';
@@ -185,64 +178,6 @@ t.test('faults of buckets', async (t) => {
     t.match(error, wanted, what);
   }
 });
-
-t.test('the command names the right that the role lacks, and looks at nothing behind it', async (t) => {
-  const s3 = await startS3(t, { region: EMULATED.region, credentials: [credentialsOf('engine')] });
-  for (const name of Object.values(EMULATED_BUCKETS)) s3.emulator.createBucket(name);
-  s3.fault = ({ operation, bucket }) =>
-    operation === 'DeleteObject' && bucket === EMULATED_BUCKETS.private
-      ? { kind: 'error', code: 'AccessDenied' }
-      : undefined;
-  const { code, stdout, stderr } = await runArca([
-    'doctor',
-    '--dir',
-    await runningFolder(t, s3.emulator.url),
-    '--json',
-  ]);
-  t.equal(code, 1);
-  t.match(JSON.parse(stdout), { error: { code: 'PERMISSION_DENIED', message: /allow s3:DeleteObject to this role/ } });
-  const steps = stderr.split('\n').filter((line) => /^[✓✗]/.test(line));
-  t.match(steps.at(-1), /^✗ private bucket/);
-  t.match(steps.at(-3), /^✓ public bucket/);
-});
-
-/** A state folder whose node has its vaults at an S3 server; this process says that it is the node. */
-async function runningFolder(t: Test, s3Url: string): Promise<string> {
-  const dir = join(tempDir(t), 'state');
-  await createStateFolder(dir);
-  await writeFormat(dir);
-  const lock = acquireFolderLock(dir);
-  t.teardown(() => lock.release());
-  const { accessKeyId, secretAccessKey } = credentialsOf('engine');
-  const aws = { access: { accessKeyId, secretAccessKey }, role: ENGINE_ARN, s3Url, kmsUrl: s3Url } as const;
-  const socketPath = join(dir, 'run', 'engine.sock');
-  const ports = { clientPort: 1, publicPort: 2, opsPort: 3 };
-  const configFile = await writeDeveloperConfig({
-    dir,
-    socketPath,
-    ...ports,
-    logLevel: 'info',
-    treatV0ExtraDataAsEmpty: false,
-    aws: { ...aws, backup: 'aws-kms' },
-  });
-  await writeNodeFile(dir, {
-    pid: process.pid,
-    clientUrl: 'http://127.0.0.1:1',
-    publicUrl: 'http://127.0.0.1:1/kms/PUB',
-    opsUrl: 'http://127.0.0.1:1',
-    params: 'test',
-    engineSocket: socketPath,
-    configFile,
-    startedAt: new Date(0).toISOString(),
-    version: '0.0.0',
-    developerMode: true,
-    authorizationPolicy: 'operator-trusted',
-    address: '0x6370eF2f4Db3611D657b90667De398a2Cc2a370C',
-    network: 'dev:test',
-    release: 'test',
-  });
-  return dir;
-}
 
 t.test('what is published and nobody may read is a fault, and the policy that is missing is said', async (t) => {
   const { config, s3 } = await soundNode(t);
