@@ -2,30 +2,14 @@
 import t, { type Test } from 'tap';
 import { KmsError } from '../../../common/errors.ts';
 import { symmetricKeyring } from '../../../enclave/keychain/aws-kms.ts';
-import type { DataKeyring } from '../../../enclave/keychain/data-keys.ts';
 import { RootKeyrings } from '../../../enclave/keychain/root-keyrings.ts';
 import { clearKeyring } from '../../../enclave/seal/clear-keyring.ts';
-import { ManifestHead } from '../../../enclave/seal/manifest-head.ts';
-import { peekHead } from '../../../enclave/seal/peek-head.ts';
 import { SealedStore } from '../../../enclave/seal/sealed-store.ts';
-import { type PrivatePath, PrivateVault } from '../../../enclave/vault/private-vault.ts';
 import { rewrapVault } from '../../../enclave/vault/rewrap-vault.ts';
-import { sealedKeeper } from '../../../enclave/vault/sealed-keeper.ts';
 import { openMemoryStorage } from '../../../storage/memory-storage.ts';
 import type { Storage } from '../../../storage/storage.ts';
-import { parseRequestId } from '../../../wire/ids.ts';
-import { CHARTER, makeRootKey, ourPolicy, scene } from '../../helpers/kms-scene.ts';
-import { MANIFEST_SIGNER } from '../seal/manifest-scene.ts';
-import { SIGNER } from '../seal/seal-scene.ts';
-
-const OWNER = { purpose: 'private-object', charterDigest: CHARTER, party: 1 } as const;
-const id = (byte: string) => parseRequestId(byte.repeat(32));
-const PATHS: readonly PrivatePath[] = [
-  ['SigningKey', id('a1')],
-  ['Governance', id('a2')],
-  ['FheKeyInfo', id('b1'), id('c1')],
-];
-const contentOf = (index: number): Buffer => Buffer.from(`content ${index} `.repeat(index === 2 ? 20_000 : 30));
+import { makeRootKey, ourPolicy, scene } from '../../helpers/kms-scene.ts';
+import { fill, isWhole, openServer, PATHS, rootsOf } from './rewrap-scene.ts';
 
 /** Two root keys, and a server of the party that seals under the first that is given. */
 async function twoKeys(t: Test) {
@@ -39,40 +23,9 @@ async function twoKeys(t: Test) {
   let incarnation = 0;
   const server = async (storage: Storage, ...keys: readonly string[]) => {
     const [primary = oldKey, ...previous] = keys;
-    return await open(storage, ++incarnation, new RootKeyrings(root(primary), previous.map(root)));
+    return await openServer(storage, ++incarnation, new RootKeyrings(root(primary), previous.map(root)));
   };
   return { oldKey, newKey, server };
-}
-
-async function open(storage: Storage, incarnation: number, keyring: DataKeyring) {
-  const asked = { ...OWNER, signer: MANIFEST_SIGNER.publicKey };
-  const head = await ManifestHead.open({ storage, signer: MANIFEST_SIGNER, asked, incarnation, needsFence: false });
-  await head.advance();
-  const sealer = { signer: SIGNER, keyring };
-  const store = new SealedStore({ storage, head, sealer, onLeftover: () => {} });
-  const vault = new PrivateVault(sealedKeeper({ name: keyring.name, head, store, owner: OWNER }));
-  return { vault, parts: { head, store, sealer, storage, owner: OWNER } };
-}
-
-type Server = Awaited<ReturnType<typeof open>>;
-
-async function fill({ vault }: Server): Promise<void> {
-  for (const [index, path] of PATHS.entries()) await vault.put(path, contentOf(index));
-}
-
-async function isWhole({ vault }: Server): Promise<boolean> {
-  const found = await Promise.all(
-    PATHS.map((path, index) => vault.read(path, (content) => contentOf(index).equals(content))),
-  );
-  return found.every((same) => same);
-}
-
-/** Root keys of everything that the manifest names. */
-async function rootsOf({ parts: { head, storage } }: Server): Promise<Set<string | undefined>> {
-  const named = [...head.entries()].flatMap(([name, { writing }]) =>
-    writing === undefined ? [] : [peekHead(storage, [...name.split('/'), writing.place])],
-  );
-  return new Set((await Promise.all(named)).map((object) => object?.wrapped.keyId));
 }
 
 t.test('everything lies under the new key afterwards, and opens without the old one', async (t) => {
@@ -139,6 +92,6 @@ t.test('what does not open stops it by name, and stays what counts', async (t) =
 });
 
 t.test('a vault without root keys has none to move from', async (t) => {
-  const { parts } = await open(openMemoryStorage(), 1, clearKeyring());
+  const { parts } = await openServer(openMemoryStorage(), 1, clearKeyring());
   await t.rejects(rewrapVault(parts), { code: 'PRECONDITION_FAILED', message: /keychain clear has no root key/ });
 });
