@@ -109,12 +109,14 @@ t.test('a job to take a vault over is read strictly', async (t) => {
     privateFolder: '/b/PRIV',
     publicFolder: '/b/PUB',
     rootKey: { keyArn: 'arn', spec: 'asymm', awsFile: '/b/aws.toml' },
+    identityOnly: false,
     domain: { name: 'n', version: '1', chainId: '00'.repeat(32), verifyingContract: '11'.repeat(20) },
   };
   t.match(parseImportJob(JSON.stringify(job)), { config: '/a/node.toml', rootKey: { spec: 'asymm' } });
   for (const [what, change] of [
     ['a client key', { clientKey: '/a' }],
     ['no public vault', { publicFolder: undefined }],
+    ['no word on the rest of the vault', { identityOnly: undefined }],
     ['another kind of key', { rootKey: { ...job.rootKey, spec: 'aes' } }],
     ['a root key without account', { rootKey: { keyArn: 'arn', spec: 'symm' } }],
     ['a zero epoch', { epochId: '00'.repeat(32) }],
