@@ -18,8 +18,8 @@ const PARTY_ENV = { MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '4194304' };
  */
 const SMALL_YOUNG = ['--max-semi-space-size=4'];
 
-/** A party handles large buffers without the collector; what is left of a call is so little that half the size does. */
-const PARTY_YOUNG = ['--max-semi-space-size=2'];
+/** An engine frees its large buffers by itself; what is left of a call is so little that half the size does, 15 MB less. */
+const PARTY_ENGINE_YOUNG = ['--max-semi-space-size=2'];
 
 /** As many threads as cores: more only take turns, and push each other's keys out of the caches. */
 const KERNEL_THREADS = { UV_THREADPOOL_SIZE: String(Math.max(2, availableParallelism())) };
@@ -38,7 +38,7 @@ export function nodePrograms(options: ProgramsOptions): readonly ChildProgram[] 
     name: 'engine',
     file: modulePath('enclave/main-dev'),
     args: ['--config', configFile],
-    v8Flags: threshold ? PARTY_YOUNG : SMALL_YOUNG,
+    v8Flags: threshold ? PARTY_ENGINE_YOUNG : SMALL_YOUNG,
     env: { ...(threshold ? PARTY_ENV : {}), ...KERNEL_THREADS },
     readyEvent: 'engine.ready',
   };
@@ -51,7 +51,7 @@ export function coreProgram(options: ProgramsOptions & { readonly developerMode:
     name: 'core',
     file: modulePath(`parent/core/${options.developerMode ? 'main-dev' : 'main'}`),
     args: ['--config', options.configFile],
-    v8Flags: options.threshold ? PARTY_YOUNG : SMALL_YOUNG,
+    v8Flags: SMALL_YOUNG,
     env: options.threshold ? PARTY_ENV : {},
     readyEvent: 'core.ready',
     hears: true,
