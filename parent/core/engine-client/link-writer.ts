@@ -4,8 +4,8 @@
  */
 import type { Writable } from 'node:stream';
 
-/** Pieces that fit into one TLS record together leave together. */
-const GATHERED_BYTES = 16 * 1024;
+/** Pieces that fit into one TLS record; those in a row leave together. */
+const SMALL_BYTES = 16 * 1024;
 
 /** The writing end of one connection: nothing else writes to its stream. */
 export class LinkWriter {
@@ -44,11 +44,8 @@ export class LinkWriter {
   }
 
   #take(): Uint8Array | undefined {
-    let count = 0;
-    for (let bytes = 0; count < this.#pieces.length; count++) {
-      bytes += this.#pieces[count]?.byteLength ?? 0;
-      if (bytes > GATHERED_BYTES) break;
-    }
+    const large = this.#pieces.findIndex(({ byteLength }) => byteLength > SMALL_BYTES);
+    const count = large < 0 ? this.#pieces.length : large;
     return count > 1 ? Buffer.concat(this.#pieces.splice(0, count)) : this.#pieces.shift();
   }
 }
