@@ -7,7 +7,6 @@ import { z } from 'zod';
 import { toHex } from '../../../common/bytes.ts';
 import { parseRequestId } from '../../../wire/ids.ts';
 import { readDomain } from '../client/domain.ts';
-import type { DomainOptions } from '../client/domain-options.ts';
 import { addToJournal } from '../client/journal.ts';
 import { journalEntry, readId } from '../client/keys.ts';
 import { absoluteDir } from '../framework/command.ts';
@@ -15,7 +14,7 @@ import { usageFailure } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { makeQuorumImportPlace } from '../quorum/import-place.ts';
 import { backendOf as configuredBackend } from '../run/backends.ts';
-import { enclaveJob } from '../run/enclave-job.ts';
+import { type EnclaveJobOptions, enclaveJob } from '../run/enclave-job.ts';
 import { importInEnclave } from '../run/import-in-enclave.ts';
 import type { TakeNodeOptions } from '../run/node-enclave.ts';
 import { acquireFolderLock } from '../supervise/folder-lock.ts';
@@ -26,19 +25,9 @@ import { takeStateFolder } from '../supervise/take-state-folder.ts';
 import { nodeFolders, requireStartedOnce } from './import.ts';
 
 /** Options of the command. */
-export interface ImportVaultCommandOptions extends DomainOptions {
+export interface ImportVaultCommandOptions extends EnclaveJobOptions {
   readonly dir: string;
-  readonly from: string;
-  readonly publicFrom: string;
-  readonly party?: string | undefined;
-  readonly rootKey?: string | undefined;
-  readonly rootKeySpec: 'symm' | 'asymm';
-  readonly aws?: string | undefined;
-  readonly epoch?: string | undefined;
-  readonly newAwsNode?: true | undefined;
-  readonly newAwsQuorum?: string | undefined;
   readonly config?: string | undefined;
-  readonly identityOnly?: true | undefined;
 }
 
 const STEPS = { opening: 0, reading: 0.05, publishing: 0.6, storing: 0.9 } as const;

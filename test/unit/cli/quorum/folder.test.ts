@@ -6,14 +6,12 @@ import t from 'tap';
 import { loadPartyConfig } from '../../../../parent/cli/quorum/own-settings.ts';
 import { readQuorumFile, writeQuorumFile } from '../../../../parent/cli/quorum/quorum-file.ts';
 import { chooseQuorumPorts } from '../../../../parent/cli/quorum/quorum-ports.ts';
-import { startDeveloperQuorum } from '../../../../parent/cli/quorum/run-quorum.ts';
 import { PARTY_COUNTS } from '../../../../parent/cli/quorum/running-quorum.ts';
 import { writeDeveloperConfig } from '../../../../parent/cli/supervise/node-toml.ts';
 import { takeStateFolder } from '../../../../parent/cli/supervise/take-state-folder.ts';
 import { QUIET } from '../../../helpers/quiet-output.ts';
+import { startQuietQuorum } from '../../../helpers/start-quiet-quorum.ts';
 import { type Teardown, tempDir } from '../../../helpers/temp-dir.ts';
-
-const NO_RESET = { reset: false };
 
 async function take(dir: string, parties: number, reset = false): Promise<void> {
   (await takeStateFolder(dir, { parties, reset }, QUIET)).release();
@@ -72,20 +70,8 @@ t.test('a damaged file of a quorum is named, never taken for a single node', asy
 
 t.test('numbers that are no quorum are wrong usage before anything is made', async (t) => {
   const dir = stateDir(t);
-  const options = {
-    dir,
-    params: 'test',
-    ...NO_RESET,
-    clientPort: 0,
-    meshPort: 0,
-    publicPort: 0,
-    opsPort: 0,
-    anyPorts: true,
-    logLevel: 'info',
-    treatV0ExtraDataAsEmpty: false,
-  } as const;
   const start = (parties: number, lyingParties: readonly number[] = []) =>
-    startDeveloperQuorum({ ...options, parties, lyingParties }, QUIET);
+    startQuietQuorum({ dir, parties, lyingParties });
   await fc.assert(
     fc.asyncProperty(fc.oneof(fc.integer(), fc.double(), fc.integer({ min: 0, max: 20 })), async (parties) => {
       fc.pre(!PARTY_COUNTS.some((count) => count === parties));
