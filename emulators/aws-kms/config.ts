@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { AWS_NITRO_ROOT, type TrustAnchor } from '../../attestation/document/index.ts';
+import { readTlsFiles, tlsFiles } from '../tls-files.ts';
 import type { KmsEmulatorOptions } from './server.ts';
 
 const policies = z.array(z.looseObject({})).optional().describe('IAM policies, as JSON objects.');
@@ -16,6 +17,7 @@ const schema = z.strictObject({
   host: z.string().optional().describe('Address to listen on; loopback unless set.'),
   port: z.int().min(0).max(65_535).default(4599).describe('Port to listen on; 0 takes any free one.'),
   root: z.string().describe("Root of attestation documents: 'aws', or a PEM file beside this one."),
+  tls: tlsFiles.optional(),
   state: z.string().optional().describe('File in which keys are kept, in clear; in memory alone unless set.'),
   identities: z
     .array(z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string(), arn: z.string(), policies }))
@@ -47,7 +49,7 @@ export function readEmulatorConfig(path: string): KmsEmulatorOptions {
   const beside = (name: string): string => resolve(dirname(path), name);
   const parsed = schema.safeParse(readJson(path));
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const { root, state, host, identities, roles, ...rest } = parsed.data;
+  const { root, state, host, tls, identities, roles, ...rest } = parsed.data;
   return {
     ...rest,
     anchor: root === 'aws' ? AWS_NITRO_ROOT : readRoot(beside(root)),
@@ -57,6 +59,7 @@ export function readEmulatorConfig(path: string): KmsEmulatorOptions {
       ...(subject === undefined ? {} : { subject }),
     })),
     ...(host === undefined ? {} : { host }),
+    ...(tls && { tls: readTlsFiles(tls, beside) }),
     ...(state === undefined ? {} : { statePath: beside(state) }),
   };
 }

@@ -10,6 +10,7 @@ import type { TrustAnchor } from '../../attestation/document/index.ts';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { type RandomSource, systemRandom } from '../../common/random.ts';
 import type { EnvelopeForm } from '../../wire/cms/recipient-envelope.ts';
+import type { TlsIdentity } from '../tls-files.ts';
 import { AwsError } from './aws-error.ts';
 import { CRYPTO_OPERATIONS } from './crypto-operations.ts';
 import type { Emulator, Operation } from './emulator.ts';
@@ -39,7 +40,7 @@ export interface KmsEmulatorOptions {
   /** Any free one unless set. */
   readonly port?: number;
   /** PEM; plain HTTP unless set. */
-  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly tls?: TlsIdentity;
   /** Keeps the keys in this file. */
   readonly statePath?: string;
   /** Encodings of answers to recipients, in turn; those of AWS unless set. */

@@ -4,11 +4,13 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { readTlsFiles, tlsFiles } from '../tls-files.ts';
 import type { S3EmulatorOptions } from './server.ts';
 
 const schema = z.strictObject({
   region: z.string().default('us-east-1').describe('AWS region, such as eu-central-1.'),
   port: z.int().min(0).max(65_535).default(4600).describe('Port to listen on; 0 takes any free one.'),
+  tls: tlsFiles.optional(),
   state: z.string().optional().describe('Folder in which buckets are kept; in memory alone unless set.'),
   credentials: z
     .array(z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string() }))
@@ -42,11 +44,16 @@ export interface S3EmulatorConfig {
  * @throws Error whose message names the file and everything that is wrong with it.
  */
 export function readEmulatorConfig(path: string): S3EmulatorConfig {
+  const beside = (name: string): string => resolve(dirname(path), name);
   const parsed = schema.safeParse(readJson(path));
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const { state, buckets, ...options } = parsed.data;
+  const { state, tls, buckets, ...options } = parsed.data;
   return {
-    options: { ...options, ...(state === undefined ? {} : { statePath: resolve(dirname(path), state) }) },
+    options: {
+      ...options,
+      ...(tls && { tls: readTlsFiles(tls, beside) }),
+      ...(state === undefined ? {} : { statePath: beside(state) }),
+    },
     buckets: buckets.map(({ policy, ...bucket }) => ({ ...bucket, policy: policy && JSON.stringify(policy) })),
   };
 }

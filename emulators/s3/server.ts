@@ -6,10 +6,12 @@
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { toHex } from '../../common/bytes.ts';
 import { type Clock, systemClock } from '../../common/clock.ts';
 import { type RandomSource, systemRandom } from '../../common/random.ts';
+import type { TlsIdentity } from '../tls-files.ts';
 import { receiveBody } from './body.ts';
 import { Bucket } from './bucket.ts';
 import { listBuckets } from './bucket-operations.ts';
@@ -29,6 +31,8 @@ export interface S3EmulatorOptions {
   readonly region?: string;
   /** Default 0: any free port. It listens on the loopback address only. */
   readonly port?: number;
+  /** Plain HTTP unless set. */
+  readonly tls?: TlsIdentity;
   /** Default `['localhost']`: `bucket.localhost` is a virtual host. */
   readonly domains?: readonly string[];
   /** Largest body it takes, default 1 GiB. */
@@ -60,12 +64,14 @@ export interface S3Emulator {
  */
 export async function startS3Emulator(options: S3EmulatorOptions): Promise<S3Emulator> {
   const emulator = new Emulator(options);
-  const server = createServer((message, response) => void emulator.serve(message, response));
+  const { tls } = options;
+  const listener = (message: IncomingMessage, response: ServerResponse): void => void emulator.serve(message, response);
+  const server = tls === undefined ? createServer(listener) : createTlsServer({ ...tls }, listener);
   server.listen(options.port ?? 0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     port,
     buckets: emulator.buckets,
     createBucket: (name, region) => emulator.createBucket(name, region),

@@ -80,6 +80,10 @@ t.test('a configuration that is wrong is refused with all that is wrong', async 
   t.throws(() => readEmulatorConfig('/nonexistent/kms.json'), /cannot be read/);
   t.throws(() => readEmulatorConfig(configure(t, { port: 70_000, acount: 'x' })), /port[\s\S]*|acount/);
   t.throws(() => readEmulatorConfig(configure(t, { root: 'other.pem' })), /other\.pem is not a certificate in PEM/);
+  const tls = configure(t, { tls: { certificate: 'tls.pem', key: 'tls-key.pem' } });
+  t.throws(() => readEmulatorConfig(tls), /tls\.pem cannot be read/);
+  for (const name of ['tls.pem', 'tls-key.pem']) writeFileSync(join(tls, '..', name), name);
+  t.same(readEmulatorConfig(tls).tls, { cert: 'tls.pem', key: 'tls-key.pem' }, 'each file in its place');
   const path = configure(t);
   writeFileSync(path, '{');
   t.throws(() => readEmulatorConfig(path), /is not JSON/);

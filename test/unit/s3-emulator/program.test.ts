@@ -5,6 +5,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import {
@@ -21,6 +23,7 @@ import { openS3Storage } from '../../../storage/s3/s3-storage.ts';
 import { present } from '../../helpers/present.ts';
 import { KEYS } from '../../helpers/s3.ts';
 import { type Teardown, tempDir } from '../../helpers/temp-dir.ts';
+import { makeTestCa } from '../../helpers/test-ca.ts';
 
 const MAIN = join(import.meta.dirname, '../../../emulators/s3/main.ts');
 const READERS = {
@@ -89,6 +92,22 @@ t.test('what it acknowledged is there after it was killed, for anonymous readers
   t.equal(await (await fetch(`${url}/vault/PUB/a`)).text(), 'one');
   t.equal((await fetch(`${url}/vault/PRIV/b`)).status, 403);
   await t.rejects(clientOf(t, url).send(new GetObjectCommand(at('PRIV/gone'))), { name: 'NoSuchKey' });
+});
+
+t.test('with a certificate it speaks https, and nothing else', async (t) => {
+  const path = configure(t, { tls: { certificate: 'tls.pem', key: 'tls-key.pem' } });
+  t.throws(() => readEmulatorConfig(path), /tls\.pem cannot be read/);
+  const ca = makeTestCa();
+  const { cert, key } = ca.issue({ subject: 's3' });
+  writeFileSync(join(path, '../tls.pem'), cert);
+  writeFileSync(join(path, '../tls-key.pem'), key);
+  const url = await urlOf(run(t, path));
+  t.match(url, /^https:/);
+  const asked = get(`${url}/vault/PUB/none`, { ca: ca.pem, agent: false });
+  const [answer]: IncomingMessage[] = await once(asked, 'response');
+  t.equal(answer?.statusCode, 403, 'it answers: a reader who may not list');
+  answer?.resume();
+  await t.rejects(fetch(url.replace('https:', 'http:')), 'not in clear');
 });
 
 t.test('it ends with its supervisor', async (t) => {
