@@ -14,7 +14,7 @@ import { type NodeLog, openNodeLog } from '../supervise/node-log.ts';
 import { coreProgram } from '../supervise/node-programs.ts';
 import { describeDeviceEvent } from '../supervise/reporter.ts';
 import { prepareSocketPath } from '../supervise/socket-path.ts';
-import { STATE_FILES } from '../supervise/state-folder.ts';
+import { entriesNamedBy, STATE_FILES } from '../supervise/state-folder.ts';
 import { takeStateFolder } from '../supervise/take-state-folder.ts';
 import { bootDocument } from './boot-document.ts';
 import { type DeveloperEnclave, prepareDeveloperEnclave } from './developer-enclave.ts';
@@ -68,7 +68,7 @@ export async function takeEnclaveNode({ file, backendOf }: TakeNodeOptions, outp
   requireReady(findings);
   const dir = dirname(config.state.path);
   await using held = new AsyncDisposableStack();
-  const lock = await takeStateFolder(dir, { reset: false, parties: 1 }, output);
+  const lock = await takeStateFolder(dir, { reset: false, parties: 1, expected: entriesNamedBy(config, file) }, output);
   held.defer(() => lock.release());
   const log = await openNodeLog(dir);
   held.defer(() => log.close());

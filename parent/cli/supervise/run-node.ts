@@ -23,7 +23,7 @@ import { choosePorts } from './ports.ts';
 import { describeDeviceEvent, reporter } from './reporter.ts';
 import { runningNode } from './running-node.ts';
 import { prepareSocketPath } from './socket-path.ts';
-import { STATE_FILES } from './state-folder.ts';
+import { entriesNamedBy, STATE_FILES } from './state-folder.ts';
 import { type Supervisor, supervise } from './supervisor.ts';
 import { takeStateFolder } from './take-state-folder.ts';
 
@@ -128,7 +128,8 @@ export async function startConfiguredNode(file: string, params: Params, output: 
     throw failure('CONFIG_INVALID', 'the engine of a node that is not in developer mode runs in an enclave', cure);
   }
   const dir = dirname(parsed.state.path);
-  const lock = await takeStateFolder(dir, { reset: false, parties: 1 }, output);
+  const expected = entriesNamedBy(parsed, config);
+  const lock = await takeStateFolder(dir, { reset: false, parties: 1, expected }, output);
   try {
     return await startProcesses({ dir, file: config, config: parsed, params, lock, startedAt }, output);
   } catch (error) {

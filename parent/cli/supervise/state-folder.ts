@@ -5,7 +5,8 @@
  * that is ours and locked by the caller. Layout: docs/cli.md.
  */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import type { NodeConfig } from '../../../common/node-config.ts';
 import { failure, hasCode } from '../framework/failure.ts';
 
 /** The version of the folder's layout that this program writes. */
@@ -43,6 +44,27 @@ const FORMAT_TEMP = `${STATE_FILES.format}.new`;
 /** May stand in a folder whose creation was cut short before anything of value was in it. */
 const CREATION_LEFTOVERS: ReadonlySet<string> = new Set([FORMAT_TEMP, STATE_FILES.lock, `${STATE_FILES.lock}-journal`]);
 
+const NONE: ReadonlySet<string> = new Set();
+
+/**
+ * Returns what an operator puts into the state folder before the first start: the configuration, governance, the image. Vaults and
+ * databases are not among it: where they are and the format is not, something was lost.
+ *
+ * @param file - Path of the configuration.
+ */
+export function entriesNamedBy({ attestation, enclave, state }: NodeConfig, file: string): ReadonlySet<string> {
+  const dir = dirname(state.path);
+  const inside = [resolve(file), ...pathsIn([attestation, enclave])].map((path) => relative(dir, path));
+  return new Set(
+    inside.filter((path) => !path.startsWith('..') && !isAbsolute(path)).map((path) => path.split(sep)[0] ?? ''),
+  );
+}
+
+function pathsIn(value: unknown): readonly string[] {
+  if (typeof value === 'string') return isAbsolute(value) ? [value] : [];
+  return value !== null && typeof value === 'object' ? Object.values(value).flatMap(pathsIn) : [];
+}
+
 /** What a look at the folder found; nothing was changed. */
 export type StateFolder =
   | { readonly kind: 'absent' }
@@ -50,8 +72,12 @@ export type StateFolder =
   | { readonly kind: 'ours'; readonly version: number }
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** Looks at a folder without changing it. */
-export async function inspectStateFolder(dir: string): Promise<StateFolder> {
+/**
+ * Looks at a folder without changing it.
+ *
+ * @param expected - Names that may stand in a folder that is not ours yet, because its operator put them there.
+ */
+export async function inspectStateFolder(dir: string, expected: ReadonlySet<string> = NONE): Promise<StateFolder> {
   let names: string[];
   try {
     names = await readdir(dir);
@@ -60,15 +86,16 @@ export async function inspectStateFolder(dir: string): Promise<StateFolder> {
     if (hasCode(error, 'ENOTDIR')) return { kind: 'refused', reason: 'it is not a folder' };
     throw failure('STATE_INVALID', `cannot read the state folder ${dir}`, 'check its owner and mode', {}, error);
   }
-  if (names.every((name) => CREATION_LEFTOVERS.has(name))) return { kind: 'empty' };
+  if (names.every((name) => CREATION_LEFTOVERS.has(name) || expected.has(name))) return { kind: 'empty' };
   if (!names.includes(STATE_FILES.format)) {
-    const known = names.filter((name) => Object.values<string>(STATE_FILES).includes(name));
+    const known = names.filter((name) => !expected.has(name) && Object.values<string>(STATE_FILES).includes(name));
+    const foreign = names.filter((name) => !expected.has(name));
     return {
       kind: 'refused',
       reason:
         known.length > 0
           ? `it is half-written: it holds ${known.join(', ')} but no ${STATE_FILES.format}`
-          : `it holds files that are not arca's (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''})`,
+          : `it holds files that are not arca's (${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''})`,
     };
   }
   return readFormat(await readFile(join(dir, STATE_FILES.format), 'utf8'));
@@ -94,8 +121,11 @@ function readFormat(text: string): StateFolder {
  *
  * @throws {@link KmsError} `STATE_INVALID` with what to do; the folder is left as it is.
  */
-export async function requireUsableStateFolder(dir: string): Promise<StateFolder> {
-  const found = await inspectStateFolder(dir);
+export async function requireUsableStateFolder(
+  dir: string,
+  expected: ReadonlySet<string> = NONE,
+): Promise<StateFolder> {
+  const found = await inspectStateFolder(dir, expected);
   if (found.kind === 'refused') {
     throw failure(
       'STATE_INVALID',

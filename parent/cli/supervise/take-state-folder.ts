@@ -26,6 +26,8 @@ export interface TakeOptions {
   readonly parties: number;
   /** Vaults lie in emulated AWS; undefined: as the configuration says. */
   readonly aws?: boolean | undefined;
+  /** Names that may stand in it before it is ours: the operator's own. */
+  readonly expected?: ReadonlySet<string> | undefined;
 }
 
 /**
@@ -36,12 +38,12 @@ export interface TakeOptions {
  *   is in use.
  */
 export async function takeStateFolder(dir: string, options: TakeOptions, output: Output): Promise<FolderLock> {
-  await requireUsableStateFolder(dir);
+  await requireUsableStateFolder(dir, options.expected);
   await createStateFolder(dir);
   const lock = acquireFolderLock(dir);
   try {
     // Looked at again under the lock: another process may have made or cleared it meanwhile.
-    const found = await requireUsableStateFolder(dir);
+    const found = await requireUsableStateFolder(dir, options.expected);
     if (found.kind !== 'ours') await writeFormat(dir);
     else if (options.reset) {
       await resetStateFolder(dir);

@@ -1,14 +1,17 @@
 import { once } from 'node:events';
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { parseConfig } from '../../../common/config.ts';
+import { NodeConfig } from '../../../common/node-config.ts';
 import { acquireFolderLock, findLockHolder } from '../../../parent/cli/supervise/folder-lock.ts';
 import { readNodeFile, writeNodeFile } from '../../../parent/cli/supervise/node-file.ts';
 import { choosePorts } from '../../../parent/cli/supervise/ports.ts';
 import { MAX_SOCKET_PATH_BYTES, prepareSocketPath } from '../../../parent/cli/supervise/socket-path.ts';
 import {
   createStateFolder,
+  entriesNamedBy,
   inspectStateFolder,
   requireUsableStateFolder,
   resetStateFolder,
@@ -22,6 +25,43 @@ t.test('an absent, an empty and a just-begun folder can be used', async (t) => {
   t.same(await inspectStateFolder(join(dir, 'absent')), { kind: 'absent' });
   t.same(await requireUsableStateFolder(join(dir, 'empty')), { kind: 'empty' });
   t.same(await requireUsableStateFolder(join(dir, 'begun')), { kind: 'empty' });
+});
+
+t.test('what an operator put into the folder before the first start is no fault, what a node left is', async (t) => {
+  const dir = t.testdir({ governance: {}, 'node.toml': '', 'record.cbor': '', 'engine.eif': '' });
+  const config = parseConfig(NodeConfig, {
+    text: `
+[engine]
+socket_path = "/run/arca/engine.sock"
+[enclave]
+image_path = "${dir}/engine.eif"
+[attestation]
+charter_path = "/etc/arca/charter.cbor"
+record_path = "${dir}/record.cbor"
+releases_path = "${dir}/governance/deep/releases.cbor"
+[public_vault.storage.file]
+path = "${dir}/public"
+[private_vault.storage.file]
+path = "${dir}/private"
+[state]
+path = "${dir}/core.sqlite"
+`,
+    env: {},
+    name: 'node.toml',
+  });
+  const expected = entriesNamedBy(config, join(dir, 'node.toml'));
+  t.same([...expected].sort(), ['engine.eif', 'governance', 'node.toml', 'record.cbor']);
+  t.same(await requireUsableStateFolder(dir, expected), { kind: 'empty' });
+  t.match(await inspectStateFolder(dir, entriesNamedBy(config, '/etc/arca/node.toml')), { kind: 'refused' });
+  for (const name of ['core.sqlite', 'private']) {
+    await mkdir(join(dir, name));
+    await t.rejects(requireUsableStateFolder(dir, expected), {
+      message: new RegExp(`half-written: it holds ${name} but`),
+    });
+    await rmdir(join(dir, name));
+  }
+  await writeFile(join(dir, 'thesis.doc'), 'x');
+  await t.rejects(requireUsableStateFolder(dir, expected), { message: /not arca's \(thesis\.doc\)/ });
 });
 
 t.test('a folder that we made is recognized as ours', async (t) => {
