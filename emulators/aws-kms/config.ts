@@ -6,7 +6,9 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { AWS_NITRO_ROOT, type TrustAnchor } from '../../attestation/document/index.ts';
+import { printLine } from '../run-emulator.ts';
 import { readTlsFiles, tlsFiles } from '../tls-files.ts';
+import { faultsOfFile } from './fault-rules.ts';
 import type { KmsEmulatorOptions } from './server.ts';
 
 const policies = z.array(z.looseObject({})).optional().describe('IAM policies, as JSON objects.');
@@ -19,6 +21,7 @@ const schema = z.strictObject({
   root: z.string().describe("Root of attestation documents: 'aws', or a PEM file beside this one."),
   tls: tlsFiles.optional(),
   state: z.string().optional().describe('File in which keys are kept, in clear; in memory alone unless set.'),
+  faults: z.string().optional().describe('File of faults to commit, read again when it changes; it need not be there.'),
   identities: z
     .array(z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string(), arn: z.string(), policies }))
     .describe('Users, roles and the account itself, with credentials that do not expire.'),
@@ -49,7 +52,7 @@ export function readEmulatorConfig(path: string): KmsEmulatorOptions {
   const beside = (name: string): string => resolve(dirname(path), name);
   const parsed = schema.safeParse(readJson(path));
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const { root, state, host, tls, identities, roles, ...rest } = parsed.data;
+  const { root, state, host, tls, faults, identities, roles, ...rest } = parsed.data;
   return {
     ...rest,
     anchor: root === 'aws' ? AWS_NITRO_ROOT : readRoot(beside(root)),
@@ -61,6 +64,7 @@ export function readEmulatorConfig(path: string): KmsEmulatorOptions {
     ...(host === undefined ? {} : { host }),
     ...(tls && { tls: readTlsFiles(tls, beside) }),
     ...(state === undefined ? {} : { statePath: beside(state) }),
+    ...(faults === undefined ? {} : { intercept: faultsOfFile(beside(faults), printLine) }),
   };
 }
 

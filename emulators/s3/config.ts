@@ -4,7 +4,9 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
+import { printLine } from '../run-emulator.ts';
 import { readTlsFiles, tlsFiles } from '../tls-files.ts';
+import { faultsOfFile } from './fault-rules.ts';
 import type { S3EmulatorOptions } from './server.ts';
 
 const schema = z.strictObject({
@@ -12,6 +14,7 @@ const schema = z.strictObject({
   port: z.int().min(0).max(65_535).default(4600).describe('Port to listen on; 0 takes any free one.'),
   tls: tlsFiles.optional(),
   state: z.string().optional().describe('Folder in which buckets are kept; in memory alone unless set.'),
+  faults: z.string().optional().describe('File of faults to commit, read again when it changes; it need not be there.'),
   credentials: z
     .array(z.strictObject({ accessKeyId: z.string(), secretAccessKey: z.string() }))
     .describe('Keys of those who may do everything.'),
@@ -47,12 +50,13 @@ export function readEmulatorConfig(path: string): S3EmulatorConfig {
   const beside = (name: string): string => resolve(dirname(path), name);
   const parsed = schema.safeParse(readJson(path));
   if (!parsed.success) throw new Error(`${path}: ${z.prettifyError(parsed.error)}`);
-  const { state, tls, buckets, ...options } = parsed.data;
+  const { state, tls, faults, buckets, ...options } = parsed.data;
   return {
     options: {
       ...options,
       ...(tls && { tls: readTlsFiles(tls, beside) }),
       ...(state === undefined ? {} : { statePath: beside(state) }),
+      ...(faults === undefined ? {} : { fault: faultsOfFile(beside(faults), printLine) }),
     },
     buckets: buckets.map(({ policy, ...bucket }) => ({ ...bucket, policy: policy && JSON.stringify(policy) })),
   };

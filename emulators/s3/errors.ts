@@ -70,6 +70,11 @@ const ERRORS = {
 /** The code of a failure. */
 export type S3ErrorCode = keyof typeof ERRORS;
 
+/** Whether it names a failure. */
+export function isS3ErrorCode(value: unknown): value is S3ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(ERRORS, value);
+}
+
 /** A failure that the client is answered with. */
 export class S3Error extends Error {
   override readonly name = 'S3Error';

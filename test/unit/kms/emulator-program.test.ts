@@ -3,7 +3,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { CreateKeyCommand, KMSClient } from '@aws-sdk/client-kms';
@@ -71,6 +71,36 @@ t.test('it serves, tells of each call, keeps its keys, and ends when asked', asy
   child.kill('SIGTERM');
   const [code] = await once(child, 'exit');
   t.equal(code, 0);
+});
+
+t.test('it commits the faults that a file names, for as long as it is there', async (t) => {
+  const path = configure(t, { faults: 'faults.json' });
+  const faults = join(path, '../faults.json');
+  const child = run(t, '--config', path);
+  if (child.stdout === null) throw new Error('no output');
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  const next = async () => JSON.parse(String((await lines.next()).value));
+  const { url: endpoint } = await next();
+  const client = new KMSClient({ region: REGION, endpoint, credentials: credentialsOf('admin'), maxAttempts: 1 });
+  t.teardown(() => client.destroy());
+  const write = (...rules: readonly object[]) => writeFileSync(faults, JSON.stringify(rules));
+  const create = () => client.send(new CreateKeyCommand({}));
+
+  write(
+    { operation: 'Decrypt', fault: 'KMSInternalException' },
+    { operation: 'CreateKey', fault: 'ThrottlingException' },
+  );
+  await t.rejects(create(), { name: 'ThrottlingException', message: 'Rate exceeded' });
+  t.match(await next(), { event: 'faults.read', rules: 2 });
+  t.match(await next(), { event: 'kms.call', operation: 'CreateKey', outcome: 'ThrottlingException' });
+  write({ fault: 'cut' });
+  await t.rejects(create(), { code: 'ECONNRESET' });
+  t.match(await next(), { event: 'faults.read', rules: 1 });
+  write({ fault: 'tired' });
+  await t.rejects(create(), { code: 'ECONNRESET' }, 'those before stay');
+  t.match(await next(), { event: 'faults.refused', why: /none of AccessDeniedException/ });
+  rmSync(faults);
+  t.match(await create(), { KeyMetadata: { KeyState: 'Enabled' } });
 });
 
 t.test('a configuration that is wrong is refused with all that is wrong', async (t) => {

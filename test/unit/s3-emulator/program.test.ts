@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { join } from 'node:path';
@@ -108,6 +108,42 @@ t.test('with a certificate it speaks https, and nothing else', async (t) => {
   t.equal(answer?.statusCode, 403, 'it answers: a reader who may not list');
   answer?.resume();
   await t.rejects(fetch(url.replace('https:', 'http:')), 'not in clear');
+});
+
+t.test('it commits the faults that a file names, from the moment on at which it is written', async (t) => {
+  const path = configure(t, { faults: 'faults.json' });
+  const faults = join(path, '../faults.json');
+  const child = run(t, path);
+  const aws = clientOf(t, await urlOf(child));
+  const told: string[] = [];
+  createInterface(present(child.stdout ?? undefined)).on('line', (line) => told.push(line));
+  const put = (key: string) => aws.send(new PutObjectCommand({ ...at(key), Body: 'one' }));
+  await put('PRIV-p1/a');
+  writeFileSync(
+    faults,
+    JSON.stringify([
+      { operation: 'DeleteObject', bucket: 'vault', prefix: 'PRIV-p1/', fault: 'AccessDenied' },
+      { operation: 'DeleteObject', bucket: 'other', fault: 'InternalError' },
+      { prefix: 'PRIV-p3/', fault: 'cut' },
+    ]),
+  );
+  await t.rejects(aws.send(new DeleteObjectCommand(at('PRIV-p1/a'))), { name: 'AccessDenied' });
+  await put('PRIV-p1/b');
+  await aws.send(new DeleteObjectCommand(at('PRIV-p2/a')));
+  await t.rejects(put('PRIV-p3/a'), { code: 'ECONNRESET' });
+
+  writeFileSync(faults, '[{ "fault": "Tired", "bukket": "vault" }]');
+  await t.rejects(aws.send(new DeleteObjectCommand(at('PRIV-p1/a'))), { name: 'AccessDenied' }, 'those before stay');
+  rmSync(faults);
+  await aws.send(new DeleteObjectCommand(at('PRIV-p1/a')));
+  t.match(
+    told.map((line) => JSON.parse(line)),
+    [
+      { event: 'faults.read', file: faults, rules: 3 },
+      { event: 'faults.refused', file: faults, why: /"bukket"[\s\S]*no error of S3, and not cut/ },
+      { event: 'faults.read', file: faults, rules: 0 },
+    ],
+  );
 });
 
 t.test('it ends with its supervisor', async (t) => {

@@ -55,6 +55,7 @@ export async function writeEmulatorConfigs({ dir, file, ports, rootPath }: Confi
     region,
     port: ports.s3,
     state: 'buckets',
+    faults: 's3-faults.json',
     credentials: file.parties.map(({ access }) => access),
     buckets: [
       { name: BUCKETS.public, policy: READERS_POLICY },
@@ -68,6 +69,7 @@ export async function writeEmulatorConfigs({ dir, file, ports, rootPath }: Confi
     port: ports.kms,
     root: rootPath,
     state: 'kms-keys.json',
+    faults: 'kms-faults.json',
     identities: [
       { ...file.admin, arn: roleArn('admin'), policies: [ADMIN_POLICY] },
       ...file.parties.map(({ party, access }) => ({ ...access, arn: roleArn(party) })),
