@@ -13,17 +13,18 @@ import {
 } from '../../../attestation/governance/index.ts';
 import { awsEndpoint } from '../../../common/aws/connection.ts';
 import { judgeKmsFailure } from '../../../common/aws/kms-failure.ts';
+import { connectingAgents } from '../../../common/connecting-agents.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import { createLogger } from '../../../common/log.ts';
 import type { NodeConfig } from '../../../common/node-config.ts';
-import type { AwsConfig } from '../../../common/node-config-aws.ts';
 import type { VaultStorage } from '../../../common/node-config-vaults.ts';
 import { awsCredentials } from '../../../storage/aws-credentials.ts';
-import { openVaultStorage } from '../../../storage/open-storage.ts';
+import { type OpenStorageOptions, openVaultStorage } from '../../../storage/open-storage.ts';
 import { SIGNING_KEY_ID } from '../../../wire/ids.ts';
 import { lintKeyPolicy } from '../../../wire/key-policy/lint.ts';
 import { failure } from '../framework/failure.ts';
 import { readIfThere, readOf } from '../supervise/developer-trust.ts';
+import { authoritiesOf } from './enclave-checks.ts';
 
 /** One check on a node's configuration: returns what it found. */
 export interface AwsCheck {
@@ -34,13 +35,13 @@ export interface AwsCheck {
 /** All checks, each after those it builds upon. */
 export const AWS_CHECKS: readonly AwsCheck[] = [
   { name: 'AWS credentials', run: checkCredentials },
-  { name: 'public bucket', run: ({ public_vault: { storage }, aws }) => checkBucket(storage, aws) },
+  { name: 'public bucket', run: (config) => checkBucket(config, config.public_vault) },
   { name: 'readers of the public bucket', run: checkReaders },
-  { name: 'private bucket', run: ({ private_vault: { storage }, aws }) => checkBucket(storage, aws) },
+  { name: 'private bucket', run: (config) => checkBucket(config, config.private_vault) },
   { name: 'private root key', run: (config) => checkKey(config, 'primaryKeyId') },
   {
     name: 'backup bucket',
-    run: async ({ backup_vault: vault, aws }) => (vault ? await checkBucket(vault.storage, aws) : 'no backup vault'),
+    run: async (config) => (config.backup_vault ? await checkBucket(config, config.backup_vault) : 'no backup vault'),
   },
   { name: 'backup root key', run: (config) => checkKey(config, 'backupKeyId') },
 ];
@@ -49,25 +50,33 @@ export const AWS_CHECKS: readonly AwsCheck[] = [
 const QUIET = createLogger({ name: 'doctor', level: 'silent' });
 const TIMEOUT_MS = 10_000;
 
-async function checkCredentials({ aws }: NodeConfig): Promise<string> {
+async function checkCredentials(config: NodeConfig): Promise<string> {
+  const { aws } = config;
   if (!aws) return 'not used: nothing of this node is in AWS';
-  const { accessKeyId } = await awsCredentials(aws)();
+  const { accessKeyId } = await awsCredentials(aws, { ca: await authoritiesOf(config) })();
   return `access key ${accessKeyId}, region ${aws.region}`;
 }
 
-async function checkBucket(storage: VaultStorage, aws: AwsConfig | undefined): Promise<string> {
+async function checkBucket(config: NodeConfig, { storage }: { readonly storage: VaultStorage }): Promise<string> {
   if (!storage.s3) return 'not in S3';
-  const opened = await openVaultStorage(storage, { aws, folderMode: 0o700, log: QUIET });
+  const opened = await openVaultStorage(storage, await storageOptions(config));
   opened.close();
   return `${opened.description}: written, read, removed; two servers cannot overwrite each other`;
 }
 
+/** Only S3 is looked at. */
+async function storageOptions(config: NodeConfig): Promise<OpenStorageOptions> {
+  return { aws: config.aws, folderMode: 0o700, log: QUIET, ca: await authoritiesOf(config) };
+}
+
 /** Clients and other parties have no keys for it. What is not there looks like what may not be read, so an object that is there is asked for. */
-async function checkReaders({ public_vault: { storage }, aws }: NodeConfig): Promise<string> {
+async function checkReaders(config: NodeConfig): Promise<string> {
+  const { storage } = config.public_vault;
   if (!storage.s3) return 'not in S3';
   const path = ['VerfAddress', SIGNING_KEY_ID];
-  const own = await openVaultStorage(storage, { aws, folderMode: 0o755, log: QUIET });
-  const anybody = await openVaultStorage(storage, { aws, folderMode: 0o755, log: QUIET, credentials: 'anonymous' });
+  const options = await storageOptions(config);
+  const own = await openVaultStorage(storage, options);
+  const anybody = await openVaultStorage(storage, { ...options, credentials: 'anonymous' });
   try {
     if (!(await own.storage.has(path))) return 'nothing is published yet';
     await anybody.storage.get(path);
@@ -91,12 +100,13 @@ async function checkKey(config: NodeConfig, which: 'primaryKeyId' | 'backupKeyId
   const { developer_kms_endpoint: developerEndpoint } = config.aws;
   // Loaded by those who use it.
   const { DescribeKeyCommand, GetKeyPolicyCommand, KMSClient, ListGrantsCommand } = await import('@aws-sdk/client-kms');
+  const ca = await authoritiesOf(config);
   const client = new KMSClient({
     region,
     endpoint: developerEndpoint ?? awsEndpoint('kms', region),
-    credentials: awsCredentials(config.aws),
+    credentials: awsCredentials(config.aws, { ca }),
     maxAttempts: 3,
-    requestHandler: { connectionTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS },
+    requestHandler: { connectionTimeout: TIMEOUT_MS, requestTimeout: TIMEOUT_MS, ...connectingAgents({ ca }) },
   });
   const call = async <T>(operation: string, answer: Promise<T>): Promise<T> => {
     try {

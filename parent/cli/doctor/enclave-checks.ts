@@ -126,7 +126,7 @@ async function checkTls({ config }: EnclaveFindings): Promise<string> {
   const secured = await securedOrigins(config);
   const ca = await authoritiesOf(config);
   for (const { host, port } of secured) {
-    const options = { host, port, ...(isIP(host) === 0 && { servername: host }), ...(ca && { ca }) };
+    const options = { host, port, ...(isIP(host) === 0 && { servername: host }), ...(ca && { ca: [...ca] }) };
     try {
       await opened(connectTls(options), 'secureConnect');
     } catch (error) {
@@ -166,11 +166,16 @@ async function securedOrigins(config: NodeConfig): Promise<readonly Destination[
     .map(({ hostname, port }) => ({ host: hostname, port: Number(port || 443) }));
 }
 
-async function authoritiesOf({ enclave }: NodeConfig): Promise<string | undefined> {
+/**
+ * Returns the authorities that count for AWS, in PEM, where they are not those that Node ships: before emulators.
+ *
+ * @throws {@link KmsError} `CONFIG_INVALID` if their file is not there.
+ */
+export async function authoritiesOf({ enclave }: NodeConfig): Promise<readonly string[] | undefined> {
   const path = enclave?.developer_authorities_path;
   if (path === undefined) return undefined;
   try {
-    return await readFile(path, 'utf8');
+    return [await readFile(path, 'utf8')];
   } catch (error) {
     if (!hasCode(error, 'ENOENT')) throw error;
     throw failure('CONFIG_INVALID', `enclave.developer_authorities_path: ${path} is not there`, 'correct the path');

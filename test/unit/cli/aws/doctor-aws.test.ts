@@ -1,5 +1,6 @@
 /** `arca doctor` on a node in AWS: each thing that can be wrong is found at its own step, with its cure, and ends the walk. */
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { DisableKeyCommand, EnableKeyCommand } from '@aws-sdk/client-kms';
 import t, { type Test } from 'tap';
 import { charterFor, encodeSigned, pcr16Of } from '../../../../attestation/governance/index.ts';
@@ -13,10 +14,13 @@ import { SIGNING_KEY_ID } from '../../../../wire/ids.ts';
 import { makeKeyPolicy } from '../../../../wire/key-policy/make.ts';
 import { ACCOUNT, ADMIN_ARN, credentialsOf, ENGINE_ARN, REGION, startTestKms } from '../../../helpers/aws-kms.ts';
 import { makeRootKey } from '../../../helpers/kms-scene.ts';
+import { present } from '../../../helpers/present.ts';
 import { startS3 } from '../../../helpers/s3.ts';
 import { testPcrs } from '../../../helpers/software-nsm.ts';
 import { tempDir } from '../../../helpers/temp-dir.ts';
+import { makeTestCa } from '../../../helpers/test-ca.ts';
 import { testTrust } from '../../../helpers/test-trust.ts';
+import { tlsFront } from '../../../helpers/tls-front.ts';
 
 const BUCKETS = { public: 'kms-public', private: 'kms-private', backup: 'kms-backup' };
 const NAMES = AWS_CHECKS.map(({ name }) => name);
@@ -88,6 +92,26 @@ async function walk(
   }
   return { ran, said };
 }
+
+t.test('before emulators that speak TLS, the authorities of the enclave count here too', async (t) => {
+  const { config, s3, kms } = await soundNode(t);
+  const ca = makeTestCa();
+  const aws = {
+    ...present(config.aws),
+    developer_s3_endpoint: await tlsFront(t, ca, s3.emulator.url),
+    developer_kms_endpoint: await tlsFront(t, ca, kms.emulator.url),
+  };
+  const authorities = join(tempDir(t), 'authorities.pem');
+  const enclave = { image_path: '/none', backend: 'qemu' as const, cpus: 2, cid: 16, egress: [] };
+  const trusted = { ...config, aws, enclave: { ...enclave, developer_authorities_path: authorities } };
+  t.match(await walk(trusted), {
+    ran: ['AWS credentials'],
+    error: { code: 'CONFIG_INVALID', message: /is not there/ },
+  });
+  writeFileSync(authorities, ca.pem);
+  t.match(await walk(trusted), { ran: NAMES, error: undefined });
+  t.match(await walk({ ...config, aws, enclave }), { error: { message: /certificate of S3/ } }, 'Node knows no such');
+});
 
 t.test('a node that has all it needs', async (t) => {
   const { config, s3, primary, backup } = await soundNode(t);
