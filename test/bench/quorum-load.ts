@@ -32,8 +32,11 @@ export interface QuorumLoad {
   readonly goals: QuorumGoals;
 }
 
-/** Until the code is compiled as it stays: a party gets a few hundred calls a second, and V8 compiles by their number. */
-const WARM_UP_SECONDS = 12;
+/**
+ * Until the code is compiled as it stays: V8 compiles by the number of calls, of which a party of 4 gets some hundreds a
+ * second, and one of 13 on the same cores some tens.
+ */
+const WARM_UP = { seconds: 12, calls: 1500, mostRounds: 4 } as const;
 
 /** What was measured, times for each party and call. */
 export interface QuorumMeasured extends LoadResult {
@@ -82,7 +85,9 @@ async function runQuorumLoad(bench: Bench, quorum: BenchQuorum, load: QuorumLoad
   const address = quorum.addresses.join(',');
   const target = { kind: 'grpc', address, path, ...(answers === undefined ? {} : { answers }) } as const;
   const options = { target, bodyPath, idAt, inFlight, connections, answerPath, warmUpSeconds: 0 };
-  await runLoad(bench.loadGenerator, { ...options, seconds: WARM_UP_SECONDS });
+  for (let round = 0, calls = 0; round < WARM_UP.mostRounds && calls < WARM_UP.calls; round++) {
+    calls += (await runLoad(bench.loadGenerator, { ...options, seconds: WARM_UP.seconds })).calls;
+  }
   const before = await usageOf(quorum);
   const result = await runLoad(bench.loadGenerator, { ...options, seconds: bench.seconds });
   if (result.errors > 0 || result.calls === 0) {

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { nodePrograms } from '../../parent/cli/supervise/node-programs.ts';
 import type { Params } from '../../parent/cli/supervise/run-node.ts';
 import type { Bench } from './decryption.ts';
 
@@ -27,9 +28,9 @@ export async function measureScaling({ figures, folder, seconds, say }: Bench, p
 }
 
 async function rateOn(cores: string, folder: string, params: Params, seconds: number): Promise<number> {
-  const program = [process.execPath, PROGRAM, folder, params, String(seconds)];
-  // As many kernel threads as the supervisor gives an engine.
-  const env = { ...process.env, UV_THREADPOOL_SIZE: '2' };
-  const { stdout } = await run('taskset', ['--cpu-list', cores, ...program], { env });
+  // As the supervisor starts an engine: its threads, its heap.
+  const [engine] = nodePrograms({ threshold: true, configFile: '' });
+  const program = [process.execPath, ...(engine?.v8Flags ?? []), PROGRAM, folder, params, String(seconds)];
+  const { stdout } = await run('taskset', ['--cpu-list', cores, ...program], { env: { ...process.env, ...engine?.env } });
   return Number(stdout);
 }
