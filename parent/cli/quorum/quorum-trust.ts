@@ -1,6 +1,7 @@
 /**
  * What the parties of a developer quorum are attested under: one root, one governance key and one release key in the
- * folder of the quorum, and in each party's own folder its charter and the one record that names them all.
+ * folder of the quorum, and in each party's own folder its charter and the one record that names them all. Copies of both lie
+ * beside the keys: a quorum whose vaults are in S3 comes back from there and from this folder alone.
  *
  * SECRET in so far as who reads them can pass for this network: the keys. They stay in this process and its files.
  */
@@ -10,13 +11,10 @@ import { join } from 'node:path';
 import { type DeveloperRoot, openDeveloperRoot } from '../../../attestation/developer/developer-root.ts';
 import {
   type Charter,
-  charterFor,
   decodeCharter,
   decodeSignedRecord,
-  encodeCharter,
   encodeSigned,
   type GovernedRecord,
-  makeCharter,
   makeRecord,
   type RecordParty,
   rawPublicKey,
@@ -24,11 +22,10 @@ import {
   signRecord,
   verifyRecord,
 } from '../../../attestation/governance/index.ts';
-import { equalBytes, toHex } from '../../../common/bytes.ts';
+import { equalBytes } from '../../../common/bytes.ts';
 import type { Clock } from '../../../common/clock.ts';
 import { isKmsError } from '../../../common/errors.ts';
 import { parseHostPort } from '../../../common/node-config.ts';
-import { systemRandom } from '../../../common/random.ts';
 import { DEFAULT_CONTEXT_ID, idBytes } from '../../../wire/ids.ts';
 import { failure, hasCode } from '../framework/failure.ts';
 import type { PartyKeys } from '../supervise/aws/aws-file.ts';
@@ -36,6 +33,7 @@ import { withRootKeys } from '../supervise/aws/record-keys.ts';
 import { readIfThere, readOf, writeWhole } from '../supervise/developer-trust.ts';
 import { openSigningKey } from '../supervise/signing-key-file.ts';
 import { partyFolder, STATE_FILES } from '../supervise/state-folder.ts';
+import { openCharters } from './open-charters.ts';
 
 /** See the file comment. */
 export interface QuorumTrust {
@@ -53,12 +51,16 @@ export interface PartyEndpoint {
   readonly endpoint: string;
 }
 
-const NETWORK_BYTES = 8;
 const CURE = 'restore the files that belong together from a copy, or start over with --reset';
 
 /** Returns the folder of what all parties have in common. */
 export function trustFolder(dir: string): string {
   return join(dir, STATE_FILES.governance);
+}
+
+/** Returns the copy of a file of governance that outlives the folders of all parties. */
+function keptFile(dir: string, name: 'charter' | 'record'): string {
+  return join(trustFolder(dir), `${name}.cbor`);
 }
 
 /** Returns a file of governance within a party's own folder. */
@@ -91,8 +93,16 @@ export async function openQuorumTrust(
   const governanceKey = await openSigningKey(join(folder, 'governance-key.pem'));
   const releaseKey = await openSigningKey(join(folder, 'release-key.pem'));
   const numbers = endpoints.map(({ party }) => party);
-  const charter = await openCharters(dir, numbers, governanceKey, root.certificate);
-  const known = await readNewestRecord(dir, numbers, charter);
+  // Vaults in the folders are gone with them: a copy would name parties that nobody can be any more.
+  const isKept = isFirstStart === false;
+  const charter = await openCharters({
+    files: numbers.map((party) => ({ party, path: governanceFile(dir, party, 'charter') })),
+    copy: keptFile(dir, 'charter'),
+    isCopyGood: isKept,
+    governanceKey,
+    rootCertificate: root.certificate,
+  });
+  const known = await readNewestRecord(dir, numbers, charter, isKept);
   const isFirst = isFirstStart ?? (await holdNothing(dir, numbers));
   const version = isFirst ? 1 : Math.floor(clock.nowMs() / 1000);
   const body = known?.body ?? firstRecord(charter, version, numbers, releaseKey);
@@ -168,10 +178,11 @@ async function readNewestRecord(
   dir: string,
   parties: readonly number[],
   charter: Charter,
+  isKept = false,
 ): Promise<Signed<GovernedRecord> | undefined> {
   let newest: Signed<GovernedRecord> | undefined;
-  for (const party of parties) {
-    const path = governanceFile(dir, party, 'record');
+  const files = parties.map((party) => governanceFile(dir, party, 'record'));
+  for (const path of isKept ? [...files, keptFile(dir, 'record')] : files) {
     const bytes = await readIfThere(path);
     if (bytes === undefined) continue;
     const record = await readOf(path, () => verifyRecord(bytes, charter));
@@ -203,42 +214,6 @@ export async function readMeshPorts(dir: string, parties: readonly number[]): Pr
     }
   }
   return ports;
-}
-
-async function openCharters(
-  dir: string,
-  parties: readonly number[],
-  governanceKey: KeyObject,
-  rootCertificate: Uint8Array,
-): Promise<Charter> {
-  const anchor = createHash('sha256').update(rootCertificate).digest();
-  const own = rawPublicKey(governanceKey);
-  const found = await Promise.all(parties.map((party) => readIfThere(governanceFile(dir, party, 'charter'))));
-  const at = found.findIndex((bytes) => bytes !== undefined);
-  const first = found[at];
-  const base =
-    first === undefined
-      ? makeCharter({
-          network: `dev:${toHex(systemRandom(NETWORK_BYTES))}`,
-          party: 1,
-          governance: { keys: [own], threshold: 1 },
-          anchor,
-        })
-      : await readOf(governanceFile(dir, parties[at] ?? 1, 'charter'), () => decodeCharter(first));
-  if (!equalBytes(base.anchor, anchor) || !base.governance.keys.some((key) => equalBytes(key, own))) {
-    const what = 'the charters name another root or governance key than those in';
-    throw failure('STATE_INVALID', `${what} ${trustFolder(dir)}`, CURE);
-  }
-  for (const [index, party] of parties.entries()) {
-    const wanted = encodeCharter(charterFor(base, party));
-    const bytes = found[index];
-    const path = governanceFile(dir, party, 'charter');
-    if (bytes === undefined) await writeWhole(path, wanted);
-    else if (!equalBytes(bytes, wanted)) {
-      throw failure('STATE_INVALID', `${path} is not the charter of party ${party} of this network`, CURE);
-    }
-  }
-  return charterFor(base, 1);
 }
 
 function firstRecord(
@@ -286,8 +261,8 @@ function withEndpoints(
 
 async function writeRecord(dir: string, record: Signed<GovernedRecord>): Promise<void> {
   const bytes = encodeSigned(record);
-  for (const { party } of record.body.parties) {
-    const path = governanceFile(dir, party, 'record');
+  const files = record.body.parties.map(({ party }) => governanceFile(dir, party, 'record'));
+  for (const path of [...files, keptFile(dir, 'record')]) {
     const there = await readIfThere(path);
     if (there === undefined || !equalBytes(there, bytes)) await writeWhole(path, bytes);
   }

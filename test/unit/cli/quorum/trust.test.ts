@@ -95,6 +95,30 @@ t.test('the newest record of any party counts, and a party that lacks files gets
   t.equal((await readQuorumRecord(dir, 4)).version, 2);
 });
 
+t.test(
+  'without the folders of all parties: the same quorum if its vaults are elsewhere, another if they went with them',
+  async (t) => {
+    const dir = await enrolled(t);
+    const { charter, record } = await open(dir, 8000);
+    const newest = bytesOf(dir, 1, 'record');
+    const loseAll = (): void => {
+      for (const party of NUMBERS) rmSync(join(dir, `party-${party}`), { recursive: true });
+    };
+    loseAll();
+    const back = await openQuorumTrust(dir, endpointsFrom(8000), CLOCK, { isFirstStart: false });
+    t.strictSame(charterToJson(back.charter), charterToJson(charter));
+    t.strictSame(back.record.bytes, record.bytes);
+    for (const party of NUMBERS) {
+      t.strictSame(charterToJson(decodeCharter(bytesOf(dir, party, 'charter'))), charterToJson({ ...charter, party }));
+      t.ok(newest.equals(bytesOf(dir, party, 'record')), `party ${party}`);
+    }
+    loseAll();
+    const other = await open(dir, 8000);
+    t.not(other.charter.network, charter.network);
+    t.ok(other.record.body.parties.every(({ address }) => address === undefined));
+  },
+);
+
 t.test('where all records are lost, engines that remember one still take the new one', async (t) => {
   const dir = await enrolled(t);
   for (const party of NUMBERS) rmSync(governanceFile(dir, party, 'record'));
