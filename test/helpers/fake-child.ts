@@ -3,8 +3,10 @@
  * said through that descriptor it says again, as `fake.heard`.
  *
  * Arguments: `serve PORT` | `stubborn PORT` (ignores SIGTERM) | `die` (fails before it is ready) | `silent` (never ready) |
+ * `throttled FILE` (ends twice because a service is not available, is ready at the third start; the file counts) |
  * `refused` (complains, never ready) | `late PORT` (complains, is ready once somebody connects to the port).
  */
+import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
 
 const [mode = 'serve', port = '0'] = process.argv.slice(2);
@@ -19,6 +21,18 @@ if (mode === 'die') {
   say({ level: 'error', event: 'fake.fault', msg: 'the disk is on fire' });
   process.exitCode = 3;
   parent.unref();
+} else if (mode === 'throttled') {
+  appendFileSync(port, '.');
+  if (readFileSync(port, 'utf8').length > 2) say({ level: 'info', event: 'fake.ready' });
+  else {
+    say({
+      level: 'fatal',
+      event: 'fake.failed',
+      err: { code: 'UNAVAILABLE', message: 'AWS KMS asks for fewer requests' },
+    });
+    process.exitCode = 1;
+    parent.unref();
+  }
 } else if (mode === 'silent' || mode === 'refused') {
   if (mode === 'refused') say({ level: 'warn', event: 'fake.refused', msg: 'nobody lets it in' });
   setInterval(() => {}, 1000);

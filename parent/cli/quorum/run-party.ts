@@ -93,7 +93,7 @@ export async function openParty(options: PartyOptions, output: Output): Promise<
       onEvent: (event) => {
         if (event.kind === 'line') take(event.line, log);
         if (event.kind === 'ready' && event.name === 'engine') engineFacts = event.facts;
-        if (isUp) tell(event);
+        if (isUp || event.kind === 'crashed') tell(event);
       },
     });
     supervisor = running;

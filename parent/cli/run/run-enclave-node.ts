@@ -72,7 +72,7 @@ async function startAll(parts: NodeParts, output: Output): Promise<RunningNode> 
       else log.write(launcherLine(event));
       if (event.kind === 'ready' && event.name === 'enclave') engineFacts = event.facts;
       if (event.kind === 'line' && event.name === 'enclave') enrol(parseLogLine(event.line) ?? {});
-      if (started) tell(event);
+      if (started || event.kind === 'crashed') tell(event);
     },
   });
   try {
@@ -97,7 +97,9 @@ async function startAll(parts: NodeParts, output: Output): Promise<RunningNode> 
 function launcherLine(event: Exclude<SupervisorEvent, { kind: 'line' }>): string {
   const { kind, name: child } = event;
   const what =
-    kind === 'ready' ? { ms: Math.round(event.ms) } : { why: describeExit(event.exit), retryInMs: event.retryInMs };
+    kind === 'ready'
+      ? { ms: Math.round(event.ms) }
+      : { why: event.why ?? describeExit(event.exit), retryInMs: event.retryInMs };
   const level = kind === 'ready' ? 'info' : 'warn';
   const time = new Date(systemClock.nowMs()).toISOString();
   return JSON.stringify({ level, time, name: 'launcher', event: `launcher.${kind}`, child, ...what });

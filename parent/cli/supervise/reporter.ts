@@ -19,11 +19,11 @@ export function reporter(output: Output): (event: SupervisorEvent) => void {
   const last = new Map<string, string>();
   return (event) => {
     switch (event.kind) {
-      case 'crashed':
-        output.warn(
-          `the ${event.name} ended (${describeExit(event.exit)}); started again in ${formatMs(event.retryInMs)}`,
-        );
+      case 'crashed': {
+        const why = event.why ?? describeExit(event.exit);
+        output.warn(`the ${event.name} ended (${why}); started again in ${formatMs(event.retryInMs)}`);
         return;
+      }
       case 'ready':
         output.note(`the ${event.name} is ready again after ${formatMs(event.ms)}`);
         return;

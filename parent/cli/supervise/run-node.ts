@@ -182,7 +182,7 @@ async function startProcesses(options: ProcessOptions, output: Output): Promise<
     onEvent: (event) => {
       if (event.kind === 'line') log.write(event.line);
       if (event.kind === 'ready' && event.name === 'engine') engineFacts = event.facts;
-      if (started) tell(event);
+      if (started || event.kind === 'crashed') tell(event);
     },
   });
   let node: NodeFile;

@@ -1,6 +1,7 @@
 /**
  * Keeps the processes of a node running: starts them at once, starts a crashed one again with back-off, stops them
- * in order. A child that dies before the node was ever ready fails the start instead: trying again would not help.
+ * in order. A child that dies before the node was ever ready fails the start instead, unless it says that a service is not
+ * available at present: that passes by itself, and is waited for until the start's limit.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../../common/clock.ts';
@@ -25,7 +26,14 @@ export type SupervisorEvent =
       /** The ready line of the child's log. */
       readonly facts: Readonly<Record<string, unknown>>;
     }
-  | { readonly kind: 'crashed'; readonly name: string; readonly exit: ChildExit; readonly retryInMs: number };
+  | {
+      readonly kind: 'crashed';
+      readonly name: string;
+      readonly exit: ChildExit;
+      readonly retryInMs: number;
+      /** What was not available, if it ended for that before it was ever ready. */
+      readonly why?: string;
+    };
 
 /** Settings of {@link supervise}. */
 export interface SupervisorOptions {
@@ -68,6 +76,8 @@ export function supervise(
   const stopping = new AbortController();
   const running = new Map<string, RunningChild>();
   const troubles = new StartTroubles();
+  /** Of children that wait for their next start. */
+  const lastWords = new Map<string, readonly string[]>();
 
   async function run(program: ChildProgram | Startable, onFirstReady: () => void): Promise<void> {
     let waitMs = backOff.firstMs;
@@ -81,6 +91,7 @@ export function supervise(
       };
       const child = 'start' in program ? program.start(onLine) : startChild(program, onLine);
       running.set(program.name, child);
+      lastWords.delete(program.name);
       troubles.started(program.name, child);
       void child.ready.then((facts) => {
         everReady = true;
@@ -93,10 +104,13 @@ export function supervise(
       running.delete(program.name);
       troubles.ended(program.name);
       if (stopping.signal.aborted) return;
-      if (!everReady) throw startFailure(program, exit, child.lastLines());
+      const lines = child.lastLines();
+      const why = everReady ? undefined : notAvailable(lines);
+      if (!everReady && why === undefined) throw startFailure(program, exit, lines);
+      lastWords.set(program.name, lines);
       const ranMs = clock.monotonicMs() - startedAt;
       if (ranMs >= backOff.goodRunMs) waitMs = backOff.firstMs;
-      onEvent({ kind: 'crashed', name: program.name, exit, retryInMs: waitMs });
+      onEvent({ kind: 'crashed', name: program.name, exit, retryInMs: waitMs, ...(why !== undefined && { why }) });
       await delay(waitMs, undefined, { signal: stopping.signal }).catch(() => {});
       waitMs = Math.min(waitMs * 2, backOff.maxMs);
     }
@@ -129,7 +143,9 @@ export function supervise(
   };
 
   const ready = withLimit(Promise.all(firstReadies), options.startLimitMs ?? 120_000, () =>
-    startTooLong(programs.flatMap(({ name }) => lastComplaint(name, running.get(name)?.lastLines() ?? []))),
+    startTooLong(
+      programs.flatMap(({ name }) => lastComplaint(name, lastWords.get(name) ?? running.get(name)?.lastLines() ?? [])),
+    ),
   ).catch(async (error: unknown) => {
     await stop();
     throw error;
@@ -171,6 +187,17 @@ function startTooLong(complaints: readonly string[]): Error {
 function lastComplaint(name: string, lines: readonly string[]): string[] {
   const line = lines.findLast((text) => /^(?:warn|error|fatal)$/.test(String(parseLogLine(text)?.level)));
   return line === undefined ? [] : [`${name}: ${describeLogLine(line)}`];
+}
+
+/** What a child ended for, if that may pass by itself. */
+function notAvailable(lines: readonly string[]): string | undefined {
+  for (const line of lines.toReversed()) {
+    const { level, err } = parseLogLine(line) ?? {};
+    if (level !== 'fatal') continue;
+    if (err === null || typeof err !== 'object' || !('code' in err) || err.code !== 'UNAVAILABLE') return undefined;
+    return 'message' in err && typeof err.message === 'string' ? err.message : 'a service is not available';
+  }
+  return undefined;
 }
 
 /** The child's own last words are the cause: its error lines, else all it said. */

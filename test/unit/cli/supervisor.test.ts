@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -8,6 +9,7 @@ import { isRunning } from '../../../parent/cli/supervise/node-file.ts';
 import { type SupervisorEvent, supervise } from '../../../parent/cli/supervise/supervisor.ts';
 import { freePorts } from '../../helpers/free-port.ts';
 import { present } from '../../helpers/present.ts';
+import { tempDir } from '../../helpers/temp-dir.ts';
 
 const file = fileURLToPath(new URL('../../helpers/fake-child.ts', import.meta.url));
 const program = (name: string, ...args: string[]) => ({ name, file, args, readyEvent: 'fake.ready' });
@@ -70,6 +72,32 @@ t.test('a child that ends before it is ready fails the start with its own words 
   t.match(error, { code: 'UNAVAILABLE', message: 'the b did not start: exit code 3' });
   t.match(error, { cause: { message: /the disk is on fire/ }, facts: { cure: String } });
   t.same(supervisor.pids(), {}, 'no child is left');
+});
+
+t.test('a start waits for a service that is not available, and says so', async (t) => {
+  const events: SupervisorEvent[] = [];
+  const supervisor = supervise([program('a', 'throttled', join(tempDir(t), 'starts'))], {
+    backOff: QUICK,
+    onEvent: (event) => events.push(event),
+  });
+  await supervisor.ready;
+  const why = 'AWS KMS asks for fewer requests';
+  t.match(
+    events.filter((event) => event.kind === 'crashed'),
+    [
+      { name: 'a', exit: { code: 1 }, retryInMs: 5, why },
+      { name: 'a', exit: { code: 1 }, retryInMs: 10, why },
+    ],
+  );
+  await supervisor.stop();
+});
+
+t.test('a start does not wait beyond its limit, and ends with what was not available', async (t) => {
+  const supervisor = supervise([program('a', 'throttled', join(tempDir(t), 'starts'))], {
+    backOff: { firstMs: 3_600_000, maxMs: 3_600_000, goodRunMs: 1 },
+    startLimitMs: 3000,
+  });
+  await t.rejects(supervisor.ready, { code: 'DEADLINE_EXCEEDED', cause: { message: /AWS KMS asks for fewer/ } });
 });
 
 t.test('a node that is not ready within its limit is stopped', async (t) => {
