@@ -7,7 +7,8 @@ import { MaskedBlocks, type MaskedItems } from './masked-blocks.ts';
 /** See the file comment. */
 export class Masking {
   readonly #blocks: MaskedBlocks;
-  readonly #turns = new FairTurns(2 * availableParallelism());
+  /** Enough that native work can be gathered, and so few that whoever comes waits no longer than some milliseconds. */
+  readonly #turns = new FairTurns(8 * availableParallelism());
 
   /** @param onMany - Told once of each epoch under which too much was masked. */
   constructor(onMany: (epochId: string, blocks: number) => void = () => undefined) {

@@ -4,12 +4,14 @@
  * Secret face. A mask exists only inside one native call, keyed by a digest of the very numbers it hides; no function
  * here takes a mask and a ciphertext apart. Spec: threshold-protocols §3, of which §3.5 overrules the rest.
  */
+import { availableParallelism } from 'node:os';
 import { inspect } from 'node:util';
 import type { EvaluationKeySource } from './evaluation.ts';
 import type { CiphertextItem, Recipient } from './fhe.ts';
+import { Gathering } from './gathering.ts';
 import { type KeyShares, type RawKeyShares, rawKeyShares } from './key-shares.ts';
 import { lending } from './lent-buffers.ts';
-import { attempt, attemptAsync, native } from './load.ts';
+import { attempt, attemptAsync, native, nativeError } from './load.ts';
 import { type NodeKey, type RawNodeKey, rawNodeKey } from './node-key.ts';
 
 interface RawHandle {
@@ -23,6 +25,8 @@ interface RawInput {
   readonly contextId: Uint8Array;
   readonly epochId: Uint8Array;
   readonly keyId: Uint8Array;
+  readonly items: readonly CiphertextItem[];
+  readonly seal?: { readonly nodeKey: RawNodeKey; readonly recipient: Recipient };
 }
 
 interface MpcBinding {
@@ -31,17 +35,13 @@ interface MpcBinding {
   };
   maskSets(n: number, t: number): number[][];
   loadSquashKeys(path: string, publicKeyPath?: string): Promise<RawHandle>;
-  partialDecrypt(input: RawInput, items: readonly CiphertextItem[]): Promise<Uint8Array[]>;
-  partialDecryptSync(input: RawInput, items: readonly CiphertextItem[]): Uint8Array[];
-  userShares(...options: UserSharesOptions): Promise<Uint8Array[]>;
-  userSharesSync(...options: UserSharesOptions): Uint8Array[];
+  partialDecryptions(requests: readonly RawInput[]): Promise<(Uint8Array[] | string)[]>;
+  partialDecryptionSync(request: RawInput): Uint8Array[];
   zeroShares(input: RawInput): Promise<Uint8Array>;
   openZeros(n: number, t: number, parties: readonly number[], contributions: readonly Uint8Array[]): number[] | null;
   openDecryption(...options: OpenOptions): Promise<OpenedDecryption | null>;
   openDecryptionSync(...options: OpenOptions): OpenedDecryption | null;
 }
-
-type UserSharesOptions = [input: RawInput, nodeKey: RawNodeKey, items: readonly CiphertextItem[], recipient: Recipient];
 
 type OpenOptions = [
   n: number,
@@ -61,6 +61,9 @@ const SMALL_QUORUM = 7;
 const SMALL_SHARES_BYTES = 1024;
 const FIRST_SQUASHED_FORMAT = 2;
 
+/** Requests are gathered up to this number: some milliseconds of work at the most, since each is bounded itself. */
+const MOST_GATHERED = 4;
+
 function isSmall({ shares, items }: Pick<PartialInput, 'shares' | 'items'>): boolean {
   const bytes = items.reduce((sum, { ciphertext }) => sum + ciphertext.byteLength, 0);
   const isSquashed = items.every(({ format }) => format >= FIRST_SQUASHED_FORMAT);
@@ -71,10 +74,8 @@ const lib = native<MpcBinding>([
   'NativeMaskKeys',
   'maskSets',
   'loadSquashKeys',
-  'partialDecrypt',
-  'partialDecryptSync',
-  'userShares',
-  'userSharesSync',
+  'partialDecryptions',
+  'partialDecryptionSync',
   'zeroShares',
   'openZeros',
   'openDecryption',
@@ -187,13 +188,28 @@ export interface PartialInput {
 }
 
 function rawInput(input: PartialInput): RawInput {
-  const { shares, masks, squash, contextId, epochId, keyId } = input;
-  const raw = { shares: rawKeyShares(shares), masks: rawMasks(masks), contextId, epochId, keyId };
+  const { shares, masks, squash, contextId, epochId, keyId, items } = input;
+  const raw = { shares: rawKeyShares(shares), masks: rawMasks(masks), contextId, epochId, keyId, items };
   return squash ? { ...raw, squash: rawSquash(squash) } : raw;
 }
 
-function ciphertextsOf({ items }: PartialInput): Uint8Array[] {
-  return items.map(({ ciphertext }) => ciphertext);
+const gathered = new Gathering<RawInput, Uint8Array[]>({
+  atATime: availableParallelism(),
+  most: MOST_GATHERED,
+  run: async (requests) => {
+    const outcomes = await lib.partialDecryptions(requests);
+    return outcomes.map((outcome) =>
+      typeof outcome === 'string' ? { error: nativeError(outcome) } : { result: outcome },
+    );
+  },
+});
+
+/** Does one request, on the pool if it is large. */
+async function partialDecryption(input: PartialInput, seal?: RawInput['seal']): Promise<Uint8Array[]> {
+  const raw = (): RawInput => (seal ? { ...rawInput(input), seal } : rawInput(input));
+  if (isSmall(input)) return attempt(() => lib.partialDecryptionSync(raw()));
+  const ciphertexts = input.items.map(({ ciphertext }) => ciphertext);
+  return await lending(ciphertexts, () => gathered.add(raw()));
 }
 
 /**
@@ -206,11 +222,8 @@ function ciphertextsOf({ items }: PartialInput): Uint8Array[] {
  * @throws {@link KmsError} `CIPHERTEXT_INVALID` as {@link publicDecrypt}; `PRECONDITION_FAILED` for a small ciphertext
  * without squashing keys; `REQUEST_INVALID` if shares and masks are of different parties or thresholds.
  */
-export async function partialDecrypt(input: PartialInput): Promise<Uint8Array[]> {
-  if (isSmall(input)) return attempt(() => lib.partialDecryptSync(rawInput(input), input.items));
-  return await lending(ciphertextsOf(input), () =>
-    attemptAsync(() => lib.partialDecrypt(rawInput(input), input.items)),
-  );
+export function partialDecrypt(input: PartialInput): Promise<Uint8Array[]> {
+  return partialDecryption(input);
 }
 
 /**
@@ -222,12 +235,8 @@ export async function partialDecrypt(input: PartialInput): Promise<Uint8Array[]>
 export async function userShares(
   input: PartialInput & Recipient & { readonly nodeKey: NodeKey },
 ): Promise<Uint8Array[]> {
-  const { items, nodeKey, encKey, clientAddress, link } = input;
-  const options = (): UserSharesOptions => {
-    return [rawInput(input), rawNodeKey(nodeKey), items, { encKey, clientAddress, link }];
-  };
-  if (isSmall(input)) return attempt(() => lib.userSharesSync(...options()));
-  return await lending(ciphertextsOf(input), () => attemptAsync(() => lib.userShares(...options())));
+  const { nodeKey, encKey, clientAddress, link } = input;
+  return await partialDecryption(input, { nodeKey: rawNodeKey(nodeKey), recipient: { encKey, clientAddress, link } });
 }
 
 /**

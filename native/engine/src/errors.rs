@@ -33,7 +33,7 @@ impl Code {
 }
 
 /// A failure that a caller can act on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineError {
     pub code: Code,
     pub message: String,

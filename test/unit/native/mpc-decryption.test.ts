@@ -200,3 +200,37 @@ t.test('what is done at once and what is done on the pool are the same', async (
   t.ok(large.reduce((sum, { ciphertext }) => sum + ciphertext.byteLength, 0) > 16_384, 'too much for doing it at once');
   for (const each of many) t.same(each, alone);
 });
+
+t.test('of requests that go to the pool together each has its own answer, or its own fault', async (t) => {
+  const parties = thresholdParties(t, key, 4, 1);
+  const keys = generateUserKeyPair();
+  const nodeKey = NodeKey.generate();
+  t.teardown(() => nodeKey.dispose());
+  const recipient = { nodeKey, encKey: keys.encKey, clientAddress: new Uint8Array(20), link: new Uint8Array(32) };
+  const small = await encrypted(7n, UINT64, BIG_COMPRESSED);
+  const large = Array.from({ length: 8 }, () => small);
+  const cut = [...large.slice(1), { ...small, ciphertext: small.ciphertext.subarray(1) }];
+  const alone = await Promise.all(parties.map((party) => partialDecrypt(partialInput(party, [small]))));
+  const rounds = Array.from({ length: 24 }, async (_, round) => {
+    const of = round % parties.length;
+    const input = partialInput(present(parties[of]), large);
+    const bad = { ...partialInput(present(parties[of]), cut) };
+    if (round % 5 === 1) return t.rejects(partialDecrypt(bad), { code: 'CIPHERTEXT_INVALID' });
+    if (round % 5 === 2) return t.rejects(userShares({ ...bad, ...recipient }), { code: 'CIPHERTEXT_INVALID' });
+    if (round % 5 === 3) {
+      return t.rejects(userShares({ ...input, ...recipient, link: new Uint8Array(31) }), { code: 'REQUEST_INVALID' });
+    }
+    if (round % 5 === 4) {
+      for (const share of await userShares({ ...input, ...recipient })) {
+        t.ok(
+          Buffer.from(unsealed(share, keys.seed)).includes(Buffer.from(present(alone[of]?.[0]))),
+          `for the user, round ${round}`,
+        );
+      }
+      return undefined;
+    }
+    for (const share of await partialDecrypt(input)) t.same(share, alone[of]?.[0], `for the peers, round ${round}`);
+    return undefined;
+  });
+  await Promise.all(rounds);
+});

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{AsyncTask, ClassInstance, Uint8Array, Uint8ArraySlice};
+use napi::bindgen_prelude::{AsyncTask, ClassInstance, Either, Uint8Array, Uint8ArraySlice};
 use napi::{Env, ScopedTask};
 use napi_derive::napi;
 use zeroize::Zeroizing;
@@ -20,25 +20,34 @@ use super::ring::DEGREE;
 use super::squash::SquashKeys;
 use super::vector::check_roles;
 use crate::crypto::bindings::NativeNodeKey;
-use crate::errors::{Result, guarded};
+use crate::errors::{EngineError, Result, guarded};
 use crate::fhe::bind_decrypt::{CiphertextItem, Recipient, Seal, copy_out, fixed};
 use crate::fhe::decrypt::recompose;
 use crate::fhe::types::{FheType, Format};
 use crate::task::{BytesJob, spawn_bytes};
 
-/// What one party decrypts with, and the names that its masks are bound to.
+/// What one party decrypts, with what, and the names that its masks are bound to.
 #[napi(object, object_to_js = false)]
 pub struct PartialInput<'e> {
     pub shares: ClassInstance<'e, NativeKeyShares>,
     pub masks: ClassInstance<'e, NativeMaskKeys>,
     pub squash: Option<ClassInstance<'e, NativeSquashKeys>>,
-    pub context_id: Uint8Array,
-    pub epoch_id: Uint8Array,
-    pub key_id: Uint8Array,
+    pub context_id: Uint8ArraySlice<'e>,
+    pub epoch_id: Uint8ArraySlice<'e>,
+    pub key_id: Uint8ArraySlice<'e>,
+    pub items: Vec<CiphertextItem>,
+    pub seal: Option<SealInput<'e>>,
 }
 
-/// Partial decryptions on the thread pool.
-pub struct PartialDecryption {
+/// Who shares are sealed for, if they are for a user, and the key that signs them.
+#[napi(object, object_to_js = false)]
+pub struct SealInput<'e> {
+    pub node_key: ClassInstance<'e, NativeNodeKey>,
+    pub recipient: Recipient,
+}
+
+/// One request's partial decryption.
+struct PartialDecryption {
     shares: Arc<KeyShares>,
     masks: Arc<MaskKeys>,
     squash: Option<Arc<SquashKeys>>,
@@ -50,7 +59,7 @@ pub struct PartialDecryption {
 type Outputs = Vec<Zeroizing<Vec<u8>>>;
 
 impl PartialDecryption {
-    fn new(input: &PartialInput, items: Vec<CiphertextItem>, seal: Option<Seal>) -> Result<Self> {
+    fn new(input: PartialInput) -> Result<Self> {
         Ok(Self {
             shares: input.shares.get()?,
             masks: input.masks.get()?,
@@ -60,8 +69,8 @@ impl PartialDecryption {
                 epoch: fixed(&input.epoch_id, "the epoch id")?,
                 key: fixed(&input.key_id, "the key id")?,
             },
-            items,
-            seal,
+            items: input.items,
+            seal: input.seal.map(|seal| Seal::new(&seal.node_key, &seal.recipient)).transpose()?,
         })
     }
 
@@ -85,72 +94,53 @@ impl PartialDecryption {
     }
 
     fn run(&self) -> Result<Outputs> {
-        self.items.iter().map(|item| self.one(item)).collect()
+        guarded("partial decryption", || self.items.iter().map(|item| self.one(item)).collect())
     }
 }
 
-impl<'task> ScopedTask<'task> for PartialDecryption {
-    type Output = Outputs;
-    type JsValue = Vec<Uint8ArraySlice<'task>>;
+/// Partial decryptions of several requests, on one thread of the pool: the key stays in its cache from one to the next.
+pub struct PartialDecryptions(Vec<Result<PartialDecryption>>);
 
-    fn compute(&mut self) -> napi::Result<Outputs> {
-        Ok(guarded("partial decryption", || self.run())?)
+/// A request's shares, or `CODE: message`.
+type Outcome<'e> = Either<Vec<Uint8ArraySlice<'e>>, String>;
+
+impl<'task> ScopedTask<'task> for PartialDecryptions {
+    type Output = Vec<Result<Outputs>>;
+    type JsValue = Vec<Outcome<'task>>;
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        // Ciphertexts stay in `self`: JavaScript's references to them are given back on its own thread.
+        let run = |request: &Result<PartialDecryption>| request.as_ref().map_err(EngineError::clone)?.run();
+        Ok(self.0.iter().map(run).collect())
     }
 
-    fn resolve(&mut self, env: &'task Env, outputs: Outputs) -> napi::Result<Vec<Uint8ArraySlice<'task>>> {
-        copy_out(env, outputs)
+    fn resolve(&mut self, env: &'task Env, outputs: Self::Output) -> napi::Result<Self::JsValue> {
+        let outcome = |output| match output {
+            Ok(shares) => Ok(Either::A(copy_out(env, shares)?)),
+            Err(error) => Ok(Either::B(napi::Error::from(error).reason)),
+        };
+        outputs.into_iter().map(outcome).collect()
     }
 }
 
-/// This party's masked shares of ciphertexts, for the other parties.
+/// This party's masked shares of the ciphertexts of some requests: for the other parties, or sealed for a user. A
+/// request that fails leaves the others alone.
 #[napi]
-pub fn partial_decrypt(input: PartialInput, items: Vec<CiphertextItem>) -> napi::Result<AsyncTask<PartialDecryption>> {
-    Ok(AsyncTask::new(PartialDecryption::new(&input, items, None)?))
+pub fn partial_decryptions(requests: Vec<PartialInput>) -> AsyncTask<PartialDecryptions> {
+    let new = |input| guarded("partial decryption", || PartialDecryption::new(input));
+    AsyncTask::new(PartialDecryptions(requests.into_iter().map(new).collect()))
 }
 
-/// [`partial_decrypt`] on the calling thread.
+/// [`partial_decryptions`] of one request, on the calling thread.
 #[napi]
-pub fn partial_decrypt_sync<'e>(
-    env: &'e Env,
-    input: PartialInput,
-    items: Vec<CiphertextItem>,
-) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
-    let decryption = PartialDecryption::new(&input, items, None)?;
-    copy_out(env, guarded("partial decryption", || decryption.run())?)
-}
-
-/// [`user_shares`] on the calling thread.
-#[napi]
-pub fn user_shares_sync<'e>(
-    env: &'e Env,
-    input: PartialInput,
-    node_key: &NativeNodeKey,
-    items: Vec<CiphertextItem>,
-    recipient: Recipient,
-) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
-    let outputs = guarded("partial decryption", || {
-        let seal = Seal::new(node_key, &recipient)?;
-        PartialDecryption::new(&input, items, Some(seal))?.run()
-    })?;
-    copy_out(env, outputs)
-}
-
-/// The same for one user: each share leaves signed and encrypted.
-#[napi]
-pub fn user_shares(
-    input: PartialInput,
-    node_key: &NativeNodeKey,
-    items: Vec<CiphertextItem>,
-    recipient: Recipient,
-) -> napi::Result<AsyncTask<PartialDecryption>> {
-    let seal = guarded("partial decryption", || Seal::new(node_key, &recipient))?;
-    Ok(AsyncTask::new(PartialDecryption::new(&input, items, Some(seal))?))
+pub fn partial_decryption_sync<'e>(env: &'e Env, request: PartialInput) -> napi::Result<Vec<Uint8ArraySlice<'e>>> {
+    copy_out(env, guarded("partial decryption", || PartialDecryption::new(request))?.run()?)
 }
 
 /// This party's masked shares of the encryptions of zero of a key set, to be opened once an epoch.
 #[napi]
 pub fn zero_shares(input: PartialInput) -> napi::Result<AsyncTask<BytesJob>> {
-    let job = PartialDecryption::new(&input, Vec::new(), None)?;
+    let job = PartialDecryption::new(input)?;
     Ok(spawn_bytes("an opening of zero", move || {
         let words = masked::zero_shares(&job.shares, &job.masks, &job.names)?;
         Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
