@@ -103,6 +103,10 @@ t.test('signs by a command that reaches a key elsewhere', async (t) => {
   const signed = await arca(dir, ...signing, '--sign-with', openssl('signer-key.pem'), '--out', '@signed.eif');
   t.equal(signed.code, 0, signed.stderr);
   t.equal((await arca(dir, 'image', 'verify', '@signed.eif')).code, 0);
+  // Tools of AWS and of PKCS#11 want names of files.
+  const named = `${openssl('signer-key.pem')} -in /dev/stdin -out /dev/stdout`;
+  const again = await arca(dir, ...signing, '--sign-with', named, '--out', '@again.eif');
+  t.equal(again.code, 0, again.stderr);
   for (const [why, command, message] of [
     ['another key', openssl('other-key.pem'), /not made by the key of the certificate/],
     ['no signature', 'echo none', /96 bytes, or DER/],
