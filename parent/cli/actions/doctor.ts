@@ -3,7 +3,7 @@
  */
 import { systemClock } from '../../../common/clock.ts';
 import { selectsQuorum } from '../client/quorum-session.ts';
-import { CHECKS, type Check, type Findings, newFindings } from '../doctor/checks.ts';
+import { CHECKS, type Check, type Findings, howToStart, newFindings } from '../doctor/checks.ts';
 import { absoluteDir } from '../framework/command.ts';
 import type { Output } from '../framework/output.ts';
 
@@ -18,7 +18,7 @@ export async function runDoctor(dir: string, config: string | undefined, output:
   const running = findings.node !== undefined;
   const summary = running
     ? 'all is well'
-    : `all is well, but no node runs on ${findings.dir}: start one with 'arca dev'`;
+    : `all is well, but no node runs on ${findings.dir}: start one with '${await howToStart(findings)}'`;
   output.result({ ok: true, running, checks }, summary);
 }
 

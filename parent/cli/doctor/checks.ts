@@ -16,7 +16,12 @@ import { isMarkedDown } from '../quorum/down-mark.ts';
 import { findLockHolder } from '../supervise/folder-lock.ts';
 import { type NodeFile, readNodeFile } from '../supervise/node-file.ts';
 import { choosePorts } from '../supervise/ports.ts';
-import { inspectStateFolder, requireUsableStateFolder, STATE_FILES } from '../supervise/state-folder.ts';
+import {
+  entriesNamedBy,
+  inspectStateFolder,
+  requireUsableStateFolder,
+  STATE_FILES,
+} from '../supervise/state-folder.ts';
 import { AWS_CHECKS, type AwsCheck } from './aws-checks.ts';
 import { ATTESTATION_CHECK, ENCLAVE_CHECKS, type EnclaveCheckStep } from './enclave-checks.ts';
 
@@ -76,15 +81,17 @@ async function checkLibrary(): Promise<string> {
   }
 }
 
-async function checkFolder({ dir }: Findings): Promise<string> {
-  const found = await requireUsableStateFolder(dir);
+async function checkFolder(findings: Findings): Promise<string> {
+  const { dir } = findings;
+  const config = await readConfig(findings);
+  const found = await requireUsableStateFolder(dir, config && entriesNamedBy(config, configPath(findings)));
   switch (found.kind) {
     case 'ours':
       return `${dir}, format version ${found.version}`;
     case 'empty':
     case 'absent':
     case 'refused':
-      return `${dir} is ${found.kind}: 'arca dev' will make it`;
+      return `${dir} is ${found.kind}: '${startCommand(config, configPath(findings))}' will make it`;
   }
 }
 
@@ -135,9 +142,22 @@ function onEnclave({ name, run }: EnclaveCheckStep): Check {
 }
 
 /** The configuration of the node that runs, or of the one that is to; undefined where there is none yet. */
-async function readConfig({ dir, node, configFile }: Findings): Promise<NodeConfig | undefined> {
-  const file = node?.configFile ?? configFile ?? `${dir}/${STATE_FILES.config}`;
+async function readConfig(findings: Findings): Promise<NodeConfig | undefined> {
+  const file = configPath(findings);
   return (await exists(file)) ? loadNodeConfig(file, process.env) : undefined;
+}
+
+function configPath({ dir, node, configFile }: Findings): string {
+  return node?.configFile ?? configFile ?? `${dir}/${STATE_FILES.config}`;
+}
+
+/** Says how the node that was looked at is started. */
+export async function howToStart(findings: Findings): Promise<string> {
+  return startCommand(await readConfig(findings), configPath(findings));
+}
+
+function startCommand(config: NodeConfig | undefined, file: string): string {
+  return config?.enclave ? `arca run --config ${file}` : 'arca dev';
 }
 
 async function checkPorts(findings: Findings): Promise<string> {

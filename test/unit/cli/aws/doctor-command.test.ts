@@ -1,4 +1,5 @@
 /** `arca doctor` itself, on the folder of a node whose vaults are in S3. */
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { EMULATED, BUCKETS as EMULATED_BUCKETS } from '../../../../parent/cli/supervise/aws/aws-file.ts';
@@ -30,6 +31,43 @@ t.test('the command names the right that the role lacks, and looks at nothing be
   t.match(steps.at(-1), /^✗ private bucket/);
   t.match(steps.at(-3), /^✓ public bucket/);
 });
+
+t.test(
+  'before the first start, what governance put into the state folder is no fault, and the way to start is named',
+  async (t) => {
+    const dir = tempDir(t);
+    const file = join(dir, 'node.toml');
+    const vault = 'storage.s3.bucket = "vaults"';
+    writeFileSync(
+      file,
+      `[engine]
+socket_path = "${dir}/run/engine.sock"
+[enclave]
+image_path = "${dir}/engine.eif"
+[aws]
+region = "eu-west-1"
+role_arn = "${ENGINE_ARN}"
+instance_role = true
+[public_vault]
+${vault}
+[private_vault]
+${vault}
+keychain.aws_kms = {}
+[attestation]
+charter_path = "${dir}/charter.cbor"
+record_path = "${dir}/record.cbor"
+releases_path = "${dir}/releases.cbor"
+[state]
+path = "${dir}/core.sqlite"
+`,
+    );
+    writeFileSync(join(dir, 'record.cbor'), '');
+    const { code, stderr } = await runArca(['doctor', '--dir', dir, '--config', file]);
+    t.equal(code, 1);
+    t.match(stderr, `✓ folder: ${dir} is empty: 'arca run --config ${file}' will make it`);
+    t.match(stderr, /✗ parent instance\n.*engine\.eif cannot be read/s, 'and what comes after it is looked at');
+  },
+);
 
 /** A state folder whose node has its vaults at an S3 server; this process says that it is the node. */
 async function runningFolder(t: Test, s3Url: string): Promise<string> {
