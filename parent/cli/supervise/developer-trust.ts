@@ -6,7 +6,7 @@
  */
 import { createHash, type KeyObject } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { type DeveloperRoot, openDeveloperRoot } from '../../../attestation/developer/developer-root.ts';
 import {
   type Charter,
@@ -37,7 +37,7 @@ export interface DeveloperTrust {
   readonly record: Signed<GovernedRecord>;
   readonly governanceKey: KeyObject;
   readonly releaseKey: KeyObject;
-  /** Stands in module ids as the instance that engine and core share; the same at every start. */
+  /** Stands in module ids as the instance that engine and core share; the same at every start of the same state folder. */
   readonly instanceId: string;
 }
 
@@ -48,6 +48,8 @@ export interface TrustPaths {
   readonly releases: string;
   readonly root: string;
   readonly governanceKey: string;
+  /** Of the node's state: who runs another folder with the same charter is another server. */
+  readonly state: string;
 }
 
 const RELEASE_KEY_FILE = 'release-key.pem';
@@ -55,7 +57,7 @@ const NETWORK_BYTES = 8;
 const CURE = 'restore the files that belong together from a copy, or start over with --reset';
 
 /** Returns the files that a configuration of developer mode names. */
-export function trustPaths({ attestation }: NodeConfig): TrustPaths {
+export function trustPaths({ attestation, state }: NodeConfig): TrustPaths {
   const root = attestation.developer_root_path ?? '';
   return {
     charter: attestation.charter_path,
@@ -63,6 +65,7 @@ export function trustPaths({ attestation }: NodeConfig): TrustPaths {
     releases: attestation.releases_path,
     root,
     governanceKey: attestation.developer_governance_key_path ?? join(dirname(root), 'governance-key.pem'),
+    state: state.path,
   };
 }
 
@@ -78,7 +81,10 @@ export async function openDeveloperTrust(paths: TrustPaths, clock: Clock = syste
   const anchor = createHash('sha256').update(root.certificate).digest();
   const charter = await openCharter(paths.charter, anchor, governanceKey);
   const record = await openRecord(paths.record, charter, { governanceKey, releaseKey });
-  const instance = createHash('sha256').update(charter.network).digest('hex').slice(0, 17);
+  const instance = createHash('sha256')
+    .update(`${charter.network}/${resolve(paths.state)}`)
+    .digest('hex')
+    .slice(0, 17);
   return { root, charter, record, governanceKey, releaseKey, instanceId: `i-${instance}` };
 }
 

@@ -20,13 +20,24 @@ function measured(byte: number): MeasuredRoles {
   ]);
 }
 
-async function openTrust(folder: string) {
+async function openTrust(folder: string, state = join(folder, 'core.sqlite')) {
   const paths = ['charter', 'record', 'releases'].map((name) => join(folder, `${name}.cbor`));
   const [charter = '', record = '', releases = ''] = paths;
   const root = join(folder, 'developer-root.pem');
   const governanceKey = join(folder, 'governance-key.pem');
-  return { releases, trust: await openDeveloperTrust({ charter, record, releases, root, governanceKey }, clock) };
+  const files = { charter, record, releases, root, governanceKey, state };
+  return { releases, trust: await openDeveloperTrust(files, clock) };
 }
+
+t.test('an instance is a state folder: at every start the same, with the same charter elsewhere another', async (t) => {
+  const folder = tempDir(t);
+  const { trust } = await openTrust(folder);
+  t.match(trust.instanceId, /^i-[0-9a-f]{17}$/);
+  t.equal((await openTrust(folder)).trust.instanceId, trust.instanceId);
+  const elsewhere = (await openTrust(folder, join(tempDir(t), 'core.sqlite'))).trust;
+  t.equal(elsewhere.charter.network, trust.charter.network);
+  t.not(elsewhere.instanceId, trust.instanceId, 'neither takes the lease of the other for its own');
+});
 
 t.test('a file that is damaged, lost or of another node is named with its cure', async (t) => {
   const cure = /--reset/;
