@@ -262,7 +262,7 @@ function withEndpoints(
 async function writeRecord(dir: string, record: Signed<GovernedRecord>): Promise<void> {
   const bytes = encodeSigned(record);
   const files = record.body.parties.map(({ party }) => governanceFile(dir, party, 'record'));
-  for (const path of [...files, keptFile(dir, 'record')]) {
+  for (const path of [keptFile(dir, 'record'), ...files]) {
     const there = await readIfThere(path);
     if (there === undefined || !equalBytes(there, bytes)) await writeWhole(path, bytes);
   }

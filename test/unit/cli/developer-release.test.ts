@@ -2,10 +2,17 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { verifyReleaseSet } from '../../../attestation/governance/index.ts';
+import {
+  encodeSigned,
+  makeReleaseSet,
+  signReleaseSet,
+  verifyReleaseSet,
+  withApproval,
+} from '../../../attestation/governance/index.ts';
 import type { Clock } from '../../../common/clock.ts';
 import { ensureDeveloperRelease, type MeasuredRoles } from '../../../parent/cli/supervise/developer-release.ts';
 import { openDeveloperTrust } from '../../../parent/cli/supervise/developer-trust.ts';
+import { present } from '../../helpers/present.ts';
 import { tempDir } from '../../helpers/temp-dir.ts';
 
 const NOW_MS = Date.UTC(2026, 5, 1);
@@ -92,3 +99,27 @@ t.test('a set lists engines in enclaves too, and its order means nothing', async
     'without it again',
   );
 });
+
+t.test(
+  'a set of the operator that lists what runs beside another release stays; one that does not is replaced',
+  async (t) => {
+    const { releases, trust } = await openTrust(tempDir(t));
+    const { releaseKey, governanceKey, record } = trust;
+    await ensureDeveloperRelease(releases, trust, measured(1), clock);
+    const { body } = verifyReleaseSet(readFileSync(releases), record.body);
+    const next = [...measured(2)].map(([role, pcrs]) => ({ ...present(body.entries[0]), release: 'next', role, pcrs }));
+    const both = makeReleaseSet({ ...body, version: 2, entries: [...body.entries, ...next] });
+    const signed = withApproval('release-set', signReleaseSet(both, releaseKey), governanceKey);
+    writeFileSync(releases, encodeSigned(signed));
+    for (const byte of [1, 2]) {
+      await ensureDeveloperRelease(releases, trust, measured(byte), clock);
+      t.same(readFileSync(releases), Buffer.from(encodeSigned(signed)), `release ${byte} runs`);
+    }
+    await ensureDeveloperRelease(releases, trust, measured(3), clock);
+    t.equal(
+      verifyReleaseSet(readFileSync(releases), record.body).body.entries.length,
+      2,
+      'and nothing else is trusted',
+    );
+  },
+);
