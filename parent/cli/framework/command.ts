@@ -10,7 +10,8 @@ import { createOutput, type Output } from './output.ts';
 export function createCommand(name: string, description: string, examples: readonly string[]): Command {
   const command = new Command(name).description(description).exitOverride().configureOutput(QUIET_ERRORS);
   if (examples.length === 0) return command;
-  const lines = examples.map((example) => `  $ ${example}`);
+  // An indented one goes on with the line before it.
+  const lines = examples.map((example) => `  ${example.startsWith(' ') ? ' ' : '$'} ${example}`);
   return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}\n`);
 }
 

@@ -50,6 +50,7 @@ t.test('every command has --json, a description and, unless it only groups other
     command.configureOutput({ writeOut: (text) => (help += text) });
     command.outputHelp();
     t.match(help, /\nExamples:\n {2}\$ .*arca /, `${command.name()} has examples`);
+    t.notMatch(help, /\n {2}\$ {2}/, 'what goes on from the line before is no command');
   }
 });
 
