@@ -38,6 +38,7 @@ export async function runBuild(
     [NAMES.manifest, json(manifest)],
   ];
   for (const [name, data] of files) await writeNewFile(join(options.out, name), data, options.force === true);
+  if (options.testImage) output.warn('a test image believes a developer root: peers of a network refuse it');
   for (const line of built.otherCompilers) output.warn(`this image has other registers than everybody's: ${line}`);
   const { sizeBytes, sha256 } = manifest.image;
   output.result(
