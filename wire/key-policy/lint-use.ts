@@ -48,7 +48,7 @@ export function judgeUse(statement: PolicyStatement, expected: KeyPolicyExpectat
     report('charter', "PCR16 is not that of this party's charter", statement);
   }
   if (releaseOf(found, expected) === undefined) {
-    report('unknown-measurement', 'PCR0, PCR1 and PCR2 are not those of one release', statement);
+    report('unknown-measurement', 'PCR0, PCR1 and PCR2 are not those of one release of the release set', statement);
   }
   const strange = [...(statement.principals?.get('AWS') ?? [])].filter((name) => name !== expected.engineRole);
   for (const name of strange) report('other-principal', `${name} is not the engine's role`, statement, 'warning');
