@@ -29,7 +29,7 @@ export const publicDecryption = (deps: DecryptionDeps): CallHandler => {
     const opened = openedOnTheSpot(items)
       ? native.publicDecryptSync(key, items)
       : await native.publicDecrypt(key, items);
-    const answer = publicAnswer(deps, request, opened);
+    const answer = await publicAnswer(deps, request, opened);
     freeBody?.();
     return answer;
   };

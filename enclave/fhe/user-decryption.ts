@@ -32,7 +32,7 @@ export const userDecryption = (deps: DecryptionDeps): CallHandler => {
     const sealed = openedOnTheSpot(request.items)
       ? native.userDecryptSync(key, nodeKey, request.items, recipient)
       : await native.userDecrypt(key, nodeKey, request.items, recipient);
-    const answer = userAnswer(deps, request, link, sealed, THE_ONLY_PARTY);
+    const answer = await userAnswer(deps, request, link, sealed, THE_ONLY_PARTY);
     freeBody?.();
     return answer;
   };

@@ -97,7 +97,7 @@ export async function openThreshold(
     contexts,
     checks,
     network,
-    decryption: { key, signer, policy, treatV0ExtraDataAsEmpty, hashCiphertext: native.blake3 },
+    decryption: { key, signer: signer.inBatches(), policy, treatV0ExtraDataAsEmpty, hashCiphertext: native.blake3 },
     generation: { native, catalogue, contexts, signer, policy, queue, durations, clock, ...mode },
   });
 }

@@ -3,7 +3,8 @@
  *
  * What is signed is public. Every preimage is listed in docs/security/signatures.md; spec: kms-service.md section 4.
  */
-import type { NodeKey } from '../../native/engine/index.ts';
+import { availableParallelism } from 'node:os';
+import { AnswerBatches, type AnswerToSign, type NodeKey, type SignedAnswer } from '../../native/engine/index.ts';
 import { SigningSchemeType } from '../../proto/gen/kms_pb.js';
 import type { Keccak256 } from '../../wire/addresses.ts';
 import type { SchemeSignature } from '../../wire/metadata.ts';
@@ -27,23 +28,35 @@ export class AnswerSigner {
   /** Native Keccak-256, for the digests to sign. */
   readonly keccak: Keccak256;
   readonly #key: NodeKey;
+  readonly #sign: (answer: AnswerToSign) => SignedAnswer | Promise<SignedAnswer>;
 
-  constructor(key: NodeKey, keccak: Keccak256) {
+  /** @param batches - Signs together the answers that are ready at the same time; without them each by itself, at once. */
+  constructor(key: NodeKey, keccak: Keccak256, batches?: AnswerBatches) {
     this.#key = key;
+    this.#sign = batches ? (answer) => batches.sign(answer) : (answer) => key.signAnswer(answer);
     this.keccak = keccak;
     this.verificationKey = verificationKeyField(key.publicKey);
   }
 
+  /**
+   * The same signer, but that answers which are ready at the same time are signed together, off the event loop. With one
+   * processor that would only cost, and it is this signer.
+   */
+  inBatches(): AnswerSigner {
+    if (availableParallelism() === 1) return this;
+    return new AnswerSigner(this.#key, this.keccak, new AnswerBatches(this.#key));
+  }
+
   /** Signs the answer of a decryption: its payload under `tag`, and the EIP-712 digest. */
-  signPayload(
+  async signPayload(
     tag: SignedTag,
     payload: Uint8Array,
     digest: Uint8Array,
     schemes: readonly SigningSchemeType[],
-  ): AnswerSignatures {
+  ): Promise<AnswerSignatures> {
     const tagged = signedPreimage(tag, payload);
-    const external = this.#key.signDigest(digest);
-    return { internal: this.#key.signSha256(tagged), external, typed: this.#typed(external, tagged, schemes) };
+    const { internal, external } = await this.#sign({ digest, tagged });
+    return { internal, external, typed: this.#typed(external, tagged, schemes) };
   }
 
   /** Signs the result of a generation: the EIP-712 digest, and the signed payload's body under `tag`. */

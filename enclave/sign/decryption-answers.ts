@@ -54,11 +54,11 @@ export function requireSignable({ items }: PublicDecryption): void {
 }
 
 /** Signs opened plaintexts, one for each ciphertext: kms.v1.PublicDecryptionResponse. */
-export function publicAnswer(
+export async function publicAnswer(
   { signer, treatV0ExtraDataAsEmpty }: AnswerDeps,
   request: PublicDecryption,
   opened: readonly Uint8Array[],
-): Uint8Array {
+): Promise<Uint8Array> {
   const { items, requestId, domain } = request;
   const plaintexts = opened.map((bytes, i) => ({ bytes, fheType: items[i]?.fheType ?? -1 }));
   const extraData = effectiveExtraData(request.extraData, treatV0ExtraDataAsEmpty);
@@ -67,7 +67,7 @@ export function publicAnswer(
   const digest = publicDecryptDigest({ domain, ctHandles, decryptedResult, extraData }, signer.keccak);
   const { verificationKey } = signer;
   const payload = encodePublicDecryptionPayload({ verificationKey, plaintexts, requestId });
-  const signed = signer.signPayload(HASH_TAG.publicDecryption, payload, digest, request.signingSchemes);
+  const signed = await signer.signPayload(HASH_TAG.publicDecryption, payload, digest, request.signingSchemes);
   return toBinary(
     PublicDecryptionResponseSchema,
     create(PublicDecryptionResponseSchema, {
@@ -87,13 +87,13 @@ export function linkOf({ domain, encKey, clientAddress, items }: UserDecryption,
 }
 
 /** Signs what was sealed for a user, one for each ciphertext: kms.v1.UserDecryptionResponse. */
-export function userAnswer(
+export async function userAnswer(
   { signer, treatV0ExtraDataAsEmpty }: AnswerDeps,
   request: UserDecryption,
   link: Uint8Array,
   sealed: readonly Uint8Array[],
   { partyId, degree, packingFactor }: AnsweringParty,
-): Uint8Array {
+): Promise<Uint8Array> {
   const { domain, encKey: publicKey, items } = request;
   const { verificationKey } = signer;
   const signcryptedCiphertexts = items.map((item, i) => ({
@@ -110,7 +110,7 @@ export function userAnswer(
     { domain, publicKey, ctHandles, userDecryptedShare: payload, extraData },
     signer.keccak,
   );
-  const signed = signer.signPayload(HASH_TAG.userDecryption, payload, digest, request.signingSchemes);
+  const signed = await signer.signPayload(HASH_TAG.userDecryption, payload, digest, request.signingSchemes);
   return toBinary(
     UserDecryptionResponseSchema,
     create(UserDecryptionResponseSchema, {

@@ -56,7 +56,7 @@ export const quorumPublicDecryption =
     const { quorum, partialDecrypt } = deps.key(request);
     requireSignable(request);
     const job = { ...namePublicRequest(request, deps.hashCiphertext), items: request.items, partialDecrypt };
-    const answer = publicAnswer(deps, request, await quorum.publicDecrypt(job, signal));
+    const answer = await publicAnswer(deps, request, await quorum.publicDecrypt(job, signal));
     freeBody?.();
     return answer;
   };
@@ -74,7 +74,7 @@ export const quorumUserDecryption =
     const seal = (items: readonly CiphertextItem[]): Promise<Uint8Array[]> => userShares(items, recipient);
     const job = { ...nameUserRequest(request, deps.hashCiphertext), items: request.items, seal };
     const sealed = await quorum.userDecrypt(job, signal);
-    const answer = userAnswer(deps, request, link, sealed, { partyId: party, degree: t, packingFactor });
+    const answer = await userAnswer(deps, request, link, sealed, { partyId: party, degree: t, packingFactor });
     freeBody?.();
     return answer;
   };

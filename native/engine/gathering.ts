@@ -2,7 +2,8 @@
  * Work for the native thread pool that is handed over in batches: one way there and back costs the event loop 14 µs, as
  * much as a signature, and threads that take requests one by one push each other's keys out of the caches.
  *
- * Nothing waits in order to be gathered: work leaves at once while a thread is free, and together once all are taken.
+ * Nothing waits in order to be gathered, unless `begin` says so: work leaves at once while a thread is free, and together
+ * once all are taken.
  */
 
 /** What became of one piece of work of a batch. */
@@ -14,6 +15,8 @@ export interface GatheringOptions<Work, Result> {
   readonly atATime: number;
   /** Most pieces in a batch. */
   readonly most: number;
+  /** Calls its argument when a batch may leave after a time without any; at once by default. */
+  readonly begin?: (leave: () => void) => void;
   /** Does a batch; outcomes stand in its order. If it rejects, all of the batch fails. */
   readonly run: (batch: readonly Work[]) => Promise<readonly Outcome<Result>[]>;
 }
@@ -38,13 +41,16 @@ export class Gathering<Work, Result> {
   add(work: Work): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     this.#waiting.push({ work, resolve, reject });
-    if (this.#running < this.#options.atATime) void this.#next();
+    const { atATime, begin = (leave) => leave() } = this.#options;
+    if (this.#running < atATime) {
+      this.#running += 1;
+      begin(() => void this.#next());
+    }
     return promise;
   }
 
   async #next(): Promise<void> {
     const { atATime, most, run } = this.#options;
-    this.#running += 1;
     while (this.#waiting.length > 0) {
       // No thread takes what another could begin with sooner.
       const batch = this.#waiting.splice(0, Math.min(most, Math.ceil(this.#waiting.length / atATime)));

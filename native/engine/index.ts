@@ -2,6 +2,7 @@
  * The secret face of the native engine: whole keys and what is done with them. Only the engine process and tests load
  * it; an import-direction test sees to that.
  */
+export { AnswerBatches } from './answer-batches.ts';
 export { blake3, checkEncKey, keccak256, sha256 } from './crypto.ts';
 export {
   type CiphertextItem,
@@ -43,7 +44,7 @@ export {
   zeroShares,
 } from './mpc.ts';
 export { NativeBytes } from './native-bytes.ts';
-export { type KeyPurpose, NodeKey } from './node-key.ts';
+export { type AnswerToSign, type KeyPurpose, NodeKey, type SignedAnswer } from './node-key.ts';
 export { type PrssFamily, PrssKeys, prssWeights } from './prss.ts';
 export {
   type BivariateShares,

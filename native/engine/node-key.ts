@@ -5,7 +5,9 @@
  * vault. Spec: kms-service 4.1 to 4.3, 4.7.
  */
 import { inspect } from 'node:util';
-import { attempt, native } from './load.ts';
+import { concatBytes } from '../../common/bytes.ts';
+import { KmsError } from '../../common/errors.ts';
+import { attempt, attemptAsync, native } from './load.ts';
 
 /** The native handle of a {@link NodeKey}; for this folder only. */
 export interface RawNodeKey {
@@ -26,11 +28,31 @@ export interface RawNodeKey {
 /** What Arca's own signatures are for; each has a key of its own. */
 export type KeyPurpose = 'mesh' | 'manifest' | 'object' | 'record';
 
-interface NodeKeyBinding {
-  readonly NativeNodeKey: { generate(): RawNodeKey; fromBytes(bytes: Uint8Array): RawNodeKey };
+/** What is signed of an answer: a digest, as Ethereum does, and SHA-256 of tagged bytes. All of it is public. */
+export interface AnswerToSign {
+  /** 32 bytes. */
+  readonly digest: Uint8Array;
+  readonly tagged: Uint8Array;
 }
 
-const lib = native<NodeKeyBinding>(['NativeNodeKey']);
+/** Both signatures of an answer. */
+export interface SignedAnswer {
+  /** As {@link NodeKey.signDigest} gives it. */
+  readonly external: Uint8Array;
+  /** As {@link NodeKey.signSha256} gives it. */
+  readonly internal: Uint8Array;
+}
+
+const DIGEST_BYTES = 32;
+const EXTERNAL_BYTES = 65;
+const INTERNAL_BYTES = 64;
+
+interface NodeKeyBinding {
+  readonly NativeNodeKey: { generate(): RawNodeKey; fromBytes(bytes: Uint8Array): RawNodeKey };
+  signAnswers(key: RawNodeKey, answers: Uint8Array, lengths: readonly number[]): Promise<Uint8Array>;
+}
+
+const lib = native<NodeKeyBinding>(['NativeNodeKey', 'signAnswers']);
 
 let rawOf: (key: NodeKey) => RawNodeKey;
 
@@ -87,6 +109,31 @@ export class NodeKey {
   /** Signs SHA-256(`data`): `r ‖ s`, 64 bytes. */
   signSha256(data: Uint8Array): Uint8Array {
     return attempt(() => this.#raw.signSha256(data));
+  }
+
+  /** Signs an answer on the calling thread. */
+  signAnswer({ digest, tagged }: AnswerToSign): SignedAnswer {
+    return { external: this.signDigest(digest), internal: this.signSha256(tagged) };
+  }
+
+  /**
+   * Signs answers, in their order, by one call on the native thread pool; what they hold is copied at once. A key that
+   * is disposed of meanwhile lives until the call ends.
+   *
+   * @throws {@link KmsError} `REQUEST_INVALID` for all of them if a digest has not 32 bytes; `KEY_INVALID`.
+   */
+  async signAnswers(answers: readonly AnswerToSign[]): Promise<SignedAnswer[]> {
+    if (answers.some(({ digest }) => digest.byteLength !== DIGEST_BYTES)) {
+      throw new KmsError('REQUEST_INVALID', `a digest must be ${DIGEST_BYTES} bytes`);
+    }
+    const lengths = answers.map(({ digest, tagged }) => digest.byteLength + tagged.byteLength);
+    const bytes = concatBytes(...answers.flatMap(({ digest, tagged }) => [digest, tagged]));
+    const signatures = await attemptAsync(() => lib.signAnswers(this.#raw, bytes, lengths));
+    return answers.map((_, index) => {
+      const at = index * (EXTERNAL_BYTES + INTERNAL_BYTES);
+      const end = at + EXTERNAL_BYTES;
+      return { external: signatures.subarray(at, end), internal: signatures.subarray(end, end + INTERNAL_BYTES) };
+    });
   }
 
   /** Signs a 32-byte digest; ASN.1 DER, for certificates. */

@@ -69,7 +69,7 @@ const quorum = new Quorum({
 const [own] = parties;
 if (!own) throw new Error('a quorum has parties');
 const decrypt = quorumPublicDecryption({
-  signer: new AnswerSigner(NodeKey.generate(), keccak256),
+  signer: new AnswerSigner(NodeKey.generate(), keccak256).inBatches(),
   hashCiphertext: blake3,
   treatV0ExtraDataAsEmpty: true,
   policy: { name: 'any', authorize: () => undefined },

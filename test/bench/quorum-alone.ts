@@ -220,7 +220,7 @@ function aloneParties(
       nodeKey.dispose();
     });
     const deps: QuorumDecryptionDeps = {
-      signer: new AnswerSigner(nodeKey, keccak256),
+      signer: new AnswerSigner(nodeKey, keccak256).inBatches(),
       hashCiphertext: blake3,
       treatV0ExtraDataAsEmpty: true,
       policy: { name: 'any', authorize: () => undefined },

@@ -73,7 +73,7 @@ export function quorumNodes(
   const nodes = parties.map((party, index) => {
     const nodeKey = present(nodeKeys[index]);
     const deps: QuorumDecryptionDeps = {
-      signer: new AnswerSigner(nodeKey, keccak256),
+      signer: new AnswerSigner(nodeKey, keccak256).inBatches(),
       hashCiphertext: blake3,
       treatV0ExtraDataAsEmpty: true,
       policy: { name: 'any', authorize: () => undefined },

@@ -2,6 +2,7 @@
 //!
 //! Types are checked by `crypto.ts` before they come here. The key stays behind `NativeNodeKey`.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use napi::bindgen_prelude::{AsyncTask, Uint8Array, Uint8ArraySlice};
@@ -15,7 +16,7 @@ use super::node_key::NodeKeyInner;
 use super::purpose;
 use super::secp;
 use crate::errors::{EngineError, Result as Checked};
-use crate::task::{Job, spawn};
+use crate::task::{BytesJob, Job, spawn, spawn_bytes};
 
 fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Checked<[u8; N]> {
     let wrong = |_| EngineError::request(format!("{what} must be {N} bytes, is {}", bytes.len()));
@@ -25,13 +26,17 @@ fn fixed<const N: usize>(bytes: &[u8], what: &str) -> Checked<[u8; N]> {
 /// A signing key that JavaScript can use but not read, except through `secret_bytes`.
 #[napi]
 pub struct NativeNodeKey {
-    inner: Option<Arc<NodeKeyInner>>,
+    inner: RefCell<Option<Arc<NodeKeyInner>>>,
 }
 
 impl NativeNodeKey {
     /// The key, for the other modules of this crate.
-    pub fn inner(&self) -> Checked<&Arc<NodeKeyInner>> {
-        self.inner.as_ref().ok_or_else(|| EngineError::key("this signing key was disposed"))
+    pub fn inner(&self) -> Checked<Arc<NodeKeyInner>> {
+        self.inner.borrow().clone().ok_or_else(|| EngineError::key("this signing key was disposed"))
+    }
+
+    fn of(inner: NodeKeyInner) -> Self {
+        Self { inner: RefCell::new(Some(Arc::new(inner))) }
     }
 }
 
@@ -39,12 +44,12 @@ impl NativeNodeKey {
 impl NativeNodeKey {
     #[napi(factory, catch_unwind)]
     pub fn generate() -> Result<Self> {
-        Ok(Self { inner: Some(Arc::new(NodeKeyInner::generate()?)) })
+        Ok(Self::of(NodeKeyInner::generate()?))
     }
 
     #[napi(factory, catch_unwind)]
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Ok(Self { inner: Some(Arc::new(NodeKeyInner::from_bytes(bytes)?)) })
+        Ok(Self::of(NodeKeyInner::from_bytes(bytes)?))
     }
 
     #[napi(catch_unwind)]
@@ -84,29 +89,39 @@ impl NativeNodeKey {
 
     #[napi(catch_unwind)]
     pub fn derived_public_key<'e>(&self, env: &'e Env, scheme: u32) -> Result<Uint8ArraySlice<'e>> {
-        Uint8ArraySlice::copy_from(env, derived::public_key(self.inner()?, Scheme::from_number(scheme)?))
+        Uint8ArraySlice::copy_from(env, derived::public_key(&*self.inner()?, Scheme::from_number(scheme)?))
     }
 
     #[napi(catch_unwind)]
     pub fn sign_scheme<'e>(&self, env: &'e Env, scheme: u32, data: &[u8]) -> Result<Uint8ArraySlice<'e>> {
-        Uint8ArraySlice::copy_from(env, derived::sign(self.inner()?, Scheme::from_number(scheme)?, data)?)
+        Uint8ArraySlice::copy_from(env, derived::sign(&*self.inner()?, Scheme::from_number(scheme)?, data)?)
     }
 
     #[napi(catch_unwind)]
     pub fn purpose_public_key<'e>(&self, env: &'e Env, purpose: String) -> Result<Uint8ArraySlice<'e>> {
-        Uint8ArraySlice::copy_from(env, purpose::public_key(self.inner()?, &purpose)?)
+        Uint8ArraySlice::copy_from(env, purpose::public_key(&*self.inner()?, &purpose)?)
     }
 
     #[napi(catch_unwind)]
     pub fn sign_purpose<'e>(&self, env: &'e Env, purpose: String, data: &[u8]) -> Result<Uint8ArraySlice<'e>> {
-        Uint8ArraySlice::copy_from(env, purpose::sign(self.inner()?, &purpose, data)?)
+        Uint8ArraySlice::copy_from(env, purpose::sign(&*self.inner()?, &purpose, data)?)
     }
 
-    /// Lets go of the scalar; it is erased when the last call that uses it ends.
+    /// Lets go of the scalar; it is erased when the last call that uses it ends. Such a call holds a shared borrow.
     #[napi(catch_unwind)]
-    pub fn dispose(&mut self) {
-        self.inner = None;
+    pub fn dispose(&self) {
+        self.inner.replace(None);
     }
+}
+
+/// Signs answers on a thread of the pool: of each its digest and the SHA-256 of its tagged bytes.
+///
+/// `answers` holds them one after the other, each the digest and then the tagged bytes; `lengths` says how long each is.
+/// Gives 65 and 64 bytes for each. All of it is public, and copied before this returns.
+#[napi(catch_unwind)]
+pub fn sign_answers(key: &NativeNodeKey, answers: &[u8], lengths: Vec<u32>) -> Result<AsyncTask<BytesJob>> {
+    let (key, answers) = (key.inner()?, answers.to_vec());
+    Ok(spawn_bytes("signing", move || key.sign_answers(&answers, &lengths)))
 }
 
 #[napi(catch_unwind)]

@@ -68,6 +68,23 @@ impl NodeKeyInner {
         secp::sign_recoverable(&self.secret, digest)
     }
 
+    /// Signs answers that lie one after the other, `lengths` bytes each: a digest and then tagged bytes.
+    ///
+    /// Gives for each `r || s || v` over the digest and `r || s` over SHA-256 of the tagged bytes.
+    pub fn sign_answers(&self, mut answers: &[u8], lengths: &[u32]) -> Result<Vec<u8>> {
+        let mut signatures = Vec::with_capacity(lengths.len() * (65 + 64));
+        for &length in lengths {
+            let cut =
+                || EngineError::request("an answer to sign must be a digest of 32 bytes and what it is tagged with");
+            let (answer, rest) = answers.split_at_checked(length as usize).ok_or_else(cut)?;
+            let (digest, tagged) = answer.split_first_chunk::<32>().ok_or_else(cut)?;
+            signatures.extend_from_slice(&self.sign_digest(*digest));
+            signatures.extend_from_slice(&self.sign_sha256(&[tagged]));
+            answers = rest;
+        }
+        Ok(signatures)
+    }
+
     /// DER over a digest.
     pub fn sign_der(&self, digest: [u8; 32]) -> Vec<u8> {
         secp::sign_der(&self.secret, digest)

@@ -46,7 +46,7 @@ pub struct Seal {
 impl Seal {
     pub fn new(node_key: &NativeNodeKey, recipient: &Recipient) -> Result<Self> {
         Ok(Self {
-            node_key: node_key.inner()?.clone(),
+            node_key: node_key.inner()?,
             enc_key: EncKey::parse(&recipient.enc_key)?,
             client_address: fixed(&recipient.client_address, "the client address")?,
             link: fixed(&recipient.link, "the link")?,
