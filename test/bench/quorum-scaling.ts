@@ -31,6 +31,8 @@ async function rateOn(cores: string, folder: string, params: Params, seconds: nu
   // As the supervisor starts an engine: its threads, its heap.
   const [engine] = nodePrograms({ threshold: true, configFile: '' });
   const program = [process.execPath, ...(engine?.v8Flags ?? []), PROGRAM, folder, params, String(seconds)];
-  const { stdout } = await run('taskset', ['--cpu-list', cores, ...program], { env: { ...process.env, ...engine?.env } });
+  const { stdout } = await run('taskset', ['--cpu-list', cores, ...program], {
+    env: { ...process.env, ...engine?.env },
+  });
   return Number(stdout);
 }
