@@ -54,6 +54,7 @@ const DEFAULT_LIMITS: BudgetLimits = { calls: 4_096, bytes: 256 * 1024 * 1024 };
  * @throws KmsError `STATE_INVALID` naming the private object that cannot be used, or what attester and transport throw.
  */
 export async function startEngine(options: EngineOptions): Promise<Engine> {
+  native.useBatchScheduling();
   const opened: (() => Promise<void> | void)[] = [];
   const closeAll = async (): Promise<void> => {
     for (const close of opened.splice(0).reverse()) await close();

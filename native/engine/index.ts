@@ -46,6 +46,7 @@ export {
 export { NativeBytes } from './native-bytes.ts';
 export { type AnswerToSign, type KeyPurpose, NodeKey, type SignedAnswer } from './node-key.ts';
 export { type PrssFamily, PrssKeys, prssWeights } from './prss.ts';
+export { useBatchScheduling } from './scheduling.ts';
 export {
   type BivariateShares,
   bivariateShare,

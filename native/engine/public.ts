@@ -24,3 +24,4 @@ export {
   verifyAndExpand,
 } from './evaluation.ts';
 export { NativeBytes } from './native-bytes.ts';
+export { useBatchScheduling } from './scheduling.ts';

@@ -9,6 +9,7 @@ import { systemClock } from '../../common/clock.ts';
 import type { Logger } from '../../common/log.ts';
 import type { NodeConfig } from '../../common/node-config.ts';
 import type { Service } from '../../common/service-process.ts';
+import { useBatchScheduling } from '../../native/engine/public.ts';
 import { runCore } from './core.ts';
 import { openCoreMesh } from './mesh/core-mesh.ts';
 
@@ -24,6 +25,7 @@ export interface CoreProgram {
 export const startCoreService =
   ({ developerMode, anchor: anchorOf, attester }: CoreProgram) =>
   async (config: NodeConfig, log: Logger): Promise<Service> => {
+    useBatchScheduling();
     const anchor = await anchorOf(config);
     const attestation = { ...(await readNodeFiles(config, anchor)), attester: attester(), anchor };
     const mesh = await openCoreMesh({ config, attestation, clock: systemClock, log });

@@ -8,12 +8,20 @@ import { Quorum } from '../../enclave/threshold/quorum.ts';
 import { quorumPublicDecryption } from '../../enclave/threshold/quorum-decryption.ts';
 import { decodeFrame, encodeEntry, encodeFrame, tagOf } from '../../enclave/threshold/quorum-frame.ts';
 import { type QuorumListener, systemQuorumTimers } from '../../enclave/threshold/quorum-links.ts';
-import { blake3, keccak256, NodeKey, openDecryption, partialDecrypt } from '../../native/engine/index.ts';
+import {
+  blake3,
+  keccak256,
+  NodeKey,
+  openDecryption,
+  partialDecrypt,
+  useBatchScheduling,
+} from '../../native/engine/index.ts';
 import { partialInput, thresholdParties } from '../helpers/threshold-keys.ts';
 import { uniqueBodies } from './quorum-alone.ts';
 import { benchCiphertexts, readBenchKey } from './quorum-party.ts';
 import { publicRequest } from './quorum-requests.ts';
 
+useBatchScheduling();
 const [N, T] = [4, 1];
 const ME = 1;
 const EUINT64 = 5;
