@@ -41,9 +41,9 @@ const refuse = (why: string): KmsError => new KmsError('REQUEST_INVALID', `not s
  * encodeCanonical(['a', 1, null]); // 83 61 61 01 f6
  */
 export function encodeCanonical(value: CborValue): Uint8Array<ArrayBuffer> {
-  const parts: Uint8Array[] = [];
-  writeValue(parts, value);
-  return concatBytes(parts);
+  const writer: Writer = { bytes: new Uint8Array(FIRST_BYTES), at: 0 };
+  writeValue(writer, value);
+  return writer.bytes.slice(0, writer.at);
 }
 
 /** Returns the given byte strings one after the other, in new memory. */
@@ -59,58 +59,99 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffe
   return out;
 }
 
+/** One encoding under way: a buffer that grows, and where its next byte goes. */
+interface Writer {
+  bytes: Uint8Array<ArrayBuffer>;
+  at: number;
+}
+
+/** Most of what we encode fits. */
+const FIRST_BYTES = 512;
+
+/** Makes room for `count` bytes and returns where they go. */
+function reserve(writer: Writer, count: number): number {
+  const { bytes, at } = writer;
+  writer.at = at + count;
+  if (writer.at > bytes.length) {
+    writer.bytes = new Uint8Array(Math.max(writer.at, 2 * bytes.length));
+    writer.bytes.set(bytes);
+  }
+  return at;
+}
+
+/** Appends bytes as they are. */
+function writeBytes(writer: Writer, bytes: Uint8Array): void {
+  const at = reserve(writer, bytes.length);
+  writer.bytes.set(bytes, at);
+}
+
 /** Appends one value's deterministic encoding. */
-function writeValue(parts: Uint8Array[], value: CborValue): void {
-  if (value === null) parts.push(Uint8Array.of(0xf6));
-  else if (typeof value === 'boolean') parts.push(Uint8Array.of(value ? 0xf5 : 0xf4));
-  else if (typeof value === 'number' || typeof value === 'bigint') writeInteger(parts, value);
+function writeValue(writer: Writer, value: CborValue): void {
+  if (value === null) writeHead(writer, 7, 22);
+  else if (typeof value === 'boolean') writeHead(writer, 7, value ? 21 : 20);
+  else if (typeof value === 'number' || typeof value === 'bigint') writeInteger(writer, value);
   else if (typeof value === 'string') {
     if (!value.isWellFormed()) throw refuse('text with a lone surrogate');
     const bytes = utf8Encoder.encode(value);
-    parts.push(head(3, bytes.length), bytes);
-  } else if (value instanceof Uint8Array) parts.push(head(2, value.length), value);
-  else if (isMap(value)) writeMap(parts, value);
+    writeHead(writer, 3, bytes.length);
+    writeBytes(writer, bytes);
+  } else if (value instanceof Uint8Array) {
+    writeHead(writer, 2, value.length);
+    writeBytes(writer, value);
+  } else if (isMap(value)) writeMap(writer, value);
   else if (Array.isArray(value)) {
-    parts.push(head(4, value.length));
-    for (const item of value) writeValue(parts, item);
+    writeHead(writer, 4, value.length);
+    for (const item of value) writeValue(writer, item);
   } else throw refuse(`a ${typeof value} has no encoding`);
 }
 
 /** Appends a map with its keys in bytewise order of their encodings. */
-function writeMap(parts: Uint8Array[], map: ReadonlyMap<CborKey, CborValue>): void {
+function writeMap(writer: Writer, map: ReadonlyMap<CborKey, CborValue>): void {
   const entries = [...map].map(([key, value]) => ({ key: encodeCanonical(key), value }));
   entries.sort((a, b) => compareBytes(a.key, b.key));
-  parts.push(head(5, entries.length));
+  writeHead(writer, 5, entries.length);
   for (const [index, { key, value }] of entries.entries()) {
     const before = entries[index - 1];
     if (before !== undefined && compareBytes(before.key, key) === 0) throw refuse('two keys that encode alike');
-    parts.push(key);
-    writeValue(parts, value);
+    writeBytes(writer, key);
+    writeValue(writer, value);
   }
 }
 
 /** Appends an integer of up to 64 bits and a sign. */
-function writeInteger(parts: Uint8Array[], value: number | bigint): void {
-  if (typeof value === 'number' && !Number.isSafeInteger(value)) throw refuse('a number that is no safe integer');
-  const big = BigInt(value);
-  const magnitude = big < 0n ? -1n - big : big;
+function writeInteger(writer: Writer, value: number | bigint): void {
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value)) throw refuse('a number that is no safe integer');
+    writeHead(writer, value < 0 ? 1 : 0, value < 0 ? -1 - value : value);
+    return;
+  }
+  const magnitude = value < 0n ? -1n - value : value;
   if (magnitude > MAX_UINT64) throw refuse('an integer beyond 64 bits');
-  parts.push(head(big < 0n ? 1 : 0, magnitude));
+  const isSmall = magnitude <= BigInt(Number.MAX_SAFE_INTEGER);
+  writeHead(writer, value < 0n ? 1 : 0, isSmall ? Number(magnitude) : magnitude);
 }
 
-/** Returns the shortest head of a major type and its argument. */
-function head(major: number, argument: number | bigint): Uint8Array {
+/** Appends the shortest head of a major type and its argument; a bigint is one that no number holds. */
+function writeHead(writer: Writer, major: number, argument: number | bigint): void {
   const first = major << 5;
-  if (argument < 24) return Uint8Array.of(first | Number(argument));
-  const size = argument < 0x100 ? 1 : argument < 0x1_0000 ? 2 : argument < 0x1_0000_0000 ? 4 : 8;
-  const out = new Uint8Array(1 + size);
-  out[0] = first | (24 + Math.log2(size));
-  let rest = BigInt(argument);
-  for (let at = size; at > 0; at--) {
-    out[at] = Number(rest & 0xffn);
-    rest >>= 8n;
+  if (argument < 24) {
+    const at = reserve(writer, 1);
+    writer.bytes[at] = first | Number(argument);
+    return;
   }
-  return out;
+  const size = argument < 0x100 ? 1 : argument < 0x1_0000 ? 2 : argument < 0x1_0000_0000 ? 4 : 8;
+  const at = reserve(writer, 1 + size);
+  const { bytes } = writer;
+  bytes[at] = first | (24 + Math.log2(size));
+  if (typeof argument === 'bigint') {
+    new DataView(bytes.buffer).setBigUint64(at + 1, argument);
+    return;
+  }
+  let rest = argument;
+  for (let i = size; i > 0; i--) {
+    bytes[at + i] = rest % 0x100;
+    rest = Math.floor(rest / 0x100);
+  }
 }
 
 /**

@@ -13,6 +13,8 @@ export const keccak256: Keccak256 = keccak_256;
 export const ADDRESS_BYTES = 20;
 
 const SHAPE = /^0x[0-9a-fA-F]{40}$/;
+const NINE = 0x39;
+const LOWER_A = 0x61;
 
 /**
  * Parses an address that carries its checksum.
@@ -22,8 +24,8 @@ const SHAPE = /^0x[0-9a-fA-F]{40}$/;
  */
 export function parseAddress(text: string, field = 'address', keccak: Keccak256 = keccak256): Uint8Array {
   if (SHAPE.test(text)) {
-    const bytes = fromHex(text.slice(2));
-    if (formatAddress(bytes, keccak) === text) return bytes;
+    const digits = text.slice(2);
+    if (hasChecksum(digits, keccak)) return fromHex(digits);
   }
   throw new KmsError('REQUEST_INVALID', `${field} must be a 0x address with its EIP-55 checksum`, { field });
 }
@@ -37,11 +39,25 @@ export function formatAddress(bytes: Uint8Array, keccak: Keccak256 = keccak256):
   const checksum = keccak(Buffer.from(digits, 'latin1'));
   let text = '0x';
   for (let i = 0; i < digits.length; i++) {
-    const nibble = ((checksum[i >> 1] ?? 0) >> (i % 2 === 0 ? 4 : 0)) & 15;
     const digit = digits.charAt(i);
-    text += nibble >= 8 ? digit.toUpperCase() : digit;
+    text += isUpper(checksum, i) ? digit.toUpperCase() : digit;
   }
   return text;
+}
+
+/** Whether every letter of 40 digits is in the case that the checksum gives it. Each request has one: nothing is built. */
+function hasChecksum(digits: string, keccak: Keccak256): boolean {
+  const checksum = keccak(Buffer.from(digits.toLowerCase(), 'latin1'));
+  for (let i = 0; i < digits.length; i++) {
+    const code = digits.charCodeAt(i);
+    if (code > NINE && code < LOWER_A !== isUpper(checksum, i)) return false;
+  }
+  return true;
+}
+
+/** Whether EIP-55 writes the letter at `i` in upper case: by the nibble there of the hash of all in lower case. */
+function isUpper(checksum: Uint8Array, i: number): boolean {
+  return (((checksum[i >> 1] ?? 0) >> (i % 2 === 0 ? 4 : 0)) & 15) >= 8;
 }
 
 /**
