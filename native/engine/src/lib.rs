@@ -7,5 +7,5 @@ pub mod crypto;
 pub mod errors;
 pub mod fhe;
 pub mod mpc;
-mod scheduling;
+pub mod scheduling;
 mod task;
