@@ -9,6 +9,7 @@ import t from 'tap';
 import { BUCKETS, EMULATED, readAwsFile } from '../../parent/cli/supervise/aws/aws-file.ts';
 import { STATUS } from '../../parent/grpc/status.ts';
 import { decryptAt, encryptFromBucket, operate, printed, VALUE } from '../helpers/aws-quorum.ts';
+import { runArca } from '../helpers/cli-script.ts';
 import { statusOf } from '../helpers/party-requests.ts';
 import { present } from '../helpers/present.ts';
 import { startQuorum } from '../helpers/start-quorum.ts';
@@ -63,6 +64,14 @@ async function readiness(party: number): Promise<string> {
   return `${ready.status} ${await ready.text()}`;
 }
 
+/** What `arca status` tells of the whole quorum: why each party does not serve. */
+async function told(): Promise<readonly string[]> {
+  const { code, stdout } = await runArca(['status', '--dir', dir, '--json']);
+  const { healthy, parties } = JSON.parse(stdout);
+  t.match({ code, healthy }, { code: 1, healthy: false });
+  return parties.map(({ notReady }: { notReady: readonly string[] }) => notReady.join('\n'));
+}
+
 /** What the parties answer who are asked to decrypt. */
 async function refusals(): Promise<readonly number[]> {
   const request = ciphertext.newRequest();
@@ -89,6 +98,7 @@ t.test('nothing serves, though all parties run again', async (t) => {
   t.same((await startOf(4)).restored, RESTORED, 'the others say who');
   t.same(await refusals(), Array(4).fill(STATUS.UNAVAILABLE));
   t.match(await readiness(3), /arca quorum restart/);
+  t.match(await told(), Array(4).fill(/arca quorum restart/));
 });
 
 t.test('governance restarts it: the parties then wait for a reshare', async (t) => {
@@ -110,6 +120,7 @@ t.test('governance restarts it: the parties then wait for a reshare', async (t) 
   }
   await untilPhase('reshare-due');
   t.match(await readiness(3), /reshared/);
+  t.match(await told(), Array(4).fill(/reshared/));
   t.same(await refusals(), Array(4).fill(STATUS.UNAVAILABLE), 'and do nothing else');
 });
 

@@ -2,15 +2,17 @@
  * What `arca status` and `arca peers` do on the folder of a quorum.
  */
 import { systemClock } from '../../../common/clock.ts';
+import { isKmsError } from '../../../common/errors.ts';
 import { answersOf, askParties, describeSilence } from '../client/ask-parties.ts';
+import { fetchOps } from '../client/ops.ts';
 import { withPartyAdmins } from '../client/quorum-admin.ts';
-import { listQuorumItems } from '../client/quorum-keys.ts';
+import { listQuorumItems, type QuorumItem } from '../client/quorum-keys.ts';
 import { type QuorumSession, withQuorum } from '../client/quorum-session.ts';
 import type { NodeSelection } from '../client/session.ts';
 import { EXIT } from '../framework/failure.ts';
 import type { Output } from '../framework/output.ts';
 import { type PartyStatus, readPartyStatus, type SilentParty } from '../quorum/party-status.ts';
-import { type QuorumRow, quorumTable } from '../quorum/quorum-table.ts';
+import { printable, type QuorumRow, quorumTable } from '../quorum/quorum-table.ts';
 import { peerJson, peersTable } from './peers.ts';
 
 /** `arca status` at a quorum. Fails as a command when fewer than 2t + 1 parties are ready: nothing is decrypted then. */
@@ -19,7 +21,11 @@ export async function runQuorumStatus(selection: NodeSelection, output: Output):
     const rows = await statusRows(quorum);
     const ready = rows.filter(({ status }) => status.state === 'ready').length;
     const healthy = ready >= 2 * quorum.threshold + 1;
-    const [keys, crs] = await Promise.all([listQuorumItems(quorum, 'key'), listQuorumItems(quorum, 'crs')]);
+    const [keys, crs, reasons] = await Promise.all([
+      itemsOf(quorum, 'key'),
+      itemsOf(quorum, 'crs'),
+      reasonsOf(quorum, rows),
+    ]);
     const local = quorum.running[0]?.local;
     const value = {
       healthy,
@@ -27,7 +33,12 @@ export async function runQuorumStatus(selection: NodeSelection, output: Output):
       threshold: quorum.threshold,
       network: local?.network,
       release: local?.release,
-      parties: rows.map(({ party, status }) => ({ party, ...placeOf(quorum, party), ...statusJson(status) })),
+      parties: rows.map(({ party, status }) => ({
+        party,
+        ...placeOf(quorum, party),
+        ...statusJson(status),
+        notReady: reasons.get(party) ?? [],
+      })),
       keys,
       crs,
     };
@@ -42,6 +53,9 @@ export async function runQuorumStatus(selection: NodeSelection, output: Output):
       ...crs.map(({ id, params, parties }) => `CRS            ${id} ${params} ${holders(parties)}`),
       '',
       ...quorumTable(rows),
+      ...[...reasons].flatMap(([party, why]) =>
+        why.map((reason) => `party ${party} is not ready: ${printable(reason)}`),
+      ),
     ];
     output.result(value, lines.join('\n'));
     if (!healthy) process.exitCode = EXIT.failed;
@@ -70,6 +84,33 @@ async function statusRows({ running, missing }: QuorumSession): Promise<readonly
   );
   const down = missing.map(({ party, reason }): QuorumRow => ({ party, status: { state: 'down', reason } }));
   return [...asked, ...down].sort((a, b) => a.party - b.party);
+}
+
+/** What any party holds; nothing while no port for clients is open, which the table explains. */
+async function itemsOf(quorum: QuorumSession, kind: 'key' | 'crs'): Promise<readonly QuorumItem[]> {
+  try {
+    return await listQuorumItems(quorum, kind);
+  } catch (error) {
+    if (isKmsError(error, 'UNAVAILABLE')) return [];
+    throw error;
+  }
+}
+
+/** Why parties that answer their operator do not serve yet: what their page /ready says. */
+async function reasonsOf(
+  { running }: QuorumSession,
+  rows: readonly QuorumRow[],
+): Promise<ReadonlyMap<number, readonly string[]>> {
+  const settling = new Set(rows.flatMap(({ party, status }) => (status.state === 'settling' ? [party] : [])));
+  const reasons = running.map(async ({ party, local }): Promise<[number, readonly string[]]> => {
+    if (!settling.has(party)) return [party, []];
+    const { status, body } = await fetchOps(new URL('/ready', local.opsUrl).href).catch(() => ({
+      status: 0,
+      body: '',
+    }));
+    return [party, status === 200 ? [] : body.split('\n').filter((line) => line !== '')];
+  });
+  return new Map(await Promise.all(reasons));
 }
 
 /** Where a party that runs is found. */

@@ -19,7 +19,7 @@ export function quorumBanner({ aws, dir, threshold, parties, readyMs }: RunningQ
     `  arca ${version}: ${ready} parties are ready (${formatMs(readyMs)})`,
     ...lost.flatMap(({ party, node }) => [
       ...(node.restoreReason === undefined ? [] : [`  party ${party}: ${node.restoreReason}`]),
-      `  party ${party} waits for its restore: arca restore --dir ${dir}/party-${party}`,
+      `  ${lostLine(dir, party)}`,
     ]),
     '',
     `  clients           ${span(first.node.clientUrl, last.node.clientUrl)}   (gRPC, one port a party)`,
@@ -32,6 +32,11 @@ export function quorumBanner({ aws, dir, threshold, parties, readyMs }: RunningQ
     `  policy            ${authorizationPolicy}: ${2 * threshold + 1} parties must be asked before any gives a share`,
     '',
   ].join('\n');
+}
+
+/** Returns what is to be done for a party that has lost its private vault. */
+export function lostLine(dir: string, party: number): string {
+  return `party ${party} waits for its restore: arca restore --dir ${dir}/party-${party}`;
 }
 
 /** Returns the warnings that belong to a quorum, the gravest first. */

@@ -40,6 +40,8 @@ export interface PartyOptions {
   readonly leafLifeMs?: number | undefined;
   /** How long both processes may take until they are ready. */
   readonly startLimitMs: number;
+  /** Whether that begins again: another party waits for a person, and this one for that party. */
+  readonly mayStartLate: () => boolean;
   /** Every line of the party's log that is one of ours. */
   readonly onFacts: (facts: Readonly<Record<string, unknown>>) => void;
   /** The sources were edited under a party that is starting: whoever waits for it would wait in vain. */
@@ -90,6 +92,7 @@ export async function openParty(options: PartyOptions, output: Output): Promise<
     const running = supervise(programsOf(options, onDevice, clock), {
       clock,
       startLimitMs: options.startLimitMs,
+      mayStartLate: options.mayStartLate,
       onEvent: (event) => {
         if (event.kind === 'line') take(event.line, log);
         if (event.kind === 'ready' && event.name === 'engine') engineFacts = event.facts;

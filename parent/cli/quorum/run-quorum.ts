@@ -28,6 +28,7 @@ import {
   takePartyFolder,
 } from './prepare-quorum.ts';
 import { startPublicRelay } from './public-relay.ts';
+import { lostLine } from './quorum-banner.ts';
 import { chooseQuorumPorts, type PartyPorts } from './quorum-ports.ts';
 import { instanceIdOf, readMeshPorts } from './quorum-trust.ts';
 import { openParty, type PartyProcesses } from './run-party.ts';
@@ -65,8 +66,19 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
     held.defer(() => lock.release());
     const aws = options.aws === true ? await startQuorumAws(dir, options, output) : undefined;
     held.defer(() => aws?.stop());
-    const { parties, broken } = await openParties({ ...options, emulated: aws }, dir, held, output);
-    const started = Promise.all(parties.map(({ processes }) => processes.start()));
+    const lost = new Set<number>();
+    const mayStartLate = (): boolean => lost.size > 0;
+    const { parties, broken } = await openParties({ ...options, emulated: aws }, { dir, held, mayStartLate }, output);
+    const started = Promise.all(
+      parties.map(async ({ ports: { party }, processes }) => {
+        const node = await processes.start();
+        if (node.awaitsRestore) {
+          lost.add(party);
+          output.note(lostLine(dir, party));
+        }
+        return node;
+      }),
+    );
     const nodes = await Promise.race([started, broken]);
     await untilConnected(nodes);
     return await describeQuorum({ dir, parties, nodes, held, startedAt, aws });
@@ -89,11 +101,17 @@ async function untilConnected(nodes: readonly NodeFile[]): Promise<void> {
   }
 }
 
+/** Where parties are opened, what is undone with them, and whether those that wait for others may go on waiting. */
+interface OpenedIn {
+  readonly dir: string;
+  readonly held: AsyncDisposableStack;
+  readonly mayStartLate: () => boolean;
+}
+
 /** Prepares everything but the processes. `broken` rejects when a start that is under way cannot succeed. */
 async function openParties(
   options: OpenOptions,
-  dir: string,
-  held: AsyncDisposableStack,
+  { dir, held, mayStartLate }: OpenedIn,
   output: Output,
 ): Promise<{ readonly parties: readonly OpenParty[]; readonly broken: Promise<never> }> {
   const numbers = numbersTo(options.parties);
@@ -135,6 +153,7 @@ async function openParties(
         measured,
         enclave: options.enclaves?.get(party.party),
         startLimitMs: options.enclaves === undefined ? START_LIMIT_MS : ENCLAVE_START_LIMIT_MS,
+        mayStartLate,
         onFacts: (facts) => enrolment.onFacts(party.party, facts),
         onEdited: (text) => edited.reject(failure('ABORTED', text, 'start it again')),
       },

@@ -44,6 +44,8 @@ export interface SupervisorOptions {
   readonly stopGraceMs?: number;
   /** How long all children together may take until they are ready. */
   readonly startLimitMs?: number;
+  /** Asked at the end of that limit whether it begins again: somebody has to do something first. */
+  readonly mayStartLate?: () => boolean;
 }
 
 /** Waits between a crash and the next start: doubled each time, back to the first after a good run. */
@@ -142,11 +144,16 @@ export function supervise(
     for (const child of running.values()) child.signal('SIGKILL');
   };
 
-  const ready = withLimit(Promise.all(firstReadies), options.startLimitMs ?? 120_000, () =>
-    startTooLong(
-      programs.flatMap(({ name }) => lastComplaint(name, lastWords.get(name) ?? running.get(name)?.lastLines() ?? [])),
-    ),
-  ).catch(async (error: unknown) => {
+  const { startLimitMs = 120_000, mayStartLate = () => false } = options;
+  const late = (): Error | undefined =>
+    mayStartLate()
+      ? undefined
+      : startTooLong(
+          programs.flatMap(({ name }) =>
+            lastComplaint(name, lastWords.get(name) ?? running.get(name)?.lastLines() ?? []),
+          ),
+        );
+  const ready = withLimit(Promise.all(firstReadies), startLimitMs, late).catch(async (error: unknown) => {
     await stop();
     throw error;
   });
@@ -160,15 +167,19 @@ export function supervise(
   };
 }
 
-async function withLimit(all: Promise<unknown>, limitMs: number, late: () => Error): Promise<void> {
+/** Waits no longer than the limit, which begins again as often as `late` finds no error. */
+async function withLimit(all: Promise<unknown>, limitMs: number, late: () => Error | undefined): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late()), limitMs);
+    timer = setInterval(() => {
+      const error = late();
+      if (error !== undefined) reject(error);
+    }, limitMs);
   });
   try {
     await Promise.race([all, limit]);
   } finally {
-    clearTimeout(timer);
+    clearInterval(timer);
   }
 }
 

@@ -106,6 +106,13 @@ t.test('a node that is not ready within its limit is stopped', async (t) => {
   t.same(supervisor.pids(), {}, 'no child is left');
 });
 
+t.test('the limit of a start begins again while somebody has to do something first', async (t) => {
+  let asked = 0;
+  const supervisor = supervise([program('a', 'silent')], { startLimitMs: 100, mayStartLate: () => ++asked < 3 });
+  await t.rejects(supervisor.ready, { code: 'DEADLINE_EXCEEDED' });
+  t.equal(asked, 3);
+});
+
 t.test('a start that takes too long says what its children complained of', async (t) => {
   const complained = Promise.withResolvers<void>();
   const onEvent = (event: SupervisorEvent): void => {
