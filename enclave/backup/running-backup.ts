@@ -7,6 +7,7 @@ import { isKmsError, KmsError } from '../../common/errors.ts';
 import type { Logger } from '../../common/log.ts';
 import type * as Native from '../../native/engine/index.ts';
 import type { NodeKey } from '../../native/engine/index.ts';
+import { CUSTODIANS } from '../keychain/custodians.ts';
 import type { DataKeyring } from '../keychain/data-keys.ts';
 import type { SealedVault } from '../vault/open-vault.ts';
 import type { PrivateVault } from '../vault/private-vault.ts';
@@ -52,7 +53,11 @@ export interface RunningBackup {
   };
   /** The backup under the key that seals now. @throws KmsError `PRECONDITION_FAILED` while there is none; as `findBackup`. */
   find(): Promise<FoundBackup>;
-  /** Rehearses a restore in memory and records how it went. @throws KmsError What recording throws. */
+  /**
+   * Rehearses a restore in memory and records how it went.
+   *
+   * @throws KmsError `PRECONDITION_FAILED`, and nothing is recorded, if custodians have the key; what recording throws.
+   */
   drill(signal?: AbortSignal): Promise<DrillRecord>;
   /** Records how a rehearsal went that another process made. @throws KmsError What recording throws. */
   recordDrill(outcome: Omit<DrillRecord, 'timeMs'>): Promise<DrillRecord>;
@@ -102,6 +107,10 @@ export async function startBackup(parts: RunningBackupParts): Promise<RunningBac
     status: () => ({ ...follower.status(), drill: drilled, uncompared: parts.comparison?.trouble() }),
     find,
     drill: async (signal) => {
+      if (current?.keychain === CUSTODIANS) {
+        const cure = 'rehearse a recovery on a second node';
+        throw new KmsError('PRECONDITION_FAILED', `the key of this backup is with its custodians: ${cure}`);
+      }
       const startedMs = clock.monotonicMs();
       const outcome = await attempt(signal).then(
         (result) => ({ ...result, failure: undefined }),

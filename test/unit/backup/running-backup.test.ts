@@ -5,7 +5,7 @@ import t from 'tap';
 import { isKmsError, KmsError } from '../../../common/errors.ts';
 import { backupCalls, backupStatus } from '../../../enclave/backup/backup-calls.ts';
 import { readDrill } from '../../../enclave/backup/drill-record.ts';
-import { custodianKeyring } from '../../../enclave/keychain/custodians.ts';
+import { CUSTODIANS, custodianKeyring } from '../../../enclave/keychain/custodians.ts';
 import {
   BackupDrillSchema,
   BackupReportSchema,
@@ -97,6 +97,14 @@ t.test('a drill that fails is recorded as well', async (t) => {
   await storage.delete(await fileOf(storage, `${FOLDER}/${keyName(2)}`));
   t.match(await backup.drill(), { failure: 'STATE_INVALID', objects: 0 });
   t.match(await readDrill(vault), { failure: 'STATE_INVALID' });
+});
+
+t.test('no drill without the custodians who have the key, and none that failed', async (t) => {
+  const keyring = async () => custodianKeyring(() => undefined);
+  const key = { folder: FOLDER, keychain: CUSTODIANS, keyring };
+  const { backup, vault } = await runningBackup(t, openedIn(openMemoryStorage(), { key }));
+  await t.rejects(backup.drill(), { code: 'PRECONDITION_FAILED', message: /with its custodians/ });
+  t.equal(await readDrill(vault), undefined);
 });
 
 t.test("an operator's word on a drill is recorded in developer mode, and nowhere else", async (t) => {
