@@ -46,19 +46,6 @@ export function encodeCanonical(value: CborValue): Uint8Array<ArrayBuffer> {
   return writer.bytes.slice(0, writer.at);
 }
 
-/** Returns the given byte strings one after the other, in new memory. */
-export function concatBytes(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  const out = new Uint8Array(length);
-  let offset = 0;
-  for (const part of parts) {
-    out.set(part, offset);
-    offset += part.length;
-  }
-  return out;
-}
-
 /** One encoding under way: a buffer that grows, and where its next byte goes. */
 interface Writer {
   bytes: Uint8Array<ArrayBuffer>;

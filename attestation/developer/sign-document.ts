@@ -4,7 +4,8 @@
  * choose it. The leaf's private key passes here.
  */
 import { type KeyObject, sign } from 'node:crypto';
-import { type CborKey, type CborValue, concatBytes, encodeCanonical } from '../cbor.ts';
+import { concatBytes } from '../../common/bytes.ts';
+import { type CborKey, type CborValue, encodeCanonical } from '../cbor.ts';
 import type { Platform } from '../document/types.ts';
 import type { SigningChain } from './chain.ts';
 
@@ -83,14 +84,14 @@ export function signPayload(key: KeyObject, payload: Uint8Array, form: DocumentF
   const protectedHeader = form.protectedHeader ?? PROTECTED_ES384;
   const signed = encodeCanonical(['Signature1', protectedHeader, EMPTY, payload]);
   const signature = new Uint8Array(sign('sha384', signed, { key, dsaEncoding: 'ieee-p1363' }));
-  const document = concatBytes([
+  const document = concatBytes(
     ...(form.tagged === true ? [COSE_SIGN1_TAG] : []),
     ARRAY_OF_FOUR,
     encodeCanonical(protectedHeader),
     encodeCanonical(form.unprotectedHeader ?? new Map()),
     encodeCanonical(payload),
     encodeCanonical(form.signature?.(signature, signed, key) ?? signature),
-  ]);
+  );
   return form.document?.(document) ?? document;
 }
 
@@ -103,6 +104,6 @@ function optionalEntry(name: string, value: Uint8Array | undefined, form: Docume
 /** Entries stay in the order given: real devices do not sort them either. */
 function encodePayload(entries: readonly PayloadEntry[], form: 'indefinite' | 'definite'): Uint8Array {
   const pairs = entries.flatMap(([name, encoded]) => [encodeCanonical(name), encoded]);
-  if (form === 'indefinite') return concatBytes([INDEFINITE_MAP, ...pairs, BREAK]);
-  return concatBytes([Uint8Array.of(MAP_HEAD + entries.length), ...pairs]);
+  if (form === 'indefinite') return concatBytes(INDEFINITE_MAP, ...pairs, BREAK);
+  return concatBytes(Uint8Array.of(MAP_HEAD + entries.length), ...pairs);
 }

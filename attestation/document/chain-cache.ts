@@ -5,7 +5,7 @@
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex } from '@noble/hashes/utils.js';
-import { concatBytes } from '../cbor.ts';
+import { concatBytes } from '../../common/bytes.ts';
 
 const DEFAULT_MAX_ENTRIES = 4096;
 
@@ -62,7 +62,7 @@ export class ChainCache {
 export function chainHashes(chain: readonly Uint8Array[]): string[] {
   let hash = new Uint8Array(0);
   return chain.map((certificate) => {
-    hash = new Uint8Array(sha256(concatBytes([hash, sha256(certificate)])));
+    hash = new Uint8Array(sha256(concatBytes(hash, sha256(certificate))));
     return bytesToHex(hash);
   });
 }

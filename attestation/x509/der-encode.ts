@@ -1,5 +1,5 @@
 /** Writes DER (X.690): heads of definite length and object identifiers. Runs in a browser too. */
-import { concatBytes } from '../cbor.ts';
+import { concatBytes } from '../../common/bytes.ts';
 
 /** Identifier octets of what certificates are made of. */
 export const DER_TAG = {
@@ -21,7 +21,7 @@ export function encodeDer(tag: number, content: Uint8Array): Uint8Array<ArrayBuf
   const { length } = content;
   const size = length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x1_0000 ? 2 : 3;
   const digits = [length >> 16, length >> 8, length].slice(3 - size).map((digit) => digit & 0xff);
-  return concatBytes([Uint8Array.of(tag, size === 0 ? length : 0x80 + size, ...digits), content]);
+  return concatBytes(Uint8Array.of(tag, size === 0 ? length : 0x80 + size, ...digits), content);
 }
 
 /** Returns the OBJECT IDENTIFIER of a dotted form, each part below 2^31. */

@@ -2,7 +2,7 @@
  * Writes X.509 v3 certificates with ECDSA keys (RFC 5280): the developer's chains and the ephemeral leaves of
  * the mesh. The signature is made outside, so a key never comes here. Runs in a browser too.
  */
-import { concatBytes } from '../cbor.ts';
+import { concatBytes } from '../../common/bytes.ts';
 import { DER_TAG, encodeDer, encodeOid } from './der-encode.ts';
 import { KEY_USAGE_BIT, type KeyUsage, OID } from './oids.ts';
 
@@ -90,12 +90,12 @@ export function assembleCertificate(
   digest: CertificateDigest,
   signature: Uint8Array,
 ): Uint8Array<ArrayBuffer> {
-  const bits = encodeDer(DER_TAG.bitString, concatBytes([Uint8Array.of(0), signature]));
+  const bits = encodeDer(DER_TAG.bitString, concatBytes(Uint8Array.of(0), signature));
   return sequence(tbs, signatureAlgorithm(digest), bits);
 }
 
 function sequence(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  return encodeDer(DER_TAG.sequence, concatBytes(parts));
+  return encodeDer(DER_TAG.sequence, concatBytes(...parts));
 }
 
 function signatureAlgorithm(digest: CertificateDigest): Uint8Array {
@@ -107,7 +107,7 @@ function positiveInteger(bytes: Uint8Array): Uint8Array {
   const start = bytes.findIndex((byte) => byte !== 0);
   const digits = start < 0 ? Uint8Array.of(0) : bytes.subarray(start);
   const sign = (digits[0] ?? 0) < 0x80 ? [] : [Uint8Array.of(0)];
-  return encodeDer(DER_TAG.integer, concatBytes([...sign, digits]));
+  return encodeDer(DER_TAG.integer, concatBytes(...sign, digits));
 }
 
 /** RFC 5280 §4.1.2.5: UTCTime up to 2049, GeneralizedTime after it. */

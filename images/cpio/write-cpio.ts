@@ -2,7 +2,6 @@
  * Writes a RAM disk: one uncompressed cpio archive of form newc. The same entries give the same bytes: order, times,
  * owners and inode numbers are this file's choice and not the machine's. Spec: docs/formats/enclave-image.md.
  */
-import { concatBytes } from '../../attestation/cbor.ts';
 import { KmsError } from '../../common/errors.ts';
 import type { CpioEntry } from './read-cpio.ts';
 
@@ -32,8 +31,7 @@ export function writeCpio(entries: readonly CpioEntry[]): Uint8Array {
   for (const [index, entry] of sorted.entries()) parts.push(...entryParts(entry, index + 1));
   parts.push(...entryParts({ path: TRAILER, mode: 0, data: new Uint8Array() }, 0));
   const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0);
-  parts.push(zerosTo(sizeBytes, PADDED_TO));
-  return concatBytes(parts);
+  return Buffer.concat([...parts, zerosTo(sizeBytes, PADDED_TO)]);
 }
 
 function checkPaths(sorted: readonly CpioEntry[]): void {

@@ -3,9 +3,9 @@
  * to peers; which image it is, registers 0 to 2 say. Spec: docs/formats/enclave-image.md.
  */
 import { createHash, createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto';
-import { type CborValue, concatBytes, decodeStrict, encodeCanonical, isMap } from '../../attestation/cbor.ts';
+import { type CborValue, decodeStrict, encodeCanonical, isMap } from '../../attestation/cbor.ts';
 import { rawSignature } from '../../attestation/x509/certificate.ts';
-import { equalBytes } from '../../common/bytes.ts';
+import { concatBytes, equalBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 
 /** A signature section that was read; nothing of it is checked yet. */
@@ -82,13 +82,13 @@ export function requestSignature(pcr0: Uint8Array, certificate: X509Certificate)
       }
       const cose = encodeCanonical([header, new Map(), payload, signature]);
       // One entry, the certificate first, as AWS's own tool writes it: QEMU's loader takes no other order.
-      return concatBytes([
+      return concatBytes(
         LIST_OF_ONE_PAIR,
         ...[
           ['signing_certificate', [...new TextEncoder().encode(certificate.toString())]] as const,
           ['signature', [...cose]] as const,
         ].flatMap(([name, list]) => [encodeCanonical(name), encodeCanonical(list)]),
-      ]);
+      );
     },
   };
 }

@@ -3,7 +3,7 @@
  * docs/formats/enclave-image.md.
  */
 import { crc32 } from 'node:zlib';
-import { concatBytes } from '../../attestation/cbor.ts';
+import { concatBytes } from '../../common/bytes.ts';
 import { KmsError } from '../../common/errors.ts';
 import {
   type Architecture,
@@ -59,5 +59,5 @@ export function writeImage(parts: ImageParts): Uint8Array {
     HEADER_AT.crc,
     body.reduce((crc, part) => crc32(part, crc), crc32(header.subarray(0, HEADER_AT.crc))),
   );
-  return concatBytes([header, ...body]);
+  return concatBytes(header, ...body);
 }

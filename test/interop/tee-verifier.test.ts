@@ -4,11 +4,12 @@
  */
 import { sign } from 'node:crypto';
 import t from 'tap';
-import { concatBytes, encodeCanonical } from '../../attestation/cbor.ts';
+import { encodeCanonical } from '../../attestation/cbor.ts';
 import type { ChainMember } from '../../attestation/developer/chain.ts';
 import type { DocumentForm, PayloadEntry } from '../../attestation/developer/sign-document.ts';
 import { verifyLiveDocument } from '../../attestation/document/index.ts';
 import { encodeDer } from '../../attestation/x509/der-encode.ts';
+import { concatBytes } from '../../common/bytes.ts';
 import { FORGED_AT_MS, type ForgedFields, makeForge, pcrOf, somePcrs } from '../helpers/forge-document.ts';
 
 // It asks for a browser's `window`, for crypto alone.
@@ -45,7 +46,7 @@ const entry = (name: string, encoded: Uint8Array): DocumentForm => ({
 });
 const without = (name: string): DocumentForm => ({ entries: (all) => all.filter(([key]) => key !== name) });
 const inFront = (hex: string): DocumentForm => ({
-  payload: (payload) => concatBytes([bytes(hex), payload.subarray(1)]),
+  payload: (payload) => concatBytes(bytes(hex), payload.subarray(1)),
 });
 const variant = (member: ChainMember, change: object): ForgedFields => ({ variant: { members: { [member]: change } } });
 const bundle = (change: (all: readonly Uint8Array[]) => readonly Uint8Array[]): ForgedFields => ({
@@ -86,8 +87,8 @@ const BAD: readonly [string, ForgedFields][] = [
   ['a signature of zeros', { form: { signature: () => new Uint8Array(96) } }],
   ['a signature cut', { form: { signature: (signature) => signature.subarray(1) } }],
   ['cut', { form: { document: (document) => document.subarray(0, -1) } }],
-  ['a byte after it', { form: { document: (document) => concatBytes([document, bytes('00')]) } }],
-  ['a byte after its payload', { form: { payload: (payload) => concatBytes([payload, bytes('00')]) } }],
+  ['a byte after it', { form: { document: (document) => concatBytes(document, bytes('00')) } }],
+  ['a byte after its payload', { form: { payload: (payload) => concatBytes(payload, bytes('00')) } }],
   ['a payload that is no map', { form: { payload: () => bytes('80') } }],
   ['a key that is no text', { form: inFront('bf0000') }],
   ['no certificate', { form: without('certificate') }],

@@ -4,13 +4,14 @@
  * ARCA_TEST_SEED repeats a run.
  */
 import t from 'tap';
-import { concatBytes, decodeStrict, encodeCanonical } from '../../attestation/cbor.ts';
+import { decodeStrict, encodeCanonical } from '../../attestation/cbor.ts';
 import {
   ChainCache,
   explainDocument,
   type VerifiedDocument,
   verifyLiveDocument,
 } from '../../attestation/document/index.ts';
+import { concatBytes } from '../../common/bytes.ts';
 import { FORGED_AT_MS, makeForge, somePcrs } from '../helpers/forge-document.ts';
 import { mutate, type Random, seededRandom } from '../helpers/mutate.ts';
 
@@ -60,11 +61,11 @@ function damage(random: Random, good: Uint8Array, other: Uint8Array): Uint8Array
   const items = parts.map((part) => encodeCanonical(part));
   switch (random(4)) {
     case 0:
-      return concatBytes([Uint8Array.of(0x9f), ...items, Uint8Array.of(0xff)]);
+      return concatBytes(Uint8Array.of(0x9f), ...items, Uint8Array.of(0xff));
     case 1:
-      return concatBytes([Uint8Array.of(0xd2, 0x84), ...items]);
+      return concatBytes(Uint8Array.of(0xd2, 0x84), ...items);
     case 2:
-      return concatBytes([Uint8Array.of(0x84), ...items.slice(0, 1), Uint8Array.of(0xbf, 0xff), ...items.slice(2)]);
+      return concatBytes(Uint8Array.of(0x84), ...items.slice(0, 1), Uint8Array.of(0xbf, 0xff), ...items.slice(2));
     default: {
       const swapped = random(4);
       return encodeCanonical(parts.map((part, index) => (index === swapped ? donor[index] : part)));

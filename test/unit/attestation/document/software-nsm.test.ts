@@ -2,10 +2,11 @@
 import { sign } from 'node:crypto';
 import t from 'tap';
 import { openNsm } from '../../../../attestation/attester/nsm.ts';
-import { concatBytes, encodeCanonical } from '../../../../attestation/cbor.ts';
+import { encodeCanonical } from '../../../../attestation/cbor.ts';
 import type { ChainVariant, SigningChain } from '../../../../attestation/developer/chain.ts';
 import { createSoftwareNsm, type SoftwareNsmOptions } from '../../../../attestation/developer/software-nsm.ts';
 import { matchMeasurements, verifyLiveDocument } from '../../../../attestation/document/index.ts';
+import { concatBytes } from '../../../../common/bytes.ts';
 import {
   FORGED_AT_MS,
   FORGED_MODULE_ID,
@@ -96,8 +97,8 @@ t.test('expired and wrong members of the chain, wrong path length, wrong curve',
 t.test('DER signatures, trailing bytes, keys that stand twice', async (t) => {
   const rows: [string, string, NonNullable<SoftwareNsmOptions['form']>][] = [
     ['1.6', 'a DER signature', { signature: (_, signed, key) => new Uint8Array(sign('sha384', signed, key)) }],
-    ['1.2', 'a byte after it', { document: (document) => concatBytes([document, Uint8Array.of(0)]) }],
-    ['2.1', 'a byte after the payload', { payload: (payload) => concatBytes([payload, Uint8Array.of(0)]) }],
+    ['1.2', 'a byte after it', { document: (document) => concatBytes(document, Uint8Array.of(0)) }],
+    ['2.1', 'a byte after the payload', { payload: (payload) => concatBytes(payload, Uint8Array.of(0)) }],
     ['2.1', 'a key twice', { entries: (all) => [...all, ['digest', encodeCanonical('SHA384')]] }],
   ];
   for (const [checks, why, form] of rows) {

@@ -1,8 +1,9 @@
 /** Every form that real devices write is read alike, and every malformed one is refused at its own check. */
 import t from 'tap';
-import { concatBytes, encodeCanonical } from '../../../../attestation/cbor.ts';
+import { encodeCanonical } from '../../../../attestation/cbor.ts';
 import type { DocumentForm, PayloadEntry } from '../../../../attestation/developer/sign-document.ts';
 import { type DocumentInput, verifyLiveDocument } from '../../../../attestation/document/index.ts';
+import { concatBytes } from '../../../../common/bytes.ts';
 import {
   FORGED_AT_MS,
   FORGED_MODULE_ID,
@@ -28,7 +29,7 @@ const set = (name: string, value: Parameters<typeof encodeCanonical>[0]) => with
 
 t.test('definite and indefinite maps, tagged or not, say the same', async (t) => {
   const indefinitePcrs = (pcrs: ReadonlyMap<number, Uint8Array>) =>
-    concatBytes([bytes('bf'), ...[...pcrs].flatMap(([k, v]) => [encodeCanonical(k), encodeCanonical(v)]), bytes('ff')]);
+    concatBytes(bytes('bf'), ...[...pcrs].flatMap(([k, v]) => [encodeCanonical(k), encodeCanonical(v)]), bytes('ff'));
   const forms: DocumentForm[] = [
     { map: 'definite' },
     { map: 'indefinite' },
@@ -97,7 +98,7 @@ t.test('input that is no document is refused before it is decoded', async (t) =>
     [new Uint8Array(0), 'no bytes'],
     ['no document!', 'neither hex nor base64'],
     ['abcdE', 'base64 of no length'],
-    [concatBytes([document, new Uint8Array(16_640)]), 'too many bytes'],
+    [concatBytes(document, new Uint8Array(16_640)), 'too many bytes'],
     ['a'.repeat(200_000), 'too much text'],
   ];
   for (const [input, why] of inputs) await t.rejects(live(input), invalidAt('1.1'), why);
@@ -106,13 +107,13 @@ t.test('input that is no document is refused before it is decoded', async (t) =>
 t.test('a malformed envelope is refused at its own check', async (t) => {
   const document = forge.document();
   const rows: [string, string, Uint8Array][] = [
-    ['1.2', 'trailing byte', concatBytes([document, bytes('00')])],
-    ['1.2', 'a second document', concatBytes([document, document])],
+    ['1.2', 'trailing byte', concatBytes(document, bytes('00'))],
+    ['1.2', 'a second document', concatBytes(document, document)],
     ['1.2', 'cut short', document.subarray(0, -1)],
-    ['1.2', 'another tag', concatBytes([bytes('d3'), document])],
-    ['1.2', 'the tag twice', concatBytes([bytes('d2d2'), document])],
-    ['1.2', 'a tag in longer form', concatBytes([bytes('d812'), document])],
-    ['1.2', 'an array head longer than needed', concatBytes([bytes('9804'), document.subarray(1)])],
+    ['1.2', 'another tag', concatBytes(bytes('d3'), document)],
+    ['1.2', 'the tag twice', concatBytes(bytes('d2d2'), document)],
+    ['1.2', 'a tag in longer form', concatBytes(bytes('d812'), document)],
+    ['1.2', 'an array head longer than needed', concatBytes(bytes('9804'), document.subarray(1))],
     ['1.2', 'nested too deep', bytes(`${'81'.repeat(4000)}00`)],
     ['1.2', 'a length beyond the end', bytes('9b00ffffffffffffff')],
     ['1.3', 'no array', bytes('f5')],
@@ -145,20 +146,20 @@ t.test('the protected header has one form only', async (t) => {
 
 t.test('a payload that is not strict CBOR is refused, though it is signed', async (t) => {
   const rows: [string, (payload: Uint8Array) => Uint8Array][] = [
-    ['trailing byte', (payload) => concatBytes([payload, bytes('00')])],
+    ['trailing byte', (payload) => concatBytes(payload, bytes('00'))],
     ['a missing break', (payload) => payload.subarray(0, -1)],
     ['a list', () => bytes('80')],
     ['text', () => bytes('6161')],
-    ['a key that is no text', (payload) => concatBytes([bytes('bf0000'), payload.subarray(1)])],
-    ['a key of bytes', (payload) => concatBytes([bytes('bf4100f6'), payload.subarray(1)])],
-    ['a float', (payload) => concatBytes([bytes('bf6161f93c00'), payload.subarray(1)])],
-    ['undefined', (payload) => concatBytes([bytes('bf6161f7'), payload.subarray(1)])],
-    ['a tag', (payload) => concatBytes([bytes('bf6161c000'), payload.subarray(1)])],
-    ['text in pieces', (payload) => concatBytes([bytes('bf61617f6161ff'), payload.subarray(1)])],
-    ['bytes in pieces', (payload) => concatBytes([bytes('bf61615f4100ff'), payload.subarray(1)])],
-    ['an integer longer than needed', (payload) => concatBytes([bytes('bf61611801'), payload.subarray(1)])],
-    ['text that is no UTF-8', (payload) => concatBytes([bytes('bf61ff00'), payload.subarray(1)])],
-    ['nested too deep', (payload) => concatBytes([bytes('bf6161818100'), payload.subarray(1)])],
+    ['a key that is no text', (payload) => concatBytes(bytes('bf0000'), payload.subarray(1))],
+    ['a key of bytes', (payload) => concatBytes(bytes('bf4100f6'), payload.subarray(1))],
+    ['a float', (payload) => concatBytes(bytes('bf6161f93c00'), payload.subarray(1))],
+    ['undefined', (payload) => concatBytes(bytes('bf6161f7'), payload.subarray(1))],
+    ['a tag', (payload) => concatBytes(bytes('bf6161c000'), payload.subarray(1))],
+    ['text in pieces', (payload) => concatBytes(bytes('bf61617f6161ff'), payload.subarray(1))],
+    ['bytes in pieces', (payload) => concatBytes(bytes('bf61615f4100ff'), payload.subarray(1))],
+    ['an integer longer than needed', (payload) => concatBytes(bytes('bf61611801'), payload.subarray(1))],
+    ['text that is no UTF-8', (payload) => concatBytes(bytes('bf61ff00'), payload.subarray(1))],
+    ['nested too deep', (payload) => concatBytes(bytes('bf6161818100'), payload.subarray(1))],
   ];
   for (const [why, payload] of rows)
     await t.rejects(live(forge.document({ form: { payload } })), invalidAt('2.1'), why);
@@ -170,10 +171,10 @@ t.test('a key that stands twice is refused, whichever it is', async (t) => {
     await t.rejects(live(forge.document({ form: { entries } })), invalidAt('2.1'), name);
   }
   const encodePcrs = (pcrs: ReadonlyMap<number, Uint8Array>) =>
-    concatBytes([
+    concatBytes(
       bytes('a2'),
       ...[0, 0].flatMap((index) => [encodeCanonical(index), encodeCanonical(pcrs.get(index) ?? null)]),
-    ]);
+    );
   await t.rejects(live(forge.document({ form: { encodePcrs } })), invalidAt('2.1'), 'PCR0 twice');
 });
 

@@ -2,7 +2,6 @@
 import { createHash, generateKeyPairSync, sign, verify, X509Certificate } from 'node:crypto';
 import fc from 'fast-check';
 import t from 'tap';
-import { concatBytes } from '../../../../attestation/cbor.ts';
 import { makeDeveloperRoot, makeSigningChain } from '../../../../attestation/developer/chain.ts';
 import { parseCertificate, rawSignature } from '../../../../attestation/x509/certificate.ts';
 import { DER_TAG, encodeDer, encodeOid } from '../../../../attestation/x509/der-encode.ts';
@@ -15,6 +14,7 @@ import {
   keyUsage,
 } from '../../../../attestation/x509/encode-certificate.ts';
 import { KEY_USAGE_BIT, type KeyUsage, OID } from '../../../../attestation/x509/oids.ts';
+import { concatBytes } from '../../../../common/bytes.ts';
 import { isKmsError } from '../../../../common/errors.ts';
 import { FORGED_AT_MS } from '../../../helpers/forge-document.ts';
 
@@ -114,17 +114,17 @@ t.test('version 1 is read as version 1', async (t) => {
 t.test('what is not strict DER is refused', async (t) => {
   const good = issue();
   const tbs = encodeTbsCertificate(FIELDS);
-  const sequence = (...parts: Uint8Array[]) => encodeDer(DER_TAG.sequence, concatBytes(parts));
+  const sequence = (...parts: Uint8Array[]) => encodeDer(DER_TAG.sequence, concatBytes(...parts));
   const algorithm = sequence(encodeOid(OID.ecdsaWithSha384));
   const bits = encodeDer(DER_TAG.bitString, Uint8Array.of(0, 1));
   const twice = { ...FIELDS, extensions: [keyUsage(['cRLSign']), keyUsage(['keyCertSign'])] };
   const withValue = (oid: string, value: Uint8Array) => issue({ extensions: [{ oid, critical: true, value }] });
   const rows: [string, Uint8Array][] = [
     ['nothing', new Uint8Array(0)],
-    ['a byte after it', concatBytes([good, Uint8Array.of(0)])],
+    ['a byte after it', concatBytes(good, Uint8Array.of(0))],
     ['cut', good.subarray(0, -1)],
-    ['an indefinite length', concatBytes([Uint8Array.of(0x30, 0x80), tbs, algorithm, bits, Uint8Array.of(0, 0)])],
-    ['a length longer than needed', concatBytes([Uint8Array.of(0x30, 0x83, 0), good.subarray(2)])],
+    ['an indefinite length', concatBytes(Uint8Array.of(0x30, 0x80), tbs, algorithm, bits, Uint8Array.of(0, 0))],
+    ['a length longer than needed', concatBytes(Uint8Array.of(0x30, 0x83, 0), good.subarray(2))],
     ['a fourth part', sequence(tbs, algorithm, bits, bits)],
     ['no signature', sequence(tbs, algorithm)],
     ['another algorithm outside', sequence(tbs, sequence(encodeOid(OID.ecdsaWithSha256)), bits)],
@@ -152,7 +152,7 @@ t.test('what is not strict DER is refused', async (t) => {
 
 t.test('an ECDSA signature has one form', async (t) => {
   const integer = (...bytes: number[]) => encodeDer(DER_TAG.integer, Uint8Array.from(bytes));
-  const pair = (...parts: Uint8Array[]) => encodeDer(DER_TAG.sequence, concatBytes(parts));
+  const pair = (...parts: Uint8Array[]) => encodeDer(DER_TAG.sequence, concatBytes(...parts));
   t.same(rawSignature(pair(integer(1), integer(0, 0x80)), 2), Uint8Array.of(0, 1, 0, 0x80));
   const rows: [string, Uint8Array][] = [
     ['one integer', pair(integer(1))],
@@ -160,7 +160,7 @@ t.test('an ECDSA signature has one form', async (t) => {
     ['a negative one', pair(integer(0x80), integer(1))],
     ['one longer than needed', pair(integer(0, 1), integer(1))],
     ['one too large', pair(integer(1, 0, 0), integer(1))],
-    ['bytes after it', concatBytes([pair(integer(1), integer(1)), Uint8Array.of(0)])],
+    ['bytes after it', concatBytes(pair(integer(1), integer(1)), Uint8Array.of(0))],
   ];
   for (const [why, der] of rows) t.throws(() => rawSignature(der, 2), refused, why);
 });
@@ -173,7 +173,7 @@ t.test('no change of a certificate makes the reader throw anything but a refusal
       const changed = Uint8Array.from(good);
       if (kind === 0) changed[at] = (changed[at] ?? 0) ^ flip;
       const input =
-        kind === 1 ? good.subarray(0, at) : kind === 2 ? concatBytes([good.subarray(0, at), changed]) : changed;
+        kind === 1 ? good.subarray(0, at) : kind === 2 ? concatBytes(good.subarray(0, at), changed) : changed;
       try {
         parseCertificate(input);
         return true;
