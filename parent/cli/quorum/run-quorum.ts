@@ -66,14 +66,14 @@ export async function startDeveloperQuorum(options: DeveloperQuorumOptions, outp
     held.defer(() => lock.release());
     const aws = options.aws === true ? await startQuorumAws(dir, options, output) : undefined;
     held.defer(() => aws?.stop());
-    const lost = new Set<number>();
-    const mayStartLate = (): boolean => lost.size > 0;
+    let awaitsRestore = false;
+    const mayStartLate = (): boolean => awaitsRestore;
     const { parties, broken } = await openParties({ ...options, emulated: aws }, { dir, held, mayStartLate }, output);
     const started = Promise.all(
       parties.map(async ({ ports: { party }, processes }) => {
         const node = await processes.start();
         if (node.awaitsRestore) {
-          lost.add(party);
+          awaitsRestore = true;
           output.note(lostLine(dir, party));
         }
         return node;
