@@ -5,7 +5,7 @@ import t from 'tap';
 
 const run = promisify(execFile);
 const LIBRARY = new URL('../../../native/engine/public.ts', import.meta.url).href;
-const [SCHED_OTHER, SCHED_BATCH] = [0, 3];
+const [SCHED_OTHER, SCHED_BATCH, SCHED_IDLE] = [0, 3, 5];
 
 /** Policies of a process's threads: before, after, and with the pool's threads that came later. */
 const PROGRAM = `
@@ -46,4 +46,11 @@ t.test('every thread of the process is under it, those that come later too', asy
   t.ok(later.length > after.length, 'the pool came');
   t.ok(later.every((policy) => policy === SCHED_BATCH));
   t.equal(again, later.length, 'asking again changes nothing');
+});
+
+t.test('another policy that somebody gave the process stays', async (t) => {
+  const { before, changed, later } = await seen('chrt', '--idle', '0');
+  t.ok(before.every((policy) => policy === SCHED_IDLE));
+  t.equal(changed, 0);
+  t.ok(later.every((policy) => policy === SCHED_IDLE));
 });
